@@ -1,0 +1,53 @@
+"""Which fairseq there is, and torch's safe loader for its checkpoints."""
+
+import argparse
+import importlib.metadata
+import importlib.util
+
+INSTALL = "pip install fairseq-fixed"
+
+
+def check_fairseq(required: bool = True) -> bool:
+    """Whether a usable fairseq is installed; looks at the installation only, imports nothing.
+
+    Args:
+        required: raise where it is missing.
+
+    Raises:
+        ImportError: if fairseq is missing and `required`, or if it is the release 0.12.2 or older, which does not import
+            on Python 3.11 and writes encoder layers twice.
+    """
+    if importlib.util.find_spec("fairseq") is None:
+        if required:
+            raise ImportError(f"fairseq is not installed: {INSTALL}")
+        return False
+    try:
+        importlib.metadata.version("fairseq-fixed")
+        return True
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    try:
+        version = importlib.metadata.version("fairseq")
+    except importlib.metadata.PackageNotFoundError:
+        return True  # a source tree on the path: its owner knows what it is
+    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+    if numbers < (0, 12, 3):
+        raise ImportError(
+            f"fairseq {version} is too old for this plug-in: pip uninstall fairseq, then {INSTALL} "
+            "(the same code with fixes for Python 3.11 and 3.12; it imports as fairseq)"
+        )
+    return True
+
+
+def allow_safe_loading() -> None:
+    """Let ``torch.load(weights_only=True)`` read fairseq's checkpoints: plain containers of arguments and numbers.
+
+    They hold `argparse.Namespace` and, after validation with BLEU, numpy scalars. Nothing here can run code.
+    """
+    import numpy
+    import torch
+
+    multiarray = numpy._core.multiarray if hasattr(numpy, "_core") else numpy.core.multiarray
+    kinds = ("float16", "float32", "float64", "int32", "int64", "bool")
+    dtypes = [type(numpy.dtype(kind)) for kind in kinds]
+    torch.serialization.add_safe_globals([argparse.Namespace, multiarray.scalar, numpy.dtype, *dtypes])

@@ -1,0 +1,1 @@
+"""The `ringformer` command: one file per sub-command."""

@@ -1,0 +1,1 @@
+"""fairseq's side: options, encoder, decoder, and the registered models and architectures."""

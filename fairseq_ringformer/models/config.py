@@ -1,0 +1,226 @@
+"""Every option of the translation models, as one flat dataclass that fairseq turns into flags and Hydra keys.
+
+Sizes and sharing default to None, "as the architecture says": a flag that is given always wins over the architecture,
+on the command line and under Hydra alike.
+"""
+
+from dataclasses import dataclass, field
+from typing import Optional, Tuple
+
+from fairseq import utils
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+
+from ..modules import Architecture, StackConfig, parse_sharing
+from ..modules.config import FFN_PLACES, SIGNALS
+from ..modules.sharing import SHARING_FORMS, SharingMap
+
+SIDES = ("encoder", "decoder")
+
+
+def _sharing(part: str, extra: str = "") -> Optional[str]:
+    return field(default=None, metadata={"help": f"which levels share {part}: {SHARING_FORMS}{extra}; "
+                                                 "default: the architecture's (RingFormer, sections 3 and 4.1)"})
+
+
+def _side(side: str, flag: str) -> Optional[str]:
+    return field(default=None, metadata={"help": f"--{flag} for the {side} alone; wins over it"})
+
+
+def _size(what: str) -> Optional[int]:
+    return field(default=None, metadata={"help": f"{what}; default: the architecture's (RingFormer, appendix A.1)"})
+
+
+def _refused(what: str):
+    return {"help": f"refused: {what}"}
+
+
+@dataclass
+class RingFormerConfig(FairseqDataclass):
+    """Options of `ringformer`, `universal_transformer`, `one_wide_ffn` and `vanilla_transformer`.
+
+    Papers: RingFormer is arXiv 2502.13181; Universal Transformer 1807.03819; One Wide FFN 2309.01826.
+    """
+
+    # Sizes
+    encoder_embed_dim: Optional[int] = _size("encoder width d, in channels")
+    encoder_ffn_embed_dim: Optional[int] = _size("encoder feed-forward width, in channels")
+    encoder_layers: Optional[int] = _size("encoder levels N: how often the block runs")
+    encoder_attention_heads: Optional[int] = _size("encoder attention heads; must divide the width")
+    decoder_embed_dim: Optional[int] = field(
+        default=None, metadata={"help": "decoder width d, in channels; default: the encoder's"}
+    )
+    decoder_ffn_embed_dim: Optional[int] = field(
+        default=None, metadata={"help": "decoder feed-forward width, in channels; default: the encoder's"}
+    )
+    decoder_layers: Optional[int] = _size("decoder levels N: how often the block runs")
+    decoder_attention_heads: Optional[int] = _size("decoder attention heads; must divide the width")
+
+    # Sharing
+    self_attn_sharing: Optional[str] = _sharing("self-attention")
+    encoder_self_attn_sharing: Optional[str] = _side("encoder", "self-attn-sharing")
+    decoder_self_attn_sharing: Optional[str] = _side("decoder", "self-attn-sharing")
+    cross_attn_sharing: Optional[str] = _sharing("cross-attention (decoder only)")
+    decoder_cross_attn_sharing: Optional[str] = _side("decoder", "cross-attn-sharing")
+    ffn_sharing: Optional[str] = _sharing("the feed-forward", ", or none for no feed-forward (One Wide FFN's NoDec)")
+    encoder_ffn_sharing: Optional[str] = _side("encoder", "ffn-sharing")
+    decoder_ffn_sharing: Optional[str] = _side("decoder", "ffn-sharing")
+    norm_sharing: Optional[str] = _sharing("layer norms")
+    encoder_norm_sharing: Optional[str] = _side("encoder", "norm-sharing")
+    decoder_norm_sharing: Optional[str] = _side("decoder", "norm-sharing")
+    ffn_norm_sharing: Optional[str] = _sharing("the feed-forward's norm", ", or as-norms to follow --norm-sharing")
+    encoder_ffn_norm_sharing: Optional[str] = _side("encoder", "ffn-norm-sharing")
+    decoder_ffn_norm_sharing: Optional[str] = _side("decoder", "ffn-norm-sharing")
+    norm_per: Optional[ChoiceEnum(["sublayer", "level"])] = field(
+        default=None,
+        metadata={"help": "one norm for each sub-layer, or one for all the sub-layers of a level (as the counts of "
+                          "Table 1 imply for its vanilla and One Wide FFN rows); default: the architecture's"},
+    )
+    share_encoder_decoder_ffn: bool = field(
+        default=False,
+        metadata={"help": "encoder and decoder use the same feed-forward copies (One Wide FFN's SharedEncDec, "
+                          "arXiv 2309.01826, with --ffn-sharing one)"},
+    )
+
+    # Signals
+    signal: Optional[ChoiceEnum(list(SIGNALS))] = field(
+        default=None,
+        metadata={"help": "what tells levels apart: low-rank (eq. 6 and 7), full-rank (Table 4), static (the coordinate "
+                          "embedding of Universal Transformers) or none; default: the architecture's"},
+    )
+    signal_rank: Optional[int] = field(
+        default=None,
+        metadata={"help": "rank r of low-rank signals, 1 to the width; default: width // 16 (section 4.1), at least 1"},
+    )
+    attention_signal: Optional[ChoiceEnum(["after", "before", "none"])] = field(
+        default=None,
+        metadata={"help": "signal of queries, keys and values after their projections (eq. 6), before them (Table 4) or "
+                          "none; default: after, where the signal is low-rank or full-rank"},
+    )
+    ffn_signal: Optional[ChoiceEnum([*FFN_PLACES, "none"])] = field(
+        default=None,
+        metadata={"help": "signal of the feed-forward before its first projection (eq. 7), after it (inter, Table 4) or "
+                          "none; default: before, where the signal is low-rank or full-rank"},
+    )
+
+    # As in fairseq's own transformer
+    encoder_normalize_before: bool = field(default=False, metadata={"help": "pre-norm encoder (the paper: post-norm)"})
+    decoder_normalize_before: bool = field(default=False, metadata={"help": "pre-norm decoder (the paper: post-norm)"})
+    attn_bias: bool = field(default=False, metadata={"help": "biases in attention projections (the paper: none)"})
+    ffn_bias: bool = field(default=False, metadata={"help": "biases in the feed-forward (the paper: none)"})
+    output_bias: bool = field(
+        default=False,
+        metadata={"help": "bias in the output head (the paper's has one; stock models that a ring folds into have none)"},
+    )
+    activation_fn: ChoiceEnum(utils.get_available_activation_fns()) = field(
+        default="gelu", metadata={"help": "activation of the feed-forward"}
+    )
+    dropout: float = field(default=0.1, metadata={"help": "dropout on embeddings and on each sub-layer's output"})
+    attention_dropout: float = field(default=0.0, metadata={"help": "dropout on attention weights"})
+    activation_dropout: float = field(default=0.1, metadata={"help": "dropout after the activation"})
+    encoder_learned_pos: bool = field(default=False, metadata={"help": "learned encoder positions instead of sinusoids"})
+    decoder_learned_pos: bool = field(default=False, metadata={"help": "learned decoder positions instead of sinusoids"})
+    no_token_positional_embeddings: bool = field(default=False, metadata={"help": "no position embeddings at the input"})
+    share_decoder_input_output_embed: bool = field(
+        default=False, metadata={"help": "tie the output head to the decoder's embeddings"}
+    )
+    share_all_embeddings: bool = field(
+        default=False,
+        metadata={"help": "one table for encoder, decoder and output head (needs a joined dictionary and equal widths)"},
+    )
+    encoder_embed_path: Optional[str] = field(default=None, metadata={"help": "text file of encoder embeddings"})
+    decoder_embed_path: Optional[str] = field(default=None, metadata={"help": "text file of decoder embeddings"})
+    layernorm_embedding: bool = field(default=False, metadata={"help": "layer norm on the embedded input"})
+    no_scale_embedding: bool = field(default=False, metadata={"help": "do not scale embeddings by sqrt(width)"})
+    max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
+    max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
+    checkpoint_activations: bool = field(
+        default=False,
+        metadata={"help": "keep only the state between levels and recompute the rest in the backward pass: less memory, "
+                          "about a third more time"},
+    )
+
+    # Known from fairseq's transformer, without a meaning here: refused in words rather than ignored.
+    encoder_layerdrop: float = field(default=0.0, metadata=_refused("a ring has no layers to drop"))
+    decoder_layerdrop: float = field(default=0.0, metadata=_refused("a ring has no layers to drop"))
+    encoder_layers_to_keep: Optional[str] = field(default=None, metadata=_refused("a ring has no layers to prune"))
+    decoder_layers_to_keep: Optional[str] = field(default=None, metadata=_refused("a ring has no layers to prune"))
+    offload_activations: bool = field(default=False, metadata=_refused("use --checkpoint-activations"))
+
+
+def refuse_meaningless(cfg: RingFormerConfig) -> None:
+    """Raise ValueError for options that fairseq's transformer has and a stack of shared levels cannot honour."""
+    for side in SIDES:
+        if getattr(cfg, f"{side}_layerdrop"):
+            raise ValueError(f"--{side}-layerdrop has no meaning here: levels share weights, none can be dropped")
+        if getattr(cfg, f"{side}_layers_to_keep"):
+            raise ValueError(
+                f"--{side}-layers-to-keep has no meaning here: levels share weights, none can be pruned; "
+                f"set the number of levels with --{side}-layers"
+            )
+    if cfg.offload_activations:
+        raise ValueError("--offload-activations is not supported: use --checkpoint-activations")
+    if cfg.share_encoder_decoder_ffn:
+        for size in ("embed_dim", "ffn_embed_dim"):
+            if getattr(cfg, f"encoder_{size}") != getattr(cfg, f"decoder_{size}"):
+                raise ValueError(f"--share-encoder-decoder-ffn needs equal widths: --encoder-{size} and --decoder-{size}"
+                                 .replace("_", "-"))
+
+
+def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -> StackConfig:
+    """The stack of one side, from the flags: the side's flag, else the common one, else the architecture's row.
+
+    Raises:
+        ValueError: naming the flag, for options that contradict each other or the sizes.
+    """
+    row = getattr(architecture, side)
+    levels = getattr(cfg, f"{side}_layers")
+    if levels < 1:
+        raise ValueError(f"--{side}-layers {levels}: a stack needs at least one level")
+
+    def chosen(part: str) -> Tuple[str, Optional[str]]:
+        for flag in (f"{side}_{part}_sharing", f"{part}_sharing"):
+            if getattr(cfg, flag, None) is not None:
+                return "--" + flag.replace("_", "-"), getattr(cfg, flag)
+        return f"the architecture's {part}", getattr(row, part)
+
+    def sharing(part: str, absent: str = "") -> Optional[SharingMap]:
+        flag, spec = chosen(part)
+        return None if spec is None or spec == absent else parse_sharing(spec, levels, flag)
+
+    signal = cfg.signal or row.signal
+    adaptive = signal in ("low-rank", "full-rank")
+    if not adaptive:
+        for flag in ("attention_signal", "ffn_signal"):
+            if getattr(cfg, flag) not in (None, "none"):
+                raise ValueError(f"--signal {signal} excludes --{flag.replace('_', '-')}: that belongs to low-rank and "
+                                 "full-rank signals")
+    if cfg.signal_rank is not None and signal != "low-rank":
+        raise ValueError(f"--signal {signal} excludes --signal-rank: only low-rank signals have a rank")
+    embed_dim, heads = getattr(cfg, f"{side}_embed_dim"), getattr(cfg, f"{side}_attention_heads")
+    try:
+        return StackConfig(
+            embed_dim=embed_dim,
+            num_heads=heads,
+            ffn_dim=getattr(cfg, f"{side}_ffn_embed_dim"),
+            self_attn=sharing("self_attn"),
+            cross_attn=sharing("cross_attn") if side == "decoder" else None,
+            ffn=sharing("ffn", absent="none"),
+            norm=sharing("norm"),
+            ffn_norm=sharing("ffn_norm", absent="as-norms"),
+            norm_per=cfg.norm_per or row.norm_per,
+            signal=signal,
+            signal_rank=cfg.signal_rank,
+            attention_signal=(cfg.attention_signal or "after") if adaptive else "none",
+            ffn_signal=(cfg.ffn_signal or "before") if adaptive else "none",
+            pre_norm=getattr(cfg, f"{side}_normalize_before"),
+            attn_bias=cfg.attn_bias,
+            ffn_bias=cfg.ffn_bias,
+            memory_dim=cfg.encoder_embed_dim,
+            activation=utils.get_activation_fn(str(cfg.activation_fn)),
+            dropout=cfg.dropout,
+            attention_dropout=cfg.attention_dropout,
+            activation_dropout=cfg.activation_dropout,
+            checkpoint_activations=cfg.checkpoint_activations,
+        )
+    except ValueError as error:
+        raise ValueError(f"{side}: {error}") from None

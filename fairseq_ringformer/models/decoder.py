@@ -1,0 +1,149 @@
+"""fairseq's side of the decoder: previous output tokens to vocabulary scores, at once or step by step."""
+
+from typing import Any, Dict, Optional, Tuple
+
+import torch.nn.functional as F
+from fairseq.models import FairseqIncrementalDecoder
+from torch import Tensor, nn
+
+from ..modules import Bank, DecoderCache, Stack, StackConfig
+from .config import RingFormerConfig
+from .embedding import InputEmbedding, fairseq_dropout
+from .encoder import EncoderOut
+
+CACHE = "cache"
+
+
+class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
+    """Embedding, decoder stack and output head.
+
+    Args:
+        cfg: the model's options.
+        stack: what the stack is built from.
+        dictionary: target dictionary.
+        embed_tokens: target embeddings.
+        own_embeddings: False if the encoder owns `embed_tokens` (``--share-all-embeddings``).
+        ffn_bank: the encoder's feed-forward, if both sides share it.
+    """
+
+    def __init__(
+        self,
+        cfg: RingFormerConfig,
+        stack: StackConfig,
+        dictionary,
+        embed_tokens: nn.Embedding,
+        own_embeddings: bool = True,
+        ffn_bank: Optional[Bank] = None,
+    ):
+        super().__init__(dictionary)
+        self.stack = Stack(stack, ffn_bank=ffn_bank, make_dropout=fairseq_dropout(type(self).__name__))
+        self.build_input(cfg, "decoder", embed_tokens, register=own_embeddings)
+        self.need_attn = False
+        # A tied head is the embedding table itself, not a second module that holds the same weight.
+        self.output_projection = None
+        self.output_bias = None
+        if not (cfg.share_decoder_input_output_embed or cfg.share_all_embeddings):
+            self.output_projection = nn.Linear(stack.embed_dim, len(dictionary), bias=cfg.output_bias)
+            nn.init.normal_(self.output_projection.weight, std=stack.embed_dim**-0.5)
+            if cfg.output_bias:
+                nn.init.zeros_(self.output_projection.bias)
+        elif cfg.output_bias:
+            self.output_bias = nn.Parameter(embed_tokens.weight.new_zeros(len(dictionary)))
+
+    def make_generation_fast_(self, need_attn: bool = False, **kwargs) -> None:
+        """fairseq's hook before generating: attention weights are computed only if ``--print-alignment`` wants them."""
+        self.need_attn = bool(need_attn)
+
+    def forward(
+        self,
+        prev_output_tokens: Tensor,
+        encoder_out: Optional[EncoderOut] = None,
+        incremental_state: Optional[Dict[str, Any]] = None,
+        features_only: bool = False,
+        **options,
+    ) -> Tuple[Tensor, Dict[str, Any]]:
+        """Score the next token after every prefix of `prev_output_tokens` `(batch, tgt_len)`.
+
+        Args:
+            incremental_state: fairseq's state between steps; if given, only the last token is run.
+            features_only: return features `(batch, tgt_len, embed_dim)` instead of scores.
+            options: see :meth:`extract_features`.
+
+        Returns:
+            scores `(batch, tgt_len, vocabulary)` and ``{"attn": [..], "inner_states": [..]}``.
+        """
+        x, extra = self.extract_features(prev_output_tokens, encoder_out, incremental_state, **options)
+        return (x if features_only else self.output_layer(x)), extra
+
+    def extract_features(
+        self,
+        prev_output_tokens: Tensor,
+        encoder_out: Optional[EncoderOut] = None,
+        incremental_state: Optional[Dict[str, Any]] = None,
+        full_context_alignment: bool = False,
+        alignment_layer: Optional[int] = None,
+        alignment_heads: Optional[int] = None,
+        src_lengths: Optional[Tensor] = None,
+        return_all_hiddens: bool = False,
+    ) -> Tuple[Tensor, Dict[str, Any]]:
+        """Like :meth:`forward`, without the output head.
+
+        Args:
+            full_context_alignment: let every position see the whole target.
+            alignment_layer: level whose cross-attention is returned, averaged over heads; default the last.
+            alignment_heads: average over the first so many heads only.
+            src_lengths: not used; fairseq passes it.
+            return_all_hiddens: also return ``inner_states``, `(tgt_len, batch, embed_dim)` each.
+        """
+        positions = None
+        if self.embed_positions is not None:
+            positions = self.embed_positions(prev_output_tokens, incremental_state=incremental_state)
+        token_positions = self.token_positions(prev_output_tokens)
+        cache = None
+        if incremental_state is not None:
+            cache = self._cache(incremental_state)
+            prev_output_tokens = prev_output_tokens[:, -1:]
+            token_positions = None if token_positions is None else token_positions[:, -1:]
+        memory_padding_mask = encoder_out["encoder_padding_mask"][0]
+        with_weights = self.need_attn or alignment_layer is not None
+        aligned = self.stack.levels - 1 if alignment_layer is None else alignment_layer
+        output = self.stack(
+            self.finish_input(self.embed(prev_output_tokens), positions),
+            padding_mask=self._left_padding(prev_output_tokens),
+            positions=token_positions,
+            memory=encoder_out["encoder_out"][0].transpose(0, 1),
+            memory_padding_mask=memory_padding_mask if memory_padding_mask.any() else None,
+            causal=not full_context_alignment,
+            cache=cache,
+            return_states=return_all_hiddens,
+            need_weights=(aligned,) if with_weights else (),
+        )
+        attn = None
+        if with_weights:
+            attn = output.weights[aligned]["cross_attn"][:, :alignment_heads].mean(dim=1)
+        states = [state.transpose(0, 1) for state in output.states or []]
+        return output.state, {"attn": [attn], "inner_states": states}
+
+    def output_layer(self, features: Tensor, **kwargs) -> Tensor:
+        """Scores `(batch, tgt_len, vocabulary)` of `features` `(batch, tgt_len, embed_dim)`."""
+        if self.output_projection is not None:
+            return self.output_projection(features)
+        return F.linear(features, self.embed_tokens.weight, self.output_bias)
+
+    def reorder_incremental_state(self, incremental_state: Dict[str, Any], new_order: Tensor) -> None:
+        """Follow the beam: row i continues what row ``new_order[i]`` was."""
+        cache = self.get_incremental_state(incremental_state, CACHE)
+        if cache is not None:
+            cache.reorder(new_order)
+
+    def _cache(self, incremental_state: Dict[str, Any]) -> DecoderCache:
+        cache = self.get_incremental_state(incremental_state, CACHE)
+        if cache is None:
+            cache = DecoderCache(self.stack.levels)
+            self.set_incremental_state(incremental_state, CACHE, cache)
+        return cache
+
+    def _left_padding(self, tokens: Tensor) -> Optional[Tensor]:
+        # Padding on the right needs no mask: what a causal position sees lies to its left.
+        padding_mask = tokens.eq(self.padding_idx)
+        return padding_mask if tokens.size(1) > 1 and padding_mask[:, 0].any() else None

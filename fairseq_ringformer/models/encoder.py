@@ -1,0 +1,65 @@
+"""fairseq's side of the encoder: tokens to encoder output."""
+
+from typing import Dict, List, Optional
+
+from fairseq.models import FairseqEncoder
+from torch import Tensor, nn
+
+from ..modules import Stack, StackConfig
+from .config import RingFormerConfig
+from .embedding import InputEmbedding, fairseq_dropout
+
+EncoderOut = Dict[str, List[Tensor]]
+
+
+class RingFormerEncoder(InputEmbedding, FairseqEncoder):
+    """Embedding and encoder stack.
+
+    Args:
+        cfg: the model's options.
+        stack: what the stack is built from.
+        dictionary: source dictionary.
+        embed_tokens: source embeddings.
+    """
+
+    def __init__(self, cfg: RingFormerConfig, stack: StackConfig, dictionary, embed_tokens: nn.Embedding):
+        super().__init__(dictionary)
+        self.stack = Stack(stack, make_dropout=fairseq_dropout(type(self).__name__))
+        self.build_input(cfg, "encoder", embed_tokens)
+
+    def forward(
+        self, src_tokens: Tensor, src_lengths: Optional[Tensor] = None, return_all_hiddens: bool = False
+    ) -> EncoderOut:
+        """Encode `src_tokens` `(batch, src_len)`.
+
+        Returns:
+            fairseq's dictionary of lists: ``encoder_out`` `(src_len, batch, embed_dim)`, ``encoder_padding_mask``
+            `(batch, src_len)`, ``encoder_embedding`` `(batch, src_len, embed_dim)` and, with `return_all_hiddens`,
+            ``encoder_states`` like ``encoder_out``: the input and the state after every level.
+        """
+        padding_mask = src_tokens.eq(self.padding_idx)
+        embedding = self.embed(src_tokens)
+        positions = None if self.embed_positions is None else self.embed_positions(src_tokens)
+        output = self.stack(
+            self.finish_input(embedding, positions),
+            padding_mask=padding_mask if padding_mask.any() else None,
+            positions=self.token_positions(src_tokens),
+            return_states=return_all_hiddens,
+        )
+        return {
+            "encoder_out": [output.state.transpose(0, 1)],
+            "encoder_padding_mask": [padding_mask],
+            "encoder_embedding": [embedding],
+            "encoder_states": [state.transpose(0, 1) for state in output.states or []],
+            "fc_results": [],
+            "src_tokens": [],
+            "src_lengths": [],
+        }
+
+    def reorder_encoder_out(self, encoder_out: EncoderOut, new_order: Tensor) -> EncoderOut:
+        """The same output with sentence i taken from ``new_order[i]``."""
+        batch_dim = {"encoder_out": 1, "encoder_states": 1}
+        return {
+            name: [tensor.index_select(batch_dim.get(name, 0), new_order) for tensor in tensors]
+            for name, tensors in encoder_out.items()
+        }

@@ -1,0 +1,177 @@
+"""The models and architectures that ``--user-dir fairseq_ringformer`` adds to fairseq.
+
+One class builds them all; they differ in their row of the sharing table (:data:`fairseq_ringformer.modules.ROWS`) and
+architectures in numbers only.
+"""
+
+from typing import Dict, Optional
+
+from fairseq import utils
+from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
+from torch import Tensor, nn
+
+from ..modules import ROWS, Architecture
+from .config import RingFormerConfig, refuse_meaningless, stack_config
+from .decoder import RingFormerDecoder
+from .encoder import RingFormerEncoder
+
+# Embedding width, feed-forward width, heads, levels per side. Small is the ablations' size, base and large are Table
+# 1's (RingFormer, section 4 and appendix A.1); tiny trains within minutes on two CPU cores.
+SIZES = {
+    "tiny": dict(embed_dim=256, ffn_embed_dim=1024, attention_heads=4, layers=6),
+    "small": dict(embed_dim=128, ffn_embed_dim=512, attention_heads=8, layers=6),
+    "base": dict(embed_dim=512, ffn_embed_dim=2048, attention_heads=8, layers=6),
+    "large": dict(embed_dim=1024, ffn_embed_dim=4096, attention_heads=16, layers=6),
+}
+
+
+def set_sizes(cfg, size: str) -> None:
+    """Fill in the sizes that `cfg` (a namespace or config) leaves open with those of `size`."""
+
+    def fill(name: str, value: int) -> None:
+        if getattr(cfg, name, None) is None:
+            setattr(cfg, name, value)
+
+    for name, value in SIZES[size].items():
+        fill(f"encoder_{name}", value)
+    # As in fairseq's transformer, the decoder's widths follow the encoder's, its depth and heads do not.
+    for name in ("embed_dim", "ffn_embed_dim"):
+        fill(f"decoder_{name}", getattr(cfg, f"encoder_{name}"))
+    for name in ("attention_heads", "layers"):
+        fill(f"decoder_{name}", SIZES[size][name])
+
+
+@register_model("ringformer", dataclass=RingFormerConfig)
+class RingFormerModel(FairseqEncoderDecoderModel):
+    """RingFormer (arXiv 2502.13181): one block per side, run N times, with low-rank level signals.
+
+    Its subclasses are the paper's baselines, from the same code.
+
+    Args:
+        cfg: the options, sizes filled in.
+        encoder, decoder: see :meth:`build_model`.
+    """
+
+    architecture: Architecture = ROWS["ringformer"]
+
+    def __init__(self, cfg: RingFormerConfig, encoder: RingFormerEncoder, decoder: RingFormerDecoder):
+        super().__init__(encoder, decoder)
+        self.cfg = cfg
+        self.supports_align_args = True
+
+    @classmethod
+    def build_model(cls, cfg, task) -> "RingFormerModel":
+        """Build the model for the dictionaries of `task`.
+
+        Raises:
+            ValueError: for options that make no model, naming the flag.
+        """
+        cfg = RingFormerConfig.from_namespace(cfg)
+        set_sizes(cfg, "base")
+        refuse_meaningless(cfg)
+        encoder_stack = stack_config(cfg, cls.architecture, "encoder")
+        decoder_stack = stack_config(cfg, cls.architecture, "decoder")
+        shares_ffn = cfg.share_encoder_decoder_ffn
+        if shares_ffn and (encoder_stack.ffn is None or decoder_stack.ffn is None):
+            raise ValueError("--share-encoder-decoder-ffn needs a feed-forward on both sides: set --ffn-sharing one")
+        source, target = task.source_dictionary, task.target_dictionary
+        embeddings = cls.build_embeddings(cfg, source, target)
+        encoder = RingFormerEncoder(cfg, encoder_stack, source, embeddings["encoder"])
+        decoder = RingFormerDecoder(
+            cfg,
+            decoder_stack,
+            target,
+            embeddings["decoder"],
+            own_embeddings=not cfg.share_all_embeddings,
+            ffn_bank=encoder.stack.ffn if shares_ffn else None,
+        )
+        return cls(cfg, encoder, decoder)
+
+    @classmethod
+    def build_embeddings(cls, cfg: RingFormerConfig, source, target) -> Dict[str, nn.Embedding]:
+        """Token embeddings of both sides; the same module with ``--share-all-embeddings``."""
+        encoder = cls.build_embedding(source, cfg.encoder_embed_dim, cfg.encoder_embed_path)
+        if not cfg.share_all_embeddings:
+            decoder = cls.build_embedding(target, cfg.decoder_embed_dim, cfg.decoder_embed_path)
+            return {"encoder": encoder, "decoder": decoder}
+        if source != target:
+            raise ValueError("--share-all-embeddings needs a joined dictionary: run fairseq-preprocess with --joined-dictionary")
+        if cfg.encoder_embed_dim != cfg.decoder_embed_dim:
+            raise ValueError("--share-all-embeddings needs --encoder-embed-dim equal to --decoder-embed-dim")
+        if cfg.decoder_embed_path and cfg.decoder_embed_path != cfg.encoder_embed_path:
+            raise ValueError("--share-all-embeddings excludes a --decoder-embed-path of its own")
+        return {"encoder": encoder, "decoder": encoder}
+
+    @classmethod
+    def build_embedding(cls, dictionary, embed_dim: int, path: Optional[str] = None) -> nn.Embedding:
+        """Embeddings of `dictionary`, normal with deviation ``embed_dim ** -0.5``, padding zero; or read from `path`."""
+        embedding = nn.Embedding(len(dictionary), embed_dim, padding_idx=dictionary.pad())
+        nn.init.normal_(embedding.weight, std=embed_dim**-0.5)
+        nn.init.zeros_(embedding.weight[dictionary.pad()])
+        if path:
+            utils.load_embedding(utils.parse_embedding(path), dictionary, embedding)
+        return embedding
+
+    def forward(
+        self,
+        src_tokens: Tensor,
+        src_lengths: Optional[Tensor],
+        prev_output_tokens: Tensor,
+        return_all_hiddens: bool = False,
+        **options,
+    ):
+        """Scores `(batch, tgt_len, vocabulary)` and extras; `options` go to the decoder."""
+        encoder_out = self.encoder(src_tokens, src_lengths, return_all_hiddens=return_all_hiddens)
+        return self.decoder(
+            prev_output_tokens, encoder_out=encoder_out, return_all_hiddens=return_all_hiddens, **options
+        )
+
+    def upgrade_state_dict_named(self, state_dict: Dict[str, Tensor], name: str) -> None:
+        """fairseq's hook before loading; says in words when a checkpoint is of another architecture."""
+        super().upgrade_state_dict_named(state_dict, name)
+        own = self.state_dict()
+        missing = sorted(own.keys() - state_dict.keys())
+        surplus = sorted(state_dict.keys() - own.keys())
+        shapes = sorted(key for key in own.keys() & state_dict.keys() if own[key].shape != state_dict[key].shape)
+        if not (missing or surplus or shapes):
+            return
+        first = (
+            f"it lacks {missing[0]}" if missing
+            else f"it has {surplus[0]}, which this model has not" if surplus
+            else f"{shapes[0]} is {tuple(state_dict[shapes[0]].shape)}, here {tuple(own[shapes[0]].shape)}"
+        )
+        raise ValueError(
+            f"the checkpoint is of another architecture than this {type(self).__name__}: {first} "
+            f"({len(missing)} missing, {len(surplus)} unknown, {len(shapes)} of another shape); "
+            "use the --arch and flags that it was trained with"
+        )
+
+
+@register_model("universal_transformer", dataclass=RingFormerConfig)
+class UniversalTransformerModel(RingFormerModel):
+    """Universal Transformer (arXiv 1807.03819) without adaptive halting: all shared, coordinate embeddings."""
+
+    architecture = ROWS["universal_transformer"]
+
+
+@register_model("one_wide_ffn", dataclass=RingFormerConfig)
+class OneWideFFNModel(RingFormerModel):
+    """One Wide FFN (arXiv 2309.01826) as the RingFormer paper ran it: SharedEncNoDec, not widened."""
+
+    architecture = ROWS["one_wide_ffn"]
+
+
+@register_model("vanilla_transformer", dataclass=RingFormerConfig)
+class VanillaTransformerModel(RingFormerModel):
+    """Transformer (arXiv 1706.03762) with own weights at every level: the baseline."""
+
+    architecture = ROWS["vanilla_transformer"]
+
+
+def _register_architectures() -> None:
+    for model in ROWS:
+        for size in SIZES:
+            register_model_architecture(model, f"{model}_{size}")(lambda cfg, size=size: set_sizes(cfg, size))
+
+
+_register_architectures()
