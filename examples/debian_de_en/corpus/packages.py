@@ -1,0 +1,136 @@
+"""Debian binary packages: which version, where from, downloaded once, read without being installed."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from corpus.errors import RecipeError
+
+OTHERWISE = "or use --source grammar, which needs no packages"
+
+
+class Package(NamedTuple):
+    """A binary package as the package lists describe it: ``file`` is the name of its .deb."""
+
+    name: str
+    version: str
+    file: str
+    size: int
+    sha256: str
+
+
+def _run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """Run an apt or dpkg command in the C locale; RecipeError if this machine does not have it."""
+    try:
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError:
+        raise RecipeError(
+            f"{command[0]} is not on this machine: --source debian needs Debian or a relative of it; "
+            f"run there, {OTHERWISE}"
+        ) from None
+
+
+def _why(result: subprocess.CompletedProcess) -> str:
+    """The first error line that apt or dpkg printed."""
+    lines = [line for line in result.stderr.splitlines() if line.startswith(("E:", "Err", "dpkg"))]
+    return lines[0].removeprefix("E: ").strip() if lines else f"exit status {result.returncode}"
+
+
+def _has_lists() -> bool:
+    """Whether apt knows of any package that it could download."""
+    result = _run(["apt-cache", "dumpavail"])
+    return result.returncode == 0 and bool(result.stdout.strip())
+
+
+def find(names: Iterable[str]) -> dict[str, Package]:
+    """Look ``names`` up in the package lists; names that no list has are absent from the answer.
+
+    Raises RecipeError if there is no apt, or if its package lists are empty.
+    """
+    # apt-get describes the names it knows and complains about the others; what counts is what it describes.
+    result = _run(["apt-get", "download", "--print-uris", *sorted(set(names))])
+    found: dict[str, Package] = {}
+    for file, size, checksum in re.findall(r"^'\S+' (\S+) (\d+) SHA256:(\w+)$", result.stdout, re.MULTILINE):
+        name, version = file.split("_")[:2]
+        found[name] = Package(name, unquote(version), file, int(size), checksum)
+    if not found and not _has_lists():
+        raise RecipeError(f"apt has no package lists: run 'apt-get update' as root, {OTHERWISE}")
+    return found
+
+
+def _is_whole(path: Path, package: Package) -> bool:
+    """Whether ``path`` is the complete .deb of ``package``."""
+    if not path.is_file() or path.stat().st_size != package.size:
+        return False
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() == package.sha256
+
+
+def download(packages: Iterable[Package], cache: Path) -> None:
+    """Put the .deb of every package into the folder ``cache``; those already there whole are kept.
+
+    Raises RecipeError if a download fails; what has arrived by then stays for the next attempt.
+    """
+    missing = [package for package in packages if not _is_whole(cache / package.file, package)]
+    if not missing:
+        return
+    # apt-get writes under the final name, so it works in a folder of its own and only whole files leave it.
+    arriving = cache / "arriving"
+    arriving.mkdir(parents=True, exist_ok=True)
+    needed = sum(package.size for package in missing)
+    if shutil.disk_usage(cache).free < needed:
+        raise RecipeError(f"{cache} has no room for {needed / 1e6:.0f} MB of packages: choose another --cache")
+    result = _run(["apt-get", "download", "-q", *(f"{p.name}={p.version}" for p in missing)], cwd=arriving)
+    for package in missing:
+        if _is_whole(arriving / package.file, package):
+            os.replace(arriving / package.file, cache / package.file)
+    absent = [package.name for package in missing if not (cache / package.file).is_file()]
+    if absent:
+        raise RecipeError(
+            f"could not download {', '.join(absent[:5])}{' and others' if absent[5:] else ''} ({_why(result)}): "
+            f"check the network, run 'apt-get update' as root if the lists are old, and start again, {OTHERWISE}"
+        )
+    shutil.rmtree(arriving, ignore_errors=True)
+
+
+def read(package: Package, cache: Path, wanted: re.Pattern) -> dict[str, bytes]:
+    """The files of a downloaded package whose path ``wanted`` finds a match in, as path -> content.
+
+    Paths have no leading slash (``usr/share/...``). Links and folders are left out.
+    Raises RecipeError if the package cannot be unpacked.
+    """
+    files: dict[str, bytes] = {}
+    command = ["dpkg-deb", "--fsys-tarfile", str(cache / package.file)]
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
+                for member in archive:
+                    path = member.name.removeprefix("./")
+                    if member.isfile() and wanted.search(path):
+                        files[path] = archive.extractfile(member).read()
+    except FileNotFoundError:
+        raise RecipeError(f"dpkg-deb is not on this machine: install dpkg, {OTHERWISE}") from None
+    except tarfile.TarError as error:
+        raise RecipeError(f"cannot unpack {cache / package.file} ({error}): delete it and start again") from None
+    return files
+
+
+def copyright_of(package: Package, cache: Path) -> str:
+    """The text of the package's copyright file; empty if it has none of its own (only a link)."""
+    files = read(package, cache, re.compile(r"^usr/share/doc/[^/]+/copyright$"))
+    return next(iter(files.values()), b"").decode("utf-8", errors="replace")

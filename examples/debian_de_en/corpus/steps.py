@@ -1,0 +1,59 @@
+"""Steps that are skipped when done, and never mistaken for done when they are not.
+
+The output of a step is a folder. It is built under another name and renamed when complete; the stamp
+that says what it was made from lies inside, so that folder and stamp appear in the same instant.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+STAMP = ".made-from.json"
+
+
+def is_done(output: Path, inputs: dict) -> bool:
+    """Whether the folder ``output`` is complete and was made from exactly these ``inputs`` (JSON values)."""
+    try:
+        return json.loads((output / STAMP).read_text(encoding="utf-8")) == inputs
+    except (OSError, ValueError):
+        return False
+
+
+def make(output: Path, inputs: dict, build: Callable[[Path], None], *, force: bool = False) -> bool:
+    """Have ``build(folder)`` fill the folder ``output``, unless it is done already; True if it was built.
+
+    ``inputs`` are the options and stamps that the content depends on, as JSON values. With ``force``
+    the folder is built anew whatever stands there. An error in ``build`` leaves the old folder as it was.
+    """
+    if not force and is_done(output, inputs):
+        return False
+    partial = output.with_name(output.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    build(partial)
+    (partial / STAMP).write_text(json.dumps(inputs, indent=1, sort_keys=True), encoding="utf-8")
+    shutil.rmtree(output, ignore_errors=True)
+    os.replace(partial, output)
+    return True
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write ``text`` to the file ``path``, which never holds half of it."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def digest(value: object) -> str:
+    """A short fingerprint of a JSON value."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def digest_of_files(paths: list[Path]) -> str:
+    """A short fingerprint of the names and contents of ``paths``."""
+    contents = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
+    return digest(contents)

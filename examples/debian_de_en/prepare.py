@@ -1,0 +1,219 @@
+"""Prepare German-English data for fairseq from Debian packages (see README.md) or from a small grammar."""
+
+import argparse
+import datetime
+import importlib.util
+import json
+import os
+import shlex
+import shutil
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from corpus import steps
+from corpus.binarise import binarise
+from corpus.catalogue import HELD_OUT, SETS, Source
+from corpus.errors import RecipeError
+from corpus.extract import ORIGIN, PAIRS, extract
+from corpus.pairs import read_pairs
+from corpus.provenance import collect_licences, provenance
+from corpus.report import table
+from corpus.split import SPLITS
+from corpus.subwords import MODEL, MODULES, SENTENCEPIECE, VOCABULARY, segment
+from corpus.text import make_splits, write_splits
+
+HERE = Path(__file__).resolve().parent
+COUNTS = "counts.json"
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least one."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="prepare.sh", description=__doc__)
+    parser.add_argument("--source", choices=("debian", "grammar"), default="debian", help="default: debian")
+    parser.add_argument("--set", choices=sorted(SETS), default="quick", help="which Debian text; default: quick")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="default: data/debian_de_en_SET or data/grammar_de_en")
+    parser.add_argument("--subwords", choices=sorted(MODEL), default=SENTENCEPIECE, help=f"default: {SENTENCEPIECE}")
+    parser.add_argument("--vocab-size", type=positive, default=8000, metavar="N", help="joined vocabulary; default: 8000")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the split and of the grammar; default: 1")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the packages; default: OUTPUT/packages")
+    parser.add_argument(
+        "--workers", type=positive, default=1, metavar="N", help="sources to fetch and align at a time; default: 1"
+    )
+    parser.add_argument(
+        "--sizes",
+        type=positive,
+        nargs=3,
+        default=(20000, 1000, 1000),
+        metavar=("TRAIN", "VALID", "TEST"),
+        help="pairs that the grammar makes; default: 20000 1000 1000",
+    )
+    parser.add_argument("--force", action="store_true", help="do finished steps again")
+    options = parser.parse_args(argv)
+    if options.output is None:
+        name = "grammar_de_en" if options.source == "grammar" else f"debian_de_en_{options.set}"
+        options.output = Path("data") / name
+    options.cache = options.cache or options.output / "packages"
+    return options
+
+
+def check(options: argparse.Namespace) -> None:
+    """Raise RecipeError if something is missing that a later step would only find out after long work."""
+    for folder in (options.output, options.cache):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise RecipeError(f"cannot write to {folder} ({error.strerror}): choose another folder") from None
+    for module in ("fairseq_cli", "lxml", *MODULES[options.subwords]):
+        if importlib.util.find_spec(module) is None:
+            raise RecipeError(f"Python module {module} is missing: install this project with 'pip install -e .' first")
+    if options.source == "debian":
+        for program in ("apt-get", "apt-cache", "dpkg-deb"):
+            if shutil.which(program) is None:
+                raise RecipeError(
+                    f"{program} is not on this machine: --source debian needs Debian or a relative of it; "
+                    "run it there, or use --source grammar, which needs no packages"
+                )
+
+
+def say(built: bool, step: str) -> None:
+    print(f"{step}: {'done' if built else 'was done already'}", flush=True)
+
+
+def code() -> str:
+    """A fingerprint of the recipe, so that a changed recipe makes its steps anew."""
+    return steps.digest_of_files([*HERE.glob("corpus/**/*.py"), *HERE.glob("grammar*.py")])
+
+
+def make_source(source: Source, options: argparse.Namespace, inputs: dict) -> bool:
+    """The extraction step of one source (a function of its own for the worker processes)."""
+    folder = options.output / "work" / source.name
+    return steps.make(folder, inputs, lambda new: extract(source, options.cache, new), force=options.force)
+
+
+def raw_from_debian(options: argparse.Namespace) -> dict:
+    """The steps up to ``raw/`` for --source debian; what the next step depends on."""
+    sources = SETS[options.set]
+    inputs = [{"source": s.name, "packages": [*s.packages, *s.optional], "code": code()} for s in sources]
+    with ProcessPoolExecutor(max_workers=min(options.workers, len(sources))) as pool:
+        running = [
+            pool.submit(make_source, source, options, own) for source, own in zip(sources, inputs, strict=True)
+        ]
+        for source, result in zip(sources, running, strict=True):
+            say(result.result(), f"aligned pairs of {source.name}")
+    folders = {source.name: options.output / "work" / source.name for source in sources}
+    origins = {name: json.loads((folder / ORIGIN).read_text(encoding="utf-8")) for name, folder in folders.items()}
+
+    def build(folder: Path) -> None:
+        pairs = {name: read_pairs(own / PAIRS) for name, own in folders.items()}
+        counts = make_splits(pairs, HELD_OUT[options.set], options.seed, folder)
+        for name, own in counts.items():
+            own["skipped"] = origins[name]["skipped"]
+        (folder / COUNTS).write_text(json.dumps(counts, indent=1), encoding="utf-8")
+
+    made_from = {"set": options.set, "seed": options.seed, "sources": steps.digest([inputs, origins])}
+    say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
+    command = shlex.join(["prepare.sh", *options.argv])
+    today = datetime.date.today().isoformat()
+    text = provenance([(source, origins[source.name]) for source in sources], command, options.seed, today)
+    collect_licences(folders.values(), options.output / "licences")
+    steps.write_whole(options.output / "PROVENANCE.md", text)
+    return made_from
+
+
+def raw_from_grammar(options: argparse.Namespace) -> dict:
+    """The step up to ``raw/`` for --source grammar; what the next step depends on."""
+
+    def build(folder: Path) -> None:
+        import grammar
+
+        splits = grammar.generate(options.seed, *options.sizes)
+        write_splits(folder, splits)
+        kept = {split: len(splits[split]) for split in SPLITS}
+        counts = {"extracted": sum(kept.values()), "documents": 0, "kept": kept, "skipped": {}, "dropped": {}}
+        (folder / COUNTS).write_text(json.dumps({"grammar": counts}, indent=1), encoding="utf-8")
+
+    made_from = {"grammar": code(), "seed": options.seed, "sizes": list(options.sizes)}
+    say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
+    text = (
+        "# Where this text comes from\n\nMade by the grammar in `grammar.py` of this recipe, under the licence "
+        f"of this project, with seed {options.seed} by\n\n    {shlex.join(['prepare.sh', *options.argv])}\n"
+    )
+    steps.write_whole(options.output / "PROVENANCE.md", text)
+    return made_from
+
+
+def cut_and_binarise(options: argparse.Namespace, raw: dict) -> None:
+    """The steps from ``raw/`` to ``bin/``."""
+    output = options.output
+    models = [*MODEL.values(), VOCABULARY]
+
+    def build(folder: Path) -> None:
+        segment(output / "raw", folder, options.subwords, options.vocab_size)
+        for name in models:
+            (output / name).unlink(missing_ok=True)
+            if (folder / name).exists():
+                os.replace(folder / name, output / name)
+
+    sub = {"raw": raw, "subwords": options.subwords, "size": options.vocab_size, "code": code()}
+    lost = not (output / MODEL[options.subwords]).is_file()
+    say(steps.make(output / "sub", sub, build, force=options.force or lost), "sub-words in sub/")
+    built = steps.make(output / "bin", {"sub": sub}, lambda new: binarise(output / "sub", new), force=options.force)
+    say(built, "fairseq data in bin/")
+
+
+def summarise(options: argparse.Namespace) -> None:
+    """Write ``report.json`` and ``recipe.json`` and print the counts."""
+    counts = json.loads((options.output / "raw" / COUNTS).read_text(encoding="utf-8"))
+    about = {"source": options.source, "set": options.set if options.source == "debian" else None, "seed": options.seed}
+    totals = {split: sum(own["kept"][split] for own in counts.values()) for split in SPLITS}
+    report = {**about, "sources": counts, "totals": totals}
+    steps.write_whole(options.output / "report.json", json.dumps(report, indent=2) + "\n")
+    model = MODEL[options.subwords]
+    recipe = {
+        **about,
+        "source_lang": "de",
+        "target_lang": "en",
+        "subwords": options.subwords,
+        "vocab_size": options.vocab_size,
+        "tokenizer": None if options.subwords == SENTENCEPIECE else "moses",
+        "bpe": options.subwords.replace("-", "_"),
+        "bpe_model": model,
+        "raw": "raw",
+        "sub": "sub",
+        "bin": "bin",
+    }
+    steps.write_whole(options.output / "recipe.json", json.dumps(recipe, indent=2) + "\n")
+    print(table(counts))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the recipe; the exit status."""
+    options = arguments(argv)
+    options.argv = sys.argv[1:] if argv is None else argv
+    try:
+        check(options)
+        raw = raw_from_grammar(options) if options.source == "grammar" else raw_from_debian(options)
+        cut_and_binarise(options, raw)
+        summarise(options)
+    except RecipeError as error:
+        print(f"prepare.sh: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("prepare.sh: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
