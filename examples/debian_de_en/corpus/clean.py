@@ -31,6 +31,8 @@ _MARKUP = re.compile(
     re.VERBOSE,
 )
 _MISENCODED = re.compile("[\ufffd\x00-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff]|Ã[\x80-\xbf¤¶¼Ÿ„–œ]|â€|Â[\xa0-\xbf]")
+# Letters that are neither Latin nor Greek: tables of scripts, examples of other languages.
+_OTHER_SCRIPT = re.compile("[\u0400-\u1dff\u2c80-\u2dff\u2e80-\ua71f\ua800-\ufaff\ufe70-\uffef]")
 
 
 def normalise(text: str) -> str:
@@ -47,7 +49,7 @@ def key(text: str) -> str:
 def why_unfit(german: str, english: str) -> str | None:
     """The reason to drop a pair of normalised texts, or None if it is fit.
 
-    Reasons: ``empty``, ``encoding``, ``markup``, ``not text`` (numbers, code), ``untranslated`` (the same on
+    Reasons: ``empty``, ``encoding``, ``other script``, ``markup``, ``not text`` (numbers, code), ``untranslated`` (the same on
     both sides), ``too long`` (over MAX_WORDS words) and ``length ratio``.
     """
     if not german or not english:
@@ -55,6 +57,8 @@ def why_unfit(german: str, english: str) -> str | None:
     both = (german, english)
     if any(_MISENCODED.search(text) for text in both):
         return "encoding"
+    if any(_OTHER_SCRIPT.search(text) for text in both):
+        return "other script"
     if any(_MARKUP.search(text) for text in both):
         return "markup"
     if any(_letters(text) < 0.6 * len(text.replace(" ", "")) for text in both):

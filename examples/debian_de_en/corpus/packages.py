@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -63,7 +64,9 @@ def find(names: Iterable[str]) -> dict[str, Package]:
     Raises RecipeError if there is no apt, or if its package lists are empty.
     """
     # apt-get describes the names it knows and complains about the others; what counts is what it describes.
-    result = _run(["apt-get", "download", "--print-uris", *sorted(set(names))])
+    # It is silent about a package that lies in the current folder already, hence an empty folder.
+    with tempfile.TemporaryDirectory() as empty:
+        result = _run(["apt-get", "download", "--print-uris", *sorted(set(names))], cwd=Path(empty))
     found: dict[str, Package] = {}
     for file, size, checksum in re.findall(r"^'\S+' (\S+) (\d+) SHA256:(\w+)$", result.stdout, re.MULTILINE):
         name, version = file.split("_")[:2]

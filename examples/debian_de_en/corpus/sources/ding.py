@@ -18,7 +18,7 @@ _REMARK = re.compile(r"\{[^{}]*\}|\[[^\[\]]*\]|<[^<>]*>|(?<!\S)/[A-Z][\w.]*/")
 _REMARK_AT_END = re.compile(r"""(?<=[.!?"“'’])\s*\([^()]*\)$""")
 _SENTENCE = re.compile(r"""^["„“‚‘'’(…]*[A-ZÄÖÜ\d].*[.!?]["“”’'‘)]*$""")
 _ALTERNATIVE = re.compile(r"""\s*;\s+(?=["„“‚‘(]*[A-ZÄÖÜ])""")
-_ENGLISH_QUOTE = re.compile(r"(?<!\w)‘([^‘]*?)’(?!\w)")
+_ENGLISH_QUOTE = re.compile(r"(?<!\w)‘([^‘]*?)’(?!\w)|(?<!\S)'(\S[^']*(?:'\w[^']*)*[.!?,])'(?!\w)")
 _SLASHED = re.compile(r"(?<![\w/])([^\W\d_][\w'’-]*)(?:/[^\W\d_][\w'’-]*)+(?![\w/])")
 # "someone", "something" as the dictionary writes them: such a field is a pattern, not a sentence.
 _PATTERN = re.compile(r"\b(?:jds?|jdm|jdn|etw|sb|sth|Sb|Sth|Jd|Jdm|Jdn|Etw|usw|etc)\.(?!$)|\.\.\.|…")
@@ -34,18 +34,25 @@ def align(packages: Mapping[str, Mapping[str, bytes]], skipped: Counter) -> Iter
         if len(german_fields) != len(english_fields):
             skipped["fields differ in number"] += 1
             continue
-        headwords = _without_remarks(re.sub(r"\([^()]*\)", " ", german_fields[0])) or german_fields[0]
-        headword = headwords.split(";")[0].strip().casefold()
+        headword = None
         for german, english in zip(german_fields, english_fields, strict=True):
+            if english[:1].islower():  # most of the dictionary; no need to look closer
+                continue
             german, english = _without_remarks(german), _without_remarks(english)
             if not (_SENTENCE.match(german) and _SENTENCE.match(english)):
                 continue
+            headword = headword or _headword(german_fields[0])
             for pair in _alternatives(german, english):
                 reason = _why_not(*pair)
                 if reason:
                     skipped[reason] += 1
                 else:
                     yield Pair(headword, *pair)
+
+
+def _headword(field: str) -> str:
+    bare = _without_remarks(re.sub(r"\([^()]*\)", " ", field)) or field
+    return bare.split(";")[0].strip().casefold()
 
 
 def _without_remarks(field: str) -> str:
@@ -56,7 +63,7 @@ def _without_remarks(field: str) -> str:
 
 def _alternatives(german: str, english: str) -> Iterator[tuple[str, str]]:
     """Pair the ``;``-separated wordings of both sides: in order, the last of the shorter side repeated."""
-    germans, englishes = _wordings(german), _wordings(_ENGLISH_QUOTE.sub(r'"\1"', english))
+    germans, englishes = _wordings(german), _wordings(_ENGLISH_QUOTE.sub(r'"\1\2"', english))
     for number in range(max(len(germans), len(englishes))):
         yield germans[min(number, len(germans) - 1)], englishes[min(number, len(englishes) - 1)]
 
