@@ -4,10 +4,11 @@ Importing the package registers its models with fairseq, where fairseq is instal
 fairseq's checkpoints.
 """
 
-from ._fairseq import allow_safe_loading, check_fairseq
+from ._fairseq import allow_safe_loading, check_fairseq, quiet_import
 
 __version__ = "0.1.0"
 
 if check_fairseq(required=False):
     allow_safe_loading()
-    from .models import ringformer  # noqa: F401  registers the models
+    with quiet_import():
+        from .models import ringformer  # noqa: F401  registers the models

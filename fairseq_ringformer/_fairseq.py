@@ -1,8 +1,12 @@
 """Which fairseq there is, and torch's safe loader for its checkpoints."""
 
 import argparse
+import contextlib
 import importlib.metadata
 import importlib.util
+import logging
+import warnings
+from typing import Iterator
 
 INSTALL = "pip install fairseq-fixed"
 
@@ -37,6 +41,15 @@ def check_fairseq(required: bool = True) -> bool:
             "(the same code with fixes for Python 3.11 and 3.12; it imports as fairseq)"
         )
     return True
+
+
+@contextlib.contextmanager
+def quiet_import() -> Iterator[None]:
+    """Import fairseq without the notices that are not for its users: deprecated TorchScript, optional packages."""
+    logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def allow_safe_loading() -> None:

@@ -32,13 +32,18 @@ def build_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         module.add_arguments(subparser)
-        subparser.set_defaults(run=module.run)
+        # Model flags are known only once fairseq is imported; a command that takes them parses the rest itself.
+        subparser.set_defaults(run=module.run, takes_model_flags=getattr(module, "TAKES_MODEL_FLAGS", False))
     return parser
 
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run one sub-command; a user's mistake ends in one line on standard error and exit status 2."""
-    args = build_parser().parse_args(argv)
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and not args.takes_model_flags:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    args.model_flags = rest
     try:
         return args.run(args) or 0
     except UserError as error:
