@@ -27,7 +27,7 @@ class Package(NamedTuple):
     sha256: str
 
 
-def _run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess:
+def run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess:
     """Run an apt or dpkg command in the C locale; RecipeError if this machine does not have it."""
     try:
         return subprocess.run(
@@ -46,7 +46,7 @@ def _run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedPro
         ) from None
 
 
-def _why(result: subprocess.CompletedProcess) -> str:
+def why(result: subprocess.CompletedProcess) -> str:
     """The first error line that apt or dpkg printed."""
     lines = [line for line in result.stderr.splitlines() if line.startswith(("E:", "Err", "dpkg"))]
     return lines[0].removeprefix("E: ").strip() if lines else f"exit status {result.returncode}"
@@ -54,7 +54,7 @@ def _why(result: subprocess.CompletedProcess) -> str:
 
 def _has_lists() -> bool:
     """Whether apt knows of any package that it could download."""
-    result = _run(["apt-cache", "dumpavail"])
+    result = run(["apt-cache", "dumpavail"])
     return result.returncode == 0 and bool(result.stdout.strip())
 
 
@@ -66,7 +66,7 @@ def find(names: Iterable[str]) -> dict[str, Package]:
     # apt-get describes the names it knows and complains about the others; what counts is what it describes.
     # It is silent about a package that lies in the current folder already, hence an empty folder.
     with tempfile.TemporaryDirectory() as empty:
-        result = _run(["apt-get", "download", "--print-uris", *sorted(set(names))], cwd=Path(empty))
+        result = run(["apt-get", "download", "--print-uris", *sorted(set(names))], cwd=Path(empty))
     found: dict[str, Package] = {}
     for file, size, checksum in re.findall(r"^'\S+' (\S+) (\d+) SHA256:(\w+)$", result.stdout, re.MULTILINE):
         name, version = file.split("_")[:2]
@@ -98,14 +98,14 @@ def download(packages: Iterable[Package], cache: Path) -> None:
     needed = sum(package.size for package in missing)
     if shutil.disk_usage(cache).free < needed:
         raise RecipeError(f"{cache} has no room for {needed / 1e6:.0f} MB of packages: choose another --cache")
-    result = _run(["apt-get", "download", "-q", *(f"{p.name}={p.version}" for p in missing)], cwd=arriving)
+    result = run(["apt-get", "download", "-q", *(f"{p.name}={p.version}" for p in missing)], cwd=arriving)
     for package in missing:
         if _is_whole(arriving / package.file, package):
             os.replace(arriving / package.file, cache / package.file)
     absent = [package.name for package in missing if not (cache / package.file).is_file()]
     if absent:
         raise RecipeError(
-            f"could not download {', '.join(absent[:5])}{' and others' if absent[5:] else ''} ({_why(result)}): "
+            f"could not download {', '.join(absent[:5])}{' and others' if absent[5:] else ''} ({why(result)}): "
             f"check the network, run 'apt-get update' as root if the lists are old, and start again, {OTHERWISE}"
         )
     shutil.rmtree(arriving, ignore_errors=True)
