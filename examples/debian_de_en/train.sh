@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# Train one architecture on prepared German-English data.
+#
+#   train.sh --arch ringformer_tiny --data DIR --output DIR [--seed N] [--max-update N] [fairseq-train flags ...]
+#
+# DIR of --data is what prepare.sh wrote. Every update sees two batches of MAX_TOKENS, whatever the machine: on two GPUs or
+# two CPU processes one each, on one device two in turn. An interrupted training resumes from its last checkpoint.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export PATH="$root/.venv/bin:$PATH"
+
+arch=ringformer_tiny data= output= seed=1 max_update=2700
+while [ $# -gt 0 ]; do
+  case $1 in
+    --arch) arch=$2; shift 2 ;;
+    --data) data=$2; shift 2 ;;
+    --output) output=$2; shift 2 ;;
+    --seed) seed=$2; shift 2 ;;
+    --max-update) max_update=$2; shift 2 ;;
+    -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    *) break ;;
+  esac
+done
+if [ -z "$data" ] || [ -z "$output" ]; then echo "train: needs --data and --output (see --help)" >&2; exit 2; fi
+if ! [ -e "$data/bin/dict.de.txt" ]; then
+  echo "train: $data holds no prepared data: run examples/debian_de_en/prepare.sh --output $data first" >&2; exit 2
+fi
+
+gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
+cores=$(nproc)
+workers=1
+if [ "$gpus" -ge 2 ]; then
+  export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-0,1}
+  workers=2
+elif [ "$gpus" -eq 0 ] && [ "$cores" -ge 2 ]; then
+  # Two processes of half the cores train faster than one process of all: the matrices are small.
+  workers=2
+fi
+
+flags=(
+  "$data/bin" --user-dir "$root/fairseq_ringformer" --arch "$arch" --share-all-embeddings --activation-dropout 0
+  --source-lang de --target-lang en
+  --criterion label_smoothed_cross_entropy --label-smoothing 0.1
+  --optimizer adam --adam-betas '(0.9, 0.98)' --clip-norm 1.0
+  --lr-scheduler cosine --lr 3e-3 --warmup-updates 200 --max-update "$max_update"
+  --max-tokens "${MAX_TOKENS:-1024}" --update-freq $((2 / workers)) --seed "$seed"
+  --save-dir "$output/checkpoints" --no-epoch-checkpoints --save-interval-updates 200 --keep-interval-updates 5
+  --validate-interval-updates 400 --log-format tqdm --num-workers 0
+  "$@"
+)
+mkdir -p "$output"
+if [ "$gpus" -ge 1 ]; then
+  fairseq-train "${flags[@]}"
+elif [ "$workers" -eq 2 ]; then
+  export OMP_NUM_THREADS=$((cores / 2))
+  # fairseq takes its rank from a flag, torchrun gives it in the environment: hence the shell in between.
+  torchrun --nproc_per_node 2 --standalone --no-python bash -c 'exec fairseq-train "$@" --cpu \
+    --distributed-world-size 2 --distributed-init-method env:// --distributed-no-spawn --distributed-rank "$RANK" \
+    --distributed-backend gloo --ddp-backend legacy_ddp' fairseq-train "${flags[@]}"
+else
+  fairseq-train "${flags[@]}" --cpu
+fi

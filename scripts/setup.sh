@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Create .venv beside this folder and install the package with what it needs. Safe to run again: an installation that is
+# up to date is left as it is.
+#
+#   scripts/setup.sh [EXTRA ...]      extras of setup.py, such as dev or vision
+#
+# PYTHON chooses the interpreter (3.11 or 3.12); the first of python3.11, python3.12 and python3 that fits is the default.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+fits() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; }
+
+choose_python() {
+  local candidate
+  for candidate in ${PYTHON:-python3.11 python3.12 python3}; do
+    if fits "$candidate"; then echo "$candidate"; return; fi
+  done
+  echo "setup: needs Python 3.11 or 3.12 (${PYTHON:-python3.11, python3.12 and python3} did not fit): install one and name it with PYTHON=..." >&2
+  exit 1
+}
+
+extras=$(printf '%s\n' "$@" | sort -u | paste -sd, -)
+stamp=.venv/installed-$(cat setup.py scripts/setup.sh | sha256sum | cut -c1-16)${extras:+-$extras}
+[ -e "$stamp" ] && exit 0
+
+python=$(choose_python)
+if ! command -v c++ >/dev/null; then
+  echo "setup: needs a C++ compiler to build fairseq: install one first (Debian: apt-get install g++ python3-dev)" >&2
+  exit 1
+fi
+if ! [ -x .venv/bin/python ] || ! fits .venv/bin/python; then
+  echo "setup: creating .venv with $($python --version)"
+  rm -rf .venv
+  "$python" -m venv .venv
+fi
+echo "setup: installing into .venv (torch is large: about 6 GB and some minutes at the first time)"
+# fairseq compiles against numpy and torch: with these in place first, its build needs no second copy of torch.
+.venv/bin/pip install --quiet "setuptools>=64" wheel cython numpy torch
+.venv/bin/pip install --quiet --no-build-isolation -e ".${extras:+[$extras]}"
+touch "$stamp"

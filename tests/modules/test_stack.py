@@ -1,0 +1,226 @@
+import copy
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from fairseq_ringformer.modules import Bank, DecoderCache, Stack, StackConfig
+
+OWN, ONE = (0, 1, 2), (0, 0, 0)
+
+# The rows of the sharing table and of the ablations, and what must hold for all of them.
+VARIANTS = {
+    "vanilla": dict(self_attn=OWN, cross_attn=OWN, ffn=OWN, norm=OWN, norm_per="level"),
+    "one wide ffn": dict(self_attn=OWN, cross_attn=OWN, ffn=ONE, norm=OWN, ffn_norm=ONE, norm_per="level"),
+    "no ffn": dict(self_attn=OWN, cross_attn=OWN, ffn=None, norm=OWN, norm_per="level"),
+    "universal": dict(signal="static", norm=ONE),
+    "static ring": dict(signal="static"),
+    "plain": dict(),
+    "ring": dict(signal="low-rank", attention_signal="after", ffn_signal="before"),
+    "ring, before attention": dict(signal="low-rank", attention_signal="before", ffn_signal="before"),
+    "ring, inter": dict(signal="low-rank", attention_signal="after", ffn_signal="inter"),
+    "ring, no attention signal": dict(signal="low-rank", ffn_signal="before"),
+    "ring, no ffn signal": dict(signal="low-rank", attention_signal="after"),
+    "ring, full rank": dict(signal="full-rank", attention_signal="after", ffn_signal="before"),
+    "ring, cycle": dict(signal="low-rank", attention_signal="after", ffn_signal="before", self_attn=(0, 1, 0), ffn=(0, 1, 1)),
+}
+
+
+def build(variant, decoder=True, pre_norm=False, **changes):
+    torch.manual_seed(1)
+    options = dict(self_attn=ONE, cross_attn=ONE, ffn=ONE, norm=OWN, signal_rank=2, memory_dim=12)
+    options.update(VARIANTS[variant])
+    if not decoder:
+        options["cross_attn"] = None
+    options.update(changes)
+    stack = Stack(StackConfig(embed_dim=16, num_heads=4, ffn_dim=24, pre_norm=pre_norm, **options)).eval()
+    for name, parameter in stack.named_parameters():
+        if "signals" in name:  # as after training
+            nn.init.normal_(parameter, std=0.2)
+    return stack
+
+
+def inputs(length=7):
+    torch.manual_seed(2)
+    x, memory = torch.randn(3, length, 16), torch.randn(3, 5, 12)
+    memory_padding = torch.zeros(3, 5, dtype=torch.bool)
+    memory_padding[1, 3:] = True
+    positions = torch.arange(1, length + 1).expand(3, length)
+    return x, positions, dict(memory=memory, memory_padding_mask=memory_padding)
+
+
+BOTH_NORMS = list(itertools.product(VARIANTS, (False, True)))
+
+
+@pytest.mark.parametrize("variant, pre_norm", BOTH_NORMS)
+@torch.no_grad()
+def test_incremental_is_full(variant, pre_norm):
+    stack = build(variant, pre_norm=pre_norm)
+    x, positions, memory = inputs(length=40)  # beyond the cache's first growth
+    full = stack(x, positions=positions, causal=True, **memory).state
+    cache = DecoderCache(stack.levels)
+    for step in range(40):
+        now = slice(step, step + 1)
+        out = stack(x[:, now], positions=positions[:, now], causal=True, cache=cache, **memory).state
+        torch.testing.assert_close(out, full[:, now], atol=1e-5, rtol=1e-5)
+    assert cache.length == 40
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.no_grad()
+def test_a_reordered_cache_continues_the_other_beam(variant):
+    stack = build(variant)
+    x, positions, memory = inputs(length=6)
+    order = torch.tensor([2, 0, 0, 1])
+    cache = DecoderCache(stack.levels)
+    for step in range(3):
+        stack(x[:, step : step + 1], positions=positions[:, step : step + 1], causal=True, cache=cache, **memory)
+    cache.reorder(order)
+    x, positions = x[order], positions[order]
+    memory = {name: tensor[order] for name, tensor in memory.items()}
+    full = stack(x, positions=positions, causal=True, **memory).state
+    for step in range(3, 6):
+        now = slice(step, step + 1)
+        out = stack(x[:, now], positions=positions[:, now], causal=True, cache=cache, **memory).state
+        torch.testing.assert_close(out, full[:, now], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant, pre_norm", BOTH_NORMS)
+@torch.no_grad()
+def test_padding_does_not_change_results(variant, pre_norm):
+    stack = build(variant, decoder=False, pre_norm=pre_norm)
+    x, positions, _ = inputs()
+    alone = stack(x, positions=positions).state
+    left = torch.cat([torch.full((3, 2, 16), 9.0), x], dim=1)
+    padding = torch.zeros(3, 9, dtype=torch.bool)
+    padding[:, :2] = True
+    shifted = torch.cat([torch.zeros(3, 2, dtype=torch.long), positions], dim=1)
+    padded = stack(left, padding_mask=padding, positions=shifted).state
+    torch.testing.assert_close(padded[:, 2:], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["ring", "ring, full rank", "ring, inter", "ring, before attention"])
+@torch.no_grad()
+def test_signals_at_zero_are_the_plain_recurrent_model(variant):
+    ring, plain = build(variant), build("plain")
+    for name, parameter in ring.named_parameters():
+        if name.endswith(".up") or (".signals." in f".{name}" and name.endswith(".weight")):
+            parameter.zero_()
+    plain.load_state_dict({name: value for name, value in ring.state_dict().items() if "signals" not in name})
+    x, positions, memory = inputs()
+    assert torch.equal(ring(x, causal=True, **memory).state, plain(x, causal=True, **memory).state)
+
+
+@pytest.mark.parametrize("variant, pre_norm", BOTH_NORMS)
+def test_gradients_reach_every_parameter(variant, pre_norm):
+    stack = build(variant, pre_norm=pre_norm).train()
+    x, positions, memory = inputs()
+    stack(x, positions=positions, causal=True, **memory).state.square().mul(torch.arange(16)).sum().backward()
+    # A key's bias-free projection always has a gradient; only what is unused would have none.
+    idle = [name for name, p in stack.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
+    assert not idle
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_checkpointed_activations_give_the_same_gradients(variant):
+    gradients = []
+    for checkpointing in (False, True):
+        stack = build(variant, checkpoint_activations=checkpointing, dropout=0.2, activation_dropout=0.2).train()
+        x, positions, memory = inputs()
+        torch.manual_seed(3)
+        stack(x.requires_grad_(), positions=positions, causal=True, **memory).state.square().sum().backward()
+        gradients.append([p.grad for p in stack.parameters()] + [x.grad])
+    for plain, recomputed in zip(*gradients):
+        torch.testing.assert_close(recomputed, plain)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.no_grad()
+def test_a_ring_is_its_unrolled_layers(variant):
+    """The shared stack against a stack with own copies at every level, holding the same weights."""
+    shared = build(variant)
+    config = shared.config
+    changes = dict(self_attn=OWN, cross_attn=OWN, norm=OWN, ffn=None if config.ffn is None else OWN,
+                   ffn_norm=None if config.ffn_norm is None else OWN)
+    unrolled = build(variant, **changes)
+    state = {}
+    for key in unrolled.state_dict():
+        part, _, rest = key.partition(".")
+        if part == "norms":
+            bank, copy_number, tail = rest.split(".", 2)
+            state[key] = shared.norms[bank].at(int(copy_number)).state_dict()[tail]
+        elif part in ("self_attn", "cross_attn", "ffn"):
+            copy_number, tail = rest.split(".", 1)
+            state[key] = getattr(shared, part).at(int(copy_number)).state_dict()[tail]
+        else:
+            state[key] = shared.state_dict()[key]
+    unrolled.load_state_dict(state)
+    x, positions, memory = inputs()
+    torch.testing.assert_close(
+        unrolled(x, positions=positions, causal=True, **memory).state,
+        shared(x, positions=positions, causal=True, **memory).state,
+        atol=1e-6, rtol=1e-6,
+    )
+
+
+@torch.no_grad()
+def test_a_causal_stack_does_not_look_ahead():
+    stack = build("ring")
+    x, positions, memory = inputs()
+    changed = x.clone()
+    changed[:, 4:] += 1
+    before = stack(x, causal=True, **memory).state
+    after = stack(changed, causal=True, **memory).state
+    torch.testing.assert_close(before[:, :4], after[:, :4], atol=1e-6, rtol=1e-6)
+    assert (before[:, 4:] - after[:, 4:]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("pre_norm", [False, True])
+@torch.no_grad()
+def test_states_and_weights_on_request(pre_norm):
+    stack = build("ring", pre_norm=pre_norm)
+    x, positions, memory = inputs()
+    plain = stack(x, causal=True, **memory)
+    assert plain.states is None and plain.weights == {}
+    full = stack(x, causal=True, return_states=True, need_weights=(0, 2), **memory)
+    torch.testing.assert_close(full.state, plain.state, atol=1e-6, rtol=1e-6)
+    assert len(full.states) == 4 and torch.equal(full.states[0], x)
+    last = full.states[-1] if stack.final_norm is None else stack.final_norm(full.states[-1])
+    assert torch.equal(last, full.state)
+    assert set(full.weights) == {0, 2}
+    assert full.weights[0]["self_attn"].shape == (3, 4, 7, 7)
+    assert full.weights[2]["cross_attn"].shape == (3, 4, 7, 5)
+    assert full.weights[2]["cross_attn"][1, :, :, 3:].abs().max() == 0  # padding gets nothing
+
+
+def test_levels_are_told_apart_by_their_signals_alone():
+    stack = build("ring")
+    x, *_ = inputs()
+    outputs = [stack._sublayer("ffn", 0, x, lambda s: stack.ffn.at(0)(s, stack.signals[level]["ffn"])) for level in (0, 1)]
+    assert (outputs[0] - outputs[1]).abs().max() > 1e-2
+
+
+def test_a_borrowed_feed_forward_is_used_and_not_stored():
+    owner = build("plain", decoder=False)
+    config = copy.deepcopy(owner.config)
+    borrower = Stack(config, ffn_bank=owner.ffn)
+    assert borrower.ffn is owner.ffn
+    assert not [name for name in borrower.state_dict() if name.startswith("ffn.")]
+    with pytest.raises(ValueError, match="the shared feed-forward has 1 copies, this stack asks for"):
+        Stack(build("vanilla").config, ffn_bank=Bank(lambda: nn.Linear(2, 2), ONE))
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(num_heads=5), "embed_dim 16 is not divisible by the number of attention heads, 5"),
+    (dict(signal="low-rank", signal_rank=0), "signal rank 0 must lie between 1 and the embedding width, 16"),
+    (dict(signal="low-rank", signal_rank=17), "signal rank 17 must lie between 1 and the embedding width, 16"),
+    (dict(signal="dynamic"), "signal 'dynamic' is unknown: choose one of low-rank, full-rank, static, none"),
+    (dict(signal="static", attention_signal="after"), "signal 'static' has no attention or feed-forward signal"),
+    (dict(self_attn=()), "a stack needs at least one level"),
+])
+def test_impossible_stacks_are_refused(changes, message):
+    options = dict(embed_dim=16, num_heads=4, ffn_dim=24, self_attn=ONE, ffn=ONE, norm=OWN)
+    with pytest.raises(ValueError) as error:
+        StackConfig(**{**options, **changes})
+    assert message in str(error.value)
