@@ -1,0 +1,169 @@
+import copy
+
+import pytest
+import torch
+
+from tests.building import ABLATIONS, MODELS, WIDE_FFN, batch, build
+
+TIED = ("--share-all-embeddings", "--output-bias")
+VARIANTS = {
+    **{model: (model, ()) for model in MODELS},
+    **ABLATIONS,
+    **{f"one wide ffn, {name}": ("one_wide_ffn", flags) for name, flags in WIDE_FFN.items()},
+    "pre-norm": ("ringformer", ("--encoder-normalize-before", "--decoder-normalize-before")),
+    "universal, pre-norm": ("universal_transformer", ("--encoder-normalize-before", "--decoder-normalize-before")),
+    "biases": ("ringformer", ("--attn-bias", "--ffn-bias", "--output-bias")),
+    "learned positions": ("ringformer", ("--encoder-learned-pos", "--decoder-learned-pos")),
+    "no positions": ("ringformer", ("--no-token-positional-embeddings",)),
+    "tied": ("ringformer", TIED),
+    "tied output": ("vanilla_transformer", ("--share-decoder-input-output-embed", "--layernorm-embedding")),
+    "unequal sides": ("ringformer", ("--decoder-embed-dim", "16", "--decoder-layers", "2", "--encoder-layers", "4")),
+    "static ring": ("ringformer", ("--signal", "static")),
+    "cycle": ("ringformer", ("--self-attn-sharing", "cycle:2", "--ffn-sharing", "sequence:2")),
+}
+
+
+@pytest.fixture(params=VARIANTS)
+def model(request):
+    arch, flags = VARIANTS[request.param]
+    return build(f"{arch}_tiny", *flags)
+
+
+@torch.no_grad()
+def test_incremental_is_full(model):
+    source, target = batch(model)
+    full, _ = model(source, None, target)
+    encoder_out, state = model.encoder(source), {}
+    for step in range(target.size(1)):
+        out, _ = model.decoder(target[:, : step + 1], encoder_out, state)
+        torch.testing.assert_close(out[:, 0], full[:, step], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_reordered_beams_continue_as_if_they_had_been_so_from_the_start(model):
+    source, target = batch(model)
+    order = torch.tensor([2, 0, 2, 1])
+    encoder_out, state = model.encoder(source), {}
+    for step in range(1, 5):
+        model.decoder(target[:, :step], encoder_out, state)
+    model.decoder.reorder_incremental_state_scripting(state, order)
+    encoder_out, target = model.encoder.reorder_encoder_out(encoder_out, order), target[order]
+    full, _ = model(source[order], None, target)
+    for step in range(5, 8):
+        out, _ = model.decoder(target[:, :step], encoder_out, state)
+        torch.testing.assert_close(out[:, 0], full[:, step - 1], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_sentence_alone_is_the_sentence_in_a_batch(model):
+    source, target = batch(model)
+    together, _ = model(source, None, target)
+    for row in range(len(source)):
+        kept = source[row].ne(model.encoder.dictionary.pad())
+        alone, _ = model(source[row : row + 1, kept], None, target[row : row + 1])
+        torch.testing.assert_close(alone[0], together[row], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_left_padded_targets_are_right_padded_ones(model):
+    """fairseq's --left-pad-target True against its default."""
+    source, target = batch(model)
+    pad = model.decoder.dictionary.pad()
+    column = torch.full((len(target), 2), pad)
+    left, _ = model(source, None, torch.cat([column, target], dim=1))
+    right, _ = model(source, None, torch.cat([target, column], dim=1))
+    torch.testing.assert_close(left[:, 2:], right[:, :-2], atol=1e-5, rtol=1e-5)
+
+
+def test_the_checkpoint_holds_each_weight_once(model):
+    state = model.state_dict()
+    assert set(state) == {name for name, _ in model.named_parameters()}
+    assert len({tensor.data_ptr() for tensor in state.values()}) == len(state)
+    copied = copy.deepcopy(model)
+    for parameter in copied.parameters():
+        torch.nn.init.normal_(parameter)
+    copied.load_state_dict(state)
+    source, target = batch(model)
+    with torch.no_grad():
+        assert torch.equal(copied(source, None, target)[0], model(source, None, target)[0])
+
+
+def test_gradients_reach_every_parameter(model):
+    source, target = batch(model)
+    scores, _ = model.train()(source, None, target)
+    scores.log_softmax(-1)[..., 5].sum().backward()
+    assert not [name for name, p in model.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
+
+
+@torch.no_grad()
+def test_alignment_is_the_average_cross_attention_of_the_last_level(model):
+    source, target = batch(model)
+    plain, extra = model(source, None, target)
+    assert extra["attn"] == [None]
+    model.decoder.make_generation_fast_(need_attn="hard")
+    scores, extra = model(source, None, target)
+    torch.testing.assert_close(scores, plain, atol=1e-5, rtol=1e-5)
+    attn = extra["attn"][0]
+    assert attn.shape == (3, 9, 7)
+    torch.testing.assert_close(attn.sum(-1), torch.ones(3, 9))
+    assert attn[0, :, :2].abs().max() == 0  # padding
+    first = model(source, None, target, alignment_layer=0)[1]["attn"][0]
+    assert (first - attn).abs().max() > 1e-4
+
+
+@torch.no_grad()
+def test_hidden_states_on_request(model):
+    source, target = batch(model)
+    encoder_out = model.encoder(source, return_all_hiddens=True)
+    assert len(encoder_out["encoder_states"]) == model.encoder.stack.levels + 1
+    assert encoder_out["encoder_states"][0].shape == encoder_out["encoder_out"][0].shape
+    _, extra = model.decoder(target, encoder_out, return_all_hiddens=True)
+    assert len(extra["inner_states"]) == model.decoder.stack.levels + 1
+
+
+@torch.no_grad()
+def test_full_context_alignment_sees_the_whole_target(model):
+    source, target = batch(model)
+    changed = target.clone()
+    changed[:, -1] = 4 + (changed[:, -1] - 3) % 50
+    before, _ = model(source, None, target, full_context_alignment=True)
+    after, _ = model(source, None, changed, full_context_alignment=True)
+    assert (before[:, 0] - after[:, 0]).abs().max() > 1e-5
+
+
+@torch.no_grad()
+def test_retained_dropout_stays_on_in_the_modules_named():
+    model = build("ringformer_tiny", "--attention-dropout", "0.1")
+    source, target = batch(model)
+    for module in model.modules():
+        if module is not model and hasattr(module, "make_generation_fast_"):
+            module.make_generation_fast_(name="", retain_dropout=True, retain_dropout_modules=["RingFormerEncoder"])
+    encoded = [model.encoder(source)["encoder_out"][0] for _ in range(2)]
+    assert not torch.equal(*encoded)
+    encoder_out = model.encoder(source)
+    assert torch.equal(*[model.decoder(target, encoder_out)[0] for _ in range(2)])
+
+
+@pytest.mark.parametrize("arch, flags, message", [
+    ("vanilla_transformer_tiny", (), "the checkpoint is of another architecture than this RingFormerModel: it lacks"),
+    ("ringformer_tiny", ("--norm-sharing", "own", "--encoder-layers", "4"), "it has encoder.stack.norms"),
+    ("ringformer_tiny", ("--signal-rank", "1"), "of another shape); use the --arch and flags that it was trained with"),
+])
+def test_a_checkpoint_of_another_architecture_is_named(arch, flags, message):
+    with pytest.raises(ValueError) as error:
+        build("ringformer_tiny").load_state_dict(build(arch, *flags).state_dict())
+    assert message in str(error.value)
+
+
+def test_decoder_widths_follow_the_encoders_and_explicit_sizes_win():
+    model = build("ringformer_base", "--encoder-embed-dim", "64", "--decoder-layers", "2", small=False)
+    assert model.decoder.stack.config.embed_dim == 64
+    assert (model.encoder.stack.levels, model.decoder.stack.levels) == (6, 2)
+
+
+def test_pretrained_embeddings_are_read(tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("1 32\nsymbol3 " + " ".join(["0.5"] * 32) + "\n")
+    model = build("ringformer_tiny", "--encoder-embed-path", str(path))
+    row = model.encoder.embed_tokens.weight[model.encoder.dictionary.index("symbol3")]
+    assert torch.equal(row, torch.full((32,), 0.5))
