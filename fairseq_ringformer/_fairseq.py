@@ -5,6 +5,7 @@ import contextlib
 import importlib.metadata
 import importlib.util
 import logging
+import re
 import warnings
 from typing import Iterator
 
@@ -34,8 +35,7 @@ def check_fairseq(required: bool = True) -> bool:
         version = importlib.metadata.version("fairseq")
     except importlib.metadata.PackageNotFoundError:
         return True  # a source tree on the path: its owner knows what it is
-    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
-    if numbers < (0, 12, 3):
+    if tuple(map(int, re.findall(r"\d+", version)[:3])) < (0, 12, 3):
         raise ImportError(
             f"fairseq {version} is too old for this plug-in: pip uninstall fairseq, then {INSTALL} "
             "(the same code with fixes for Python 3.11 and 3.12; it imports as fairseq)"

@@ -33,8 +33,8 @@ class PaperTable:
 
 
 SWAPPED = (
-    "the paper's figures for 'w/o FF signal' and 'inter-FF' look swapped: {this}; 20.59M is inter-FF at rank 4 "
-    "(20,590,880)"
+    "the paper's figures for 'w/o FF signal' and 'inter-FF' look swapped: {this}; 20.59M is inter-FF with its "
+    "feed-forward signal at rank 4 (20,590,880)"
 )
 
 TABLES: Dict[int, PaperTable] = {

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# From a clone to a translator: install, fetch real German-English text, train, average, translate the test set, score it.
+#
+#   scripts/quickstart.sh [--arch ARCH] [--seed N] [--set quick|full] [--source debian|grammar] [--vocab-size N]
+#                         [--max-update N]
+#
+# ARCH is ringformer_tiny by default; universal_transformer_tiny, one_wide_ffn_tiny and vanilla_transformer_tiny train on
+# the same data by the same recipe. Results go to runs/ARCH (runs/ARCH_seedN for another seed than 1). Finished steps are
+# skipped, an interrupted training resumes.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+arch=ringformer_tiny seed=1 set=quick source=debian vocab_size=4000 max_update=2700
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    --arch|--seed|--set|--source|--vocab-size|--max-update)
+      if [ $# -lt 2 ]; then echo "quickstart: $1 needs a value (see --help)" >&2; exit 2; fi
+      case $1 in
+        --arch) arch=$2 ;;
+        --seed) seed=$2 ;;
+        --set) set=$2 ;;
+        --source) source=$2 ;;
+        --vocab-size) vocab_size=$2 ;;
+        --max-update) max_update=$2 ;;
+      esac
+      shift 2 ;;
+    *) echo "quickstart: unknown argument $1 (see --help)" >&2; exit 2 ;;
+  esac
+done
+
+step() { printf '\n== %s\n' "$1"; }
+
+if [ "$source" = grammar ]; then data=data/grammar_de_en; else data=data/debian_de_en_$set; fi
+run=runs/$arch
+[ "$data" = data/debian_de_en_quick ] || run=$run-${data##*/}
+[ "$seed" = 1 ] || run=${run}_seed$seed
+
+step "1/5 install into .venv"
+scripts/setup.sh
+export PATH="$PWD/.venv/bin:$PATH"
+
+step "2/5 prepare $data"
+examples/debian_de_en/prepare.sh --source "$source" --set "$set" --vocab-size "$vocab_size" --output "$data"
+
+step "3/5 train $arch for $max_update updates (interrupt it and run this again: it resumes)"
+if [ -e "$run/trained_$max_update" ]; then
+  echo "already trained: $run"
+else
+  started=$(date +%s)
+  examples/debian_de_en/train.sh --arch "$arch" --data "$data" --output "$run" --seed "$seed" --max-update "$max_update"
+  echo "$(($(date +%s) - started)) seconds" > "$run/trained_$max_update"
+fi
+
+step "4/5 average the last checkpoints"
+ringformer average --dir "$run/checkpoints" --last 5 --by update --output "$run/averaged.pt"
+
+step "5/5 translate the test set and score it"
+examples/debian_de_en/evaluate.sh --data "$data" --path "$run/averaged.pt"
+
+cat <<EOF
+
+The model is $run/averaged.pt. Translate your own text with it:
+  scripts/translate.sh $([ "$run" = runs/ringformer_tiny ] || echo "--run $run ")"Guten Morgen!"
+  scripts/translate.sh $([ "$run" = runs/ringformer_tiny ] || echo "--run $run ")< german.txt > english.txt
+EOF

@@ -1,0 +1,52 @@
+import json
+
+import pytest
+
+from fairseq_ringformer.cli.main import main
+
+
+def test_a_table_is_printed_beside_the_published_figures(capsys):
+    assert main(["params", "--table", "4"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "Table 4: ablations, all parameters"
+    assert sum(line.endswith("exact") for line in out) == 7
+    assert any(line.split()[-4:] == ["128/512", "20,584,736", "20.58M", "exact"] for line in out)
+    assert out[-1].startswith("inter-FF: +0.06M: the paper's figures")
+
+
+def test_a_table_as_json(capsys):
+    assert main(["params", "--table", "1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == 8
+    assert rows[3] == {"model": "ringformer", "embed_dim": 512, "ffn_dim": 2048, "parameters": 8_943_616,
+                       "published": "8.94M", "exact": True, "note": None}
+
+
+def test_an_architecture_with_any_flags(capsys):
+    assert main(["params", "--arch", "ringformer_small", "--signal-rank", "4", "--vocab-size", "1000"]) == 0
+    out = capsys.readouterr().out
+    assert "ringformer_small: 1,000 source and 1,000 target entries" in out
+    assert main(["params", "--arch", "ringformer_small", "--signal-rank", "4", "--vocab-size", "1000", "--json"]) == 0
+    row, = json.loads(capsys.readouterr().out)
+    assert row["parameters"] == sum(part["unique"] for part in row["parts"])
+    assert f"{row['parameters']:,}" in out
+
+
+@pytest.mark.parametrize("flags, message", [
+    (["--arch", "ringformer_huge"], "ringformer params: unknown architecture 'ringformer_huge': choose one of"),
+    (["--arch", "ringformer_base", "--signal", "loud"], "ringformer params: argument --signal: invalid choice: 'loud'"),
+    (["--arch", "ringformer_base", "--colour", "red"], "ringformer params: unrecognized arguments: --colour red"),
+    (["--arch", "ringformer_base", "--encoder-embed-dim", "500"], "ringformer params: encoder: embed_dim 500 is not divisible"),
+    (["--table", "1", "--signal-rank", "4"], "ringformer params: --table takes no other model flags"),
+])
+def test_mistakes_end_in_one_line(flags, message, capsys):
+    assert main(["params", *flags]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(message) and len(err.splitlines()) == 1
+
+
+def test_a_table_that_is_not_there(capsys):
+    with pytest.raises(SystemExit) as status:
+        main(["params", "--table", "9"])
+    assert status.value.code == 2
+    assert "invalid choice: 9 (choose from 1, 4)" in capsys.readouterr().err
