@@ -30,7 +30,7 @@ def positive(text: str) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoints", nargs="*", metavar="CKPT", help="checkpoints to average")
-    parser.add_argument("--dir", metavar="DIR", help="choose among the checkpoints of this folder, with --last or --best")
+    parser.add_argument("--dir", metavar="DIR", help="choose among this folder's, with --last or --best")
     number = parser.add_mutually_exclusive_group()
     number.add_argument("--last", type=positive, metavar="N", help="the last N checkpoints of --dir")
     number.add_argument(
@@ -89,7 +89,7 @@ def _chosen(args: argparse.Namespace) -> List[str]:
         raise UserError("--dir needs --last N or --best N")
     for flag in ("by", "up_to"):
         if getattr(args, flag) is not None:
-            raise UserError(f"--best excludes --{flag.replace('_', '-')}: the best checkpoints are ordered by their score")
+            raise UserError(f"--best excludes --{flag.replace('_', '-')}: those are ordered by their score")
     return best(args.dir, args.best)
 
 
@@ -142,7 +142,8 @@ def _matches(folder: str, pattern: re.Pattern) -> List[re.Match]:
 def _require_enough(folder: str, count: int, names: List[str], kind: str) -> None:
     if len(names) < count:
         there = f"only {len(names)}: {', '.join(names)}" if names else "none"
-        raise UserError(f"{folder}: {count} checkpoints {kind} wanted, there {'is' if len(names) < 2 else 'are'} {there}")
+        verb = "is" if len(names) < 2 else "are"
+        raise UserError(f"{folder}: {count} checkpoints {kind} wanted, there {verb} {there}")
 
 
 def _setting(state: Dict[str, Any], name: str, default: Any) -> Any:
