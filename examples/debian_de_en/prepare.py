@@ -21,11 +21,14 @@ from corpus.pairs import read_pairs
 from corpus.provenance import collect_licences, provenance
 from corpus.report import table
 from corpus.split import SPLITS
-from corpus.subwords import MODEL, MODULES, SENTENCEPIECE, VOCABULARY, segment
+from corpus.subwords import LANGUAGES, MODEL, MODULES, SENTENCEPIECE, VOCABULARY, segment
 from corpus.text import make_splits, write_splits
 
 HERE = Path(__file__).resolve().parent
 COUNTS = "counts.json"
+PROVENANCE = "PROVENANCE.md"
+# What the aligners share.
+ALIGNING = ("corpus/blocks.py", "corpus/entities.py", "corpus/markup.py", "corpus/roff.py")
 
 
 def positive(text: str) -> int:
@@ -86,13 +89,28 @@ def check(options: argparse.Namespace) -> None:
                 )
 
 
+def command(options: argparse.Namespace) -> str:
+    """The command line of this run, as its user would type it."""
+    return shlex.join(["prepare.sh", *options.argv])
+
+
 def say(built: bool, step: str) -> None:
     print(f"{step}: {'done' if built else 'was done already'}", flush=True)
 
 
-def code() -> str:
-    """A fingerprint of the recipe, so that a changed recipe makes its steps anew."""
-    return steps.digest_of_files([*HERE.glob("corpus/**/*.py"), *HERE.glob("grammar*.py")])
+def code(*patterns: str) -> str:
+    """A fingerprint of some of the recipe's own files, so that a changed recipe makes its steps anew."""
+    return steps.digest_of_files(path for pattern in patterns for path in sorted(HERE.glob(pattern)))
+
+
+def aligner(source: Source) -> str:
+    """The file that aligns ``source``, as a pattern for ``code``."""
+    return source.align.__module__.replace(".", "/") + ".py"
+
+
+def texts(folder: Path) -> str:
+    """A fingerprint of the six text files of ``raw/`` or ``sub/``."""
+    return steps.digest_of_files(folder / f"{split}.{language}" for split in SPLITS for language in LANGUAGES)
 
 
 def make_source(source: Source, options: argparse.Namespace, inputs: dict) -> bool:
@@ -101,59 +119,67 @@ def make_source(source: Source, options: argparse.Namespace, inputs: dict) -> bo
     return steps.make(folder, inputs, lambda new: extract(source, options.cache, new), force=options.force)
 
 
-def raw_from_debian(options: argparse.Namespace) -> dict:
-    """The steps up to ``raw/`` for --source debian; what the next step depends on."""
+def raw_from_debian(options: argparse.Namespace) -> None:
+    """The steps up to ``raw/`` for --source debian."""
     sources = SETS[options.set]
-    inputs = [{"source": s.name, "packages": [*s.packages, *s.optional], "code": code()} for s in sources]
+    inputs = [
+        {"source": s.name, "packages": [*s.packages, *s.optional], "code": code(*ALIGNING, aligner(s))} for s in sources
+    ]
     with ProcessPoolExecutor(max_workers=min(options.workers, len(sources))) as pool:
-        running = [
-            pool.submit(make_source, source, options, own) for source, own in zip(sources, inputs, strict=True)
-        ]
+        running = [pool.submit(make_source, source, options, own) for source, own in zip(sources, inputs, strict=True)]
         for source, result in zip(sources, running, strict=True):
             say(result.result(), f"aligned pairs of {source.name}")
     folders = {source.name: options.output / "work" / source.name for source in sources}
     origins = {name: json.loads((folder / ORIGIN).read_text(encoding="utf-8")) for name, folder in folders.items()}
 
     def build(folder: Path) -> None:
+        (options.output / PROVENANCE).unlink(missing_ok=True)
         pairs = {name: read_pairs(own / PAIRS) for name, own in folders.items()}
         counts = make_splits(pairs, HELD_OUT[options.set], options.seed, folder)
         for name, own in counts.items():
             own["skipped"] = origins[name]["skipped"]
         (folder / COUNTS).write_text(json.dumps(counts, indent=1), encoding="utf-8")
 
-    made_from = {"set": options.set, "seed": options.seed, "sources": steps.digest([inputs, origins])}
+    made_from = {
+        "pairs": {name: steps.digest_of_files([folder / PAIRS]) for name, folder in folders.items()},
+        "held out": HELD_OUT[options.set],
+        "seed": options.seed,
+        "code": code("corpus/clean.py", "corpus/sentences.py", "corpus/split.py", "corpus/text.py"),
+    }
     say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
-    command = shlex.join(["prepare.sh", *options.argv])
-    today = datetime.date.today().isoformat()
-    text = provenance([(source, origins[source.name]) for source in sources], command, options.seed, today)
-    collect_licences(folders.values(), options.output / "licences")
-    steps.write_whole(options.output / "PROVENANCE.md", text)
-    return made_from
+    if not (options.output / PROVENANCE).exists():
+        shutil.rmtree(options.output / "licences", ignore_errors=True)
+        collect_licences(folders.values(), options.output / "licences")
+        today = datetime.date.today().isoformat()
+        known = [(source, origins[source.name]) for source in sources]
+        steps.write_whole(options.output / PROVENANCE, provenance(known, command(options), options.seed, today))
 
 
-def raw_from_grammar(options: argparse.Namespace) -> dict:
-    """The step up to ``raw/`` for --source grammar; what the next step depends on."""
+def raw_from_grammar(options: argparse.Namespace) -> None:
+    """The step up to ``raw/`` for --source grammar."""
 
     def build(folder: Path) -> None:
         import grammar
 
-        splits = grammar.generate(options.seed, *options.sizes)
+        try:
+            splits = grammar.generate(options.seed, *options.sizes)
+        except ValueError as error:
+            raise RecipeError(f"--sizes {' '.join(map(str, options.sizes))}: {error}") from None
         write_splits(folder, splits)
         kept = {split: len(splits[split]) for split in SPLITS}
         counts = {"extracted": sum(kept.values()), "documents": 0, "kept": kept, "skipped": {}, "dropped": {}}
         (folder / COUNTS).write_text(json.dumps({"grammar": counts}, indent=1), encoding="utf-8")
 
-    made_from = {"grammar": code(), "seed": options.seed, "sizes": list(options.sizes)}
+    made_from = {"grammar": code("grammar*.py"), "seed": options.seed, "sizes": list(options.sizes)}
     say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
     text = (
         "# Where this text comes from\n\nMade by the grammar in `grammar.py` of this recipe, under the licence "
-        f"of this project, with seed {options.seed} by\n\n    {shlex.join(['prepare.sh', *options.argv])}\n"
+        f"of this project, with seed {options.seed} by\n\n    {command(options)}\n"
     )
-    steps.write_whole(options.output / "PROVENANCE.md", text)
-    return made_from
+    steps.write_whole(options.output / PROVENANCE, text)
 
 
-def cut_and_binarise(options: argparse.Namespace, raw: dict) -> None:
+def cut_and_binarise(options: argparse.Namespace) -> None:
     """The steps from ``raw/`` to ``bin/``."""
     output = options.output
     models = [*MODEL.values(), VOCABULARY]
@@ -165,10 +191,16 @@ def cut_and_binarise(options: argparse.Namespace, raw: dict) -> None:
             if (folder / name).exists():
                 os.replace(folder / name, output / name)
 
-    sub = {"raw": raw, "subwords": options.subwords, "size": options.vocab_size, "code": code()}
+    sub = {
+        "raw": texts(output / "raw"),
+        "subwords": options.subwords,
+        "size": options.vocab_size,
+        "code": code("corpus/subwords.py"),
+    }
     lost = not (output / MODEL[options.subwords]).is_file()
     say(steps.make(output / "sub", sub, build, force=options.force or lost), "sub-words in sub/")
-    built = steps.make(output / "bin", {"sub": sub}, lambda new: binarise(output / "sub", new), force=options.force)
+    made_from = {"sub": texts(output / "sub"), "code": code("corpus/binarise.py")}
+    built = steps.make(output / "bin", made_from, lambda new: binarise(output / "sub", new), force=options.force)
     say(built, "fairseq data in bin/")
 
 
@@ -203,8 +235,11 @@ def main(argv: list[str] | None = None) -> int:
     options.argv = sys.argv[1:] if argv is None else argv
     try:
         check(options)
-        raw = raw_from_grammar(options) if options.source == "grammar" else raw_from_debian(options)
-        cut_and_binarise(options, raw)
+        if options.source == "grammar":
+            raw_from_grammar(options)
+        else:
+            raw_from_debian(options)
+        cut_and_binarise(options)
         summarise(options)
     except RecipeError as error:
         print(f"prepare.sh: {error}", file=sys.stderr)

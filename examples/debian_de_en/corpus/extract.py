@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from corpus import lists
 from corpus import packages as debian
 from corpus.catalogue import Source
 from corpus.errors import RecipeError
@@ -14,40 +15,55 @@ PAIRS = "pairs.jsonl"
 ORIGIN = "origin.json"
 LICENCES = "licences"
 
+Texts = dict[str, dict[str, bytes]]
+
 
 def extract(source: Source, cache: Path, folder: Path) -> None:
     """Fetch the packages of ``source`` into ``cache`` and write its pairs and their origin into ``folder``.
 
-    ``pairs.jsonl`` has the pairs, ``origin.json`` the packages read (name, version, sha256), those that
+    ``pairs.jsonl`` has the pairs, ``origin.json`` what was read (name, version, SHA-256), the packages that
     could not be found and the counts of what could not be aligned, ``licences/`` the copyright files.
-    Raises RecipeError if a package that the source needs is not to be had.
+    Raises RecipeError if something that the source needs is not to be had.
     """
+    (folder / LICENCES).mkdir()
+    if source.wanted is None:
+        texts, origin = _read_lists(cache)
+    else:
+        texts, origin = _read_packages(source, cache, folder / LICENCES)
+    skipped: Counter = Counter()
+    write_pairs(folder / PAIRS, source.align(texts, skipped))
+    (folder / ORIGIN).write_text(json.dumps({**origin, "skipped": dict(skipped)}, indent=1), encoding="utf-8")
+
+
+def _read_lists(cache: Path) -> tuple[Texts, dict]:
+    """The package descriptions by language and list, and where they come from."""
+    found = lists.fetch(cache)
+    texts: Texts = {language: {} for language in lists.LANGUAGES}
+    for own in found:
+        texts[own.language][own.name] = own.text
+    read = [{"name": own.name, "version": "", "sha256": own.sha256, "files": 1} for own in found]
+    return texts, {"packages": read, "left out": []}
+
+
+def _read_packages(source: Source, cache: Path, licences: Path) -> tuple[Texts, dict]:
+    """The files of the packages of ``source``, and where they come from; the copyright files go to ``licences``."""
     found = debian.find([*source.packages, *source.optional])
     absent = [name for name in source.packages if name not in found]
-    if absent:
+    if absent or not found:
         raise RecipeError(
-            f"package {absent[0]}, needed for {source.name}, is in no package list: "
+            f"package {(absent or source.optional)[0]}, needed for {source.name}, is in no package list: "
             f"run 'apt-get update' as root, or enable a Debian archive that has it"
         )
     left_out = [name for name in source.optional if name not in found]
     if left_out:
         print(f"warning: {source.name} goes without {', '.join(left_out)}: not in the package lists", file=sys.stderr)
     debian.download(found.values(), cache)
-
-    skipped: Counter = Counter()
-    files = {name: debian.read(package, cache, source.wanted) for name, package in found.items()}
-    write_pairs(folder / PAIRS, source.align(files, skipped))
-    origin = {
-        "packages": [
-            {"name": p.name, "version": p.version, "sha256": p.sha256, "files": len(files[p.name])}
-            for p in found.values()
-        ],
-        "left out": left_out,
-        "skipped": dict(skipped),
-    }
-    (folder / ORIGIN).write_text(json.dumps(origin, indent=1), encoding="utf-8")
-    (folder / LICENCES).mkdir()
-    for package in found.values():
-        text = debian.copyright_of(package, cache)
-        if text:
-            (folder / LICENCES / f"{package.name}.copyright").write_text(text, encoding="utf-8")
+    texts: Texts = {}
+    for name, package in found.items():
+        texts[name], copyright_text = debian.read(package, cache, source.wanted)
+        if copyright_text:
+            (licences / f"{name}.copyright").write_text(copyright_text, encoding="utf-8")
+    read = [
+        {"name": p.name, "version": p.version, "sha256": p.sha256, "files": len(texts[p.name])} for p in found.values()
+    ]
+    return texts, {"packages": read, "left out": left_out}

@@ -111,29 +111,32 @@ def download(packages: Iterable[Package], cache: Path) -> None:
     shutil.rmtree(arriving, ignore_errors=True)
 
 
-def read(package: Package, cache: Path, wanted: re.Pattern) -> dict[str, bytes]:
-    """The files of a downloaded package whose path ``wanted`` finds a match in, as path -> content.
+_COPYRIGHT = re.compile(r"^usr/share/doc/[^/]+/copyright$")
 
-    Paths have no leading slash (``usr/share/...``). Links and folders are left out.
+
+def read(package: Package, cache: Path, wanted: re.Pattern) -> tuple[dict[str, bytes], str]:
+    """The files of a downloaded package whose path ``wanted`` finds a match in, and its copyright file.
+
+    The files come as path -> content; paths have no leading slash (``usr/share/...``), links and folders
+    are left out. The copyright text is empty if the package has none of its own, only a link.
     Raises RecipeError if the package cannot be unpacked.
     """
     files: dict[str, bytes] = {}
+    copyright_text = b""
     command = ["dpkg-deb", "--fsys-tarfile", str(cache / package.file)]
     try:
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            with tarfile.open(fileobj=process.stdout, mode="r|") as archive:
-                for member in archive:
-                    path = member.name.removeprefix("./")
-                    if member.isfile() and wanted.search(path):
-                        files[path] = archive.extractfile(member).read()
+        with (
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process,
+            tarfile.open(fileobj=process.stdout, mode="r|") as archive,
+        ):
+            for member in archive:
+                path = member.name.removeprefix("./")
+                if member.isfile() and _COPYRIGHT.search(path):
+                    copyright_text = archive.extractfile(member).read()
+                elif member.isfile() and wanted.search(path):
+                    files[path] = archive.extractfile(member).read()
     except FileNotFoundError:
         raise RecipeError(f"dpkg-deb is not on this machine: install dpkg, {OTHERWISE}") from None
     except tarfile.TarError as error:
         raise RecipeError(f"cannot unpack {cache / package.file} ({error}): delete it and start again") from None
-    return files
-
-
-def copyright_of(package: Package, cache: Path) -> str:
-    """The text of the package's copyright file; empty if it has none of its own (only a link)."""
-    files = read(package, cache, re.compile(r"^usr/share/doc/[^/]+/copyright$"))
-    return next(iter(files.values()), b"").decode("utf-8", errors="replace")
+    return files, copyright_text.decode("utf-8", errors="replace")

@@ -22,7 +22,7 @@ def provenance(sources: Iterable[tuple[Source, dict]], command: str, seed: int, 
     ]
     for source, origin in sources:
         lines += ["", f"## {source.title} (`{source.name}`)", "", f"Licence: {source.licence}", ""]
-        lines += ["| package | version | files read | SHA-256 of the package |", "|---|---|---:|---|"]
+        lines += ["| package (or list of apt) | version | files read | SHA-256 |", "|---|---|---:|---|"]
         for package in origin["packages"]:
             cells = (package["name"], package["version"], str(package["files"]), f"`{package['sha256']}`")
             lines.append(f"| {' | '.join(cells)} |")

@@ -41,13 +41,14 @@ def held_out_documents(pairs: Sequence[Pair], quota: int, seed: int, source: str
 
 
 def split_by_document(pairs: Mapping[str, Sequence[Pair]], held_out: int, seed: int) -> Split:
-    """Split the pairs of every source, with ``held_out`` pairs or so in valid and in test.
+    """Split the pairs of every source, with ``held_out`` pairs or so in valid and in test, a tenth of all at most.
 
     Each source gives to valid and test in proportion to its size. A text stands in one split only: what
     test has on either side leaves valid and train, and what valid has leaves train, where two texts are
     the same if they differ in case, spacing and punctuation at most.
     """
     total = sum(len(own) for own in pairs.values())
+    held_out = min(held_out, total // 10)
     result = Split({split: {} for split in SPLITS}, {source: Counter() for source in pairs})
     for source, own in pairs.items():
         chosen = held_out_documents(own, round(held_out * len(own) / max(total, 1)), seed, source)

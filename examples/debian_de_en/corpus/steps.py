@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 STAMP = ".made-from.json"
@@ -53,7 +53,6 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
-def digest_of_files(paths: list[Path]) -> str:
-    """A short fingerprint of the names and contents of ``paths``."""
-    contents = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(paths)}
-    return digest(contents)
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """A short fingerprint of the names and contents of ``paths``, in the order given."""
+    return digest([(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths])
