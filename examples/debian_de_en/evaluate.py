@@ -42,6 +42,8 @@ def generate(args: argparse.Namespace, flags: list[str], log: Path) -> None:
         sys.executable, "-m", "fairseq_cli.generate", str(args.data / recipe["bin"]),
         "--user-dir", str(ROOT / "fairseq_ringformer"), "--path", str(args.path), "--gen-subset", args.subset,
         "--beam", str(args.beam), "--max-tokens", "2048", "--scoring", "sacrebleu",
+        # With its default of 8, fairseq leaves out the last batch where its size is no multiple of 8.
+        "--required-batch-size-multiple", "1",
         "--bpe", recipe["bpe"], model_flag, str(args.data / recipe["bpe_model"]),
     ]
     if recipe.get("tokenizer"):

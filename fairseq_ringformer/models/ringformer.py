@@ -4,7 +4,7 @@ One class builds them all; they differ in their row of the sharing table (:data:
 architectures in numbers only.
 """
 
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 from fairseq import utils
 from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
@@ -18,11 +18,20 @@ from .encoder import RingFormerEncoder
 # Embedding width, feed-forward width, heads, levels per side. Small is the ablations' size, base and large are Table
 # 1's (RingFormer, section 4 and appendix A.1); tiny trains within minutes on two CPU cores.
 SIZES = {
-    "tiny": dict(embed_dim=256, ffn_embed_dim=1024, attention_heads=4, layers=6),
+    "tiny": dict(embed_dim=192, ffn_embed_dim=768, attention_heads=4, layers=3),
     "small": dict(embed_dim=128, ffn_embed_dim=512, attention_heads=8, layers=6),
     "base": dict(embed_dim=512, ffn_embed_dim=2048, attention_heads=8, layers=6),
     "large": dict(embed_dim=1024, ffn_embed_dim=4096, attention_heads=16, layers=6),
 }
+
+# Weights with a row for each symbol of a dictionary.
+VOCABULARY = (
+    "encoder.embed_tokens.weight",
+    "decoder.embed_tokens.weight",
+    "decoder.output_projection.weight",
+    "decoder.output_projection.bias",
+    "decoder.output_bias",
+)
 
 
 def set_sizes(cfg, size: str) -> None:
@@ -127,7 +136,7 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         )
 
     def upgrade_state_dict_named(self, state_dict: Dict[str, Tensor], name: str) -> None:
-        """fairseq's hook before loading; says in words when a checkpoint is of another architecture."""
+        """fairseq's hook before loading; says in words when a checkpoint is of another architecture or dictionary."""
         super().upgrade_state_dict_named(state_dict, name)
         own = self.state_dict()
         missing = sorted(own.keys() - state_dict.keys())
@@ -135,6 +144,15 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         shapes = sorted(key for key in own.keys() & state_dict.keys() if own[key].shape != state_dict[key].shape)
         if not (missing or surplus or shapes):
             return
+        if not (missing or surplus) and all(
+            key in VOCABULARY and own[key].shape[1:] == state_dict[key].shape[1:] for key in shapes
+        ):
+            sizes = "{} source and {} target symbols"
+            raise ValueError(
+                f"the checkpoint knows {sizes.format(*_vocabularies(state_dict))}, "
+                f"the data folder has dictionaries of {sizes.format(*_vocabularies(own))}: use the data that it was "
+                "trained on, or binarise with the dictionaries of that data (fairseq-preprocess --srcdict, --tgtdict)"
+            )
         first = (
             f"it lacks {missing[0]}" if missing
             else f"it has {surplus[0]}, which this model has not" if surplus
@@ -145,6 +163,12 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             f"({len(missing)} missing, {len(surplus)} unknown, {len(shapes)} of another shape); "
             "use the --arch and flags that it was trained with"
         )
+
+
+def _vocabularies(state_dict: Dict[str, Tensor]) -> Tuple[int, int]:
+    """Symbols of source and target that a state dict has embeddings for; without a target table the source's is both's."""
+    source = state_dict["encoder.embed_tokens.weight"]
+    return len(source), len(state_dict.get("decoder.embed_tokens.weight", source))
 
 
 @register_model("universal_transformer", dataclass=RingFormerConfig)
