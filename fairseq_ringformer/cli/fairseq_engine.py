@@ -1,0 +1,206 @@
+"""Translating with fairseq's checkpoints and beam search."""
+
+import argparse
+import itertools
+import math
+import os
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import torch
+from fairseq import checkpoint_utils, tasks, utils
+from fairseq.data.data_utils import collate_tokens, infer_language_pair
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+from fairseq.tasks.translation import TranslationTask
+from omegaconf import OmegaConf
+from torch import Tensor
+
+from .errors import UserError, load_checkpoint
+from .subwords import Subwords, build_codec
+from .text_stream import Hypothesis
+
+# Options of a run that must not follow its checkpoint: files that were needed for training only.
+OVERRIDES = {"encoder_embed_path": None, "decoder_embed_path": None}
+
+Languages = Tuple[Optional[str], Optional[str]]
+
+
+@dataclass(frozen=True)
+class Search:
+    """How to search and how much at a time.
+
+    Attributes:
+        beam: width of the beam.
+        lenpen: exponent of the length that scores are divided by.
+        nbest: hypotheses to return.
+        batch_size: most sentences in a batch.
+        max_batch_tokens: most source tokens in a batch, padding counted.
+    """
+
+    beam: int = 5
+    lenpen: float = 1.0
+    nbest: int = 1
+    batch_size: int = 32
+    max_batch_tokens: int = 4096
+
+
+class FairseqEngine:
+    """An ensemble of fairseq models; see :class:`.text_stream.Engine`.
+
+    Args:
+        paths: checkpoints.
+        data: folder of ``fairseq-preprocess`` with the dictionaries.
+        subwords: how raw text was cut before it.
+        search: how to search.
+        device: where.
+        languages: source and target, for what the checkpoint and the names in `data` leave open.
+
+    Raises:
+        UserError: if checkpoints, dictionaries and sub-words are not there or do not belong together.
+    """
+
+    def __init__(
+        self,
+        paths: List[str],
+        data: str,
+        subwords: Subwords,
+        search: Search,
+        device: torch.device,
+        languages: Languages = (None, None),
+    ):
+        self.search, self.device = search, device
+        self.models = []
+        self.task = None
+        for path in paths:
+            state = load_checkpoint(path)
+            if self.task is None:
+                self.task = _build_task(path, state, data, languages)
+            _check_dictionaries(path, state["model"], data, self.task)
+            del state  # fairseq reads it again
+            self.models.append(_load_model(path, self.task).to(device))
+        self.dictionary = self.task.target_dictionary
+        self.generator = self.task.build_generator(
+            self.models, argparse.Namespace(beam=search.beam, lenpen=search.lenpen)
+        )
+        positions = utils.resolve_max_positions(
+            self.task.max_positions(), *[model.max_positions() for model in self.models]
+        )
+        self.max_tokens = min(positions) - 1  # one is for the end of the sentence
+        self.codec = build_codec(subwords, self.task.cfg.source_lang, self.task.cfg.target_lang)
+
+    def count(self, text: str) -> int:
+        return len(self._tokens(text)) - 1
+
+    def translate(self, sentences: List[str]) -> List[List[Hypothesis]]:
+        tokens = [self._tokens(sentence) for sentence in sentences]
+        results: List[List[Hypothesis]] = [[] for _ in sentences]
+        for batch in self._batches([len(line) for line in tokens]):
+            for index, hypotheses in zip(batch, self._translate_batch([tokens[index] for index in batch])):
+                results[index] = hypotheses
+        return results
+
+    def _tokens(self, text: str) -> Tensor:
+        dictionary = self.task.source_dictionary
+        tokens = dictionary.encode_line(self.codec.encode(text), add_if_not_exist=False).long()
+        # Text that looks like a special symbol is not one.
+        tokens[:-1][tokens[:-1] < dictionary.nspecial] = dictionary.unk()
+        return tokens
+
+    def _batches(self, lengths: List[int]) -> Iterator[List[int]]:
+        """Indices of sentences of like length, longest first."""
+        order = sorted(range(len(lengths)), key=lambda index: lengths[index], reverse=True)
+        for _, group in itertools.groupby(order, key=lambda index: _longest_output(lengths[index])):
+            batch: List[int] = []
+            for index in group:
+                longest = lengths[batch[0]] if batch else 0
+                if len(batch) == self.search.batch_size or (len(batch) + 1) * longest > self.search.max_batch_tokens:
+                    yield batch
+                    batch = []
+                batch.append(index)
+            yield batch
+
+    def _translate_batch(self, tokens: List[Tensor]) -> List[List[Hypothesis]]:
+        pad, eos = self.dictionary.pad(), self.dictionary.eos()
+        net_input = {
+            "src_tokens": collate_tokens(tokens, pad, eos, left_pad=True).to(self.device),
+            "src_lengths": torch.tensor([len(line) for line in tokens], device=self.device),
+        }
+        self.generator.max_len_b = _longest_output(len(tokens[0]))
+        try:
+            found = self.task.inference_step(self.generator, self.models, {"net_input": net_input})
+        except torch.cuda.OutOfMemoryError:
+            raise UserError("out of GPU memory: lower --max-tokens, --batch-size or --beam, or use the CPU") from None
+        return [[self._hypothesis(own) for own in hypotheses[: self.search.nbest]] for hypotheses in found]
+
+    def _hypothesis(self, found: Dict[str, Tensor]) -> Hypothesis:
+        strip = self.generator.symbols_to_strip_from_output
+        words = self.dictionary.string(found["tokens"].int().cpu(), extra_symbols_to_ignore=strip)
+        return Hypothesis(self.codec.decode(words), found["score"].item() / math.log(2))
+
+
+def _longest_output(length: int) -> int:
+    """Most tokens that a sentence of `length` tokens may become: fairseq's 200, doubled for long sentences.
+
+    It is the same for a sentence in any batch, and sentences for which it differs are never in one batch.
+    """
+    most = 200
+    while most < 2 * length:
+        most *= 2
+    return most
+
+
+def _build_task(path: str, state: Dict[str, Any], data: str, languages: Languages) -> TranslationTask:
+    """The translation task of a checkpoint, with the dictionaries of the folder `data`."""
+    if not isinstance(state.get("cfg"), dict) or "task" not in state["cfg"]:
+        raise UserError(f"{path}: holds no settings of its task: an old fairseq's checkpoint, or another tool's")
+    cfg = OmegaConf.create(state["cfg"], flags={"allow_objects": True}).task
+    name = cfg.get("_name")
+    if not issubclass(tasks.TASK_REGISTRY.get(name, object), TranslationTask):
+        raise UserError(f"{path}: a model for the task {name}, translating needs one for translation")
+    if not os.path.isdir(data):
+        raise UserError(f"{data}: no such data folder")
+    model = state["cfg"].get("model")
+    model = model.get("_name") if isinstance(model, dict) else getattr(model, "arch", None)
+    if model not in ARCH_MODEL_REGISTRY and model not in MODEL_REGISTRY:
+        raise UserError(f"{path}: unknown architecture {model}: not of fairseq and not of this plug-in")
+    cfg.data = data
+    cfg.source_lang, cfg.target_lang = (
+        chosen or trained or named
+        for chosen, trained, named in zip(languages, (cfg.source_lang, cfg.target_lang), infer_language_pair(data))
+    )
+    if not (cfg.source_lang and cfg.target_lang):
+        raise UserError(f"{path} and {data} do not say the languages: add --source-lang and --target-lang")
+    for language in (cfg.source_lang, cfg.target_lang):
+        if not os.path.isfile(os.path.join(data, f"dict.{language}.txt")):
+            raise UserError(
+                f"{data} has no dict.{language}.txt: give the folder that fairseq-preprocess has written as --data"
+            )
+    cfg.eval_bleu = False
+    return tasks.setup_task(cfg)
+
+
+def _check_dictionaries(path: str, weights: Dict[str, Tensor], data: str, task: TranslationTask) -> None:
+    sides = {
+        "source": (task.source_dictionary, ("encoder.embed_tokens.weight",)),
+        "target": (task.target_dictionary, ("decoder.embed_tokens.weight", "encoder.embed_tokens.weight")),
+    }
+    for side, (dictionary, keys) in sides.items():
+        known = next((len(weights[key]) for key in keys if key in weights), len(dictionary))
+        if known != len(dictionary):
+            raise UserError(
+                f"the data folder {data} has other dictionaries than {path} was trained with: "
+                f"{len(dictionary)} against {known} entries on the {side} side"
+            )
+
+
+def _load_model(path: str, task: TranslationTask):
+    try:
+        (model,), cfg, _ = checkpoint_utils.load_model_ensemble_and_task([path], arg_overrides=OVERRIDES, task=task)
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"{path}: its model cannot be built: {reason}") from None
+    if any(weight.isnan().any() for weight in model.parameters()):
+        raise UserError(f"{path}: weights are not numbers (NaN): that training has diverged")
+    model.eval()
+    model.prepare_for_inference_(cfg)
+    return model

@@ -1,0 +1,144 @@
+"""The text side of translating: lines in, lines out, whatever engine translates."""
+
+import itertools
+import re
+from dataclasses import dataclass
+from typing import BinaryIO, Callable, Iterable, Iterator, List, Protocol
+
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One translation.
+
+    Attributes:
+        text: raw text of the target language.
+        score: log probability (base 2) per token, as fairseq-generate prints it; higher is better.
+    """
+
+    text: str
+    score: float
+
+
+class Engine(Protocol):
+    """What translates sentences."""
+
+    max_tokens: int  # the longest sentence that the model takes, in tokens
+
+    def count(self, text: str) -> int:
+        """Tokens of `text`; 0 if there is nothing to translate."""
+
+    def translate(self, sentences: List[str]) -> List[List[Hypothesis]]:
+        """Hypotheses of each sentence, in the order of `sentences`, best first; every sentence fits `max_tokens`."""
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A line and its translation.
+
+    Attributes:
+        number: of the line, from 1.
+        source: the line.
+        hypotheses: best first; none for a line with nothing to translate.
+        pieces: in how many pieces it was translated.
+    """
+
+    number: int
+    source: str
+    hypotheses: List[Hypothesis]
+    pieces: int
+
+    @property
+    def text(self) -> str:
+        return self.hypotheses[0].text if self.hypotheses else ""
+
+
+def read_lines(stream: BinaryIO, note: Callable[[str], None]) -> Iterator[str]:
+    """The lines of a UTF-8 `stream` as they come, without line ends; bytes that are no UTF-8 are replaced and noted."""
+    for number, line in enumerate(stream, start=1):
+        if number == 1:
+            line = line.removeprefix(BOM)
+        try:
+            text = line.decode("utf-8")
+        except UnicodeDecodeError:
+            text = line.decode("utf-8", errors="replace")
+            note(f"line {number}: not UTF-8 in places, replaced by \N{REPLACEMENT CHARACTER}")
+        yield text.rstrip("\r\n")
+
+
+def translate_lines(
+    lines: Iterable[str], engine: Engine, buffer_size: int, note: Callable[[str], None]
+) -> Iterator[Translated]:
+    """Translate `lines` in buffers of `buffer_size`, in order; lines longer than the engine takes go in pieces."""
+    numbered = enumerate(lines, start=1)
+    while buffer := list(itertools.islice(numbered, buffer_size)):
+        pieces = []
+        for number, line in buffer:
+            count = engine.count(line)
+            if count <= engine.max_tokens:
+                pieces.append([line] if count else [])
+                continue
+            pieces.append([piece for piece in split_long(line, engine.count, engine.max_tokens) if engine.count(piece)])
+            note(
+                f"line {number}: {count} tokens, the model takes {engine.max_tokens}: "
+                f"translated in {len(pieces[-1])} pieces"
+            )
+        hypotheses = iter(engine.translate(list(itertools.chain.from_iterable(pieces))))
+        for (number, line), own in zip(buffer, pieces, strict=True):
+            yield Translated(number, line, join(list(itertools.islice(hypotheses, len(own)))), len(own))
+
+
+def join(pieces: List[List[Hypothesis]]) -> List[Hypothesis]:
+    """Hypotheses of a line from those of its pieces: the best of each joined, the second best, and so on."""
+    return [
+        Hypothesis(" ".join(part.text for part in parts), sum(part.score for part in parts) / len(parts))
+        for parts in zip(*pieces)
+    ]
+
+
+# The end of a sentence; German ordinals ("3. Mai") and abbreviations of one letter ("z. B.") are none.
+_SENTENCE_END = re.compile(
+    r"""(?<![\s.]\w\.)(?<!^\w\.)(?<!\d\.)(?<=[.!?…])["'”“’»«)\]]*\s+(?![a-zäöüß])|(?<=[。！？])"""
+)
+
+
+def sentences(text: str) -> List[str]:
+    """The sentences of `text`, by punctuation alone."""
+    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
+    parts = (text[start:end].strip() for start, end in zip([0, *ends], [*ends, len(text)]))
+    return [part for part in parts if part]
+
+
+def split_long(text: str, count: Callable[[str], int], limit: int) -> List[str]:
+    """Cut `text` into pieces of at most `limit` tokens: its sentences, cut at words or else characters if too long."""
+    pieces = []
+    for sentence in sentences(text):
+        if count(sentence) <= limit:
+            pieces.append(sentence)
+        else:
+            pieces.extend(_pack(sentence.split(), " ", count, limit))
+    return pieces
+
+
+def _pack(units: List[str], glue: str, count: Callable[[str], int], limit: int) -> Iterator[str]:
+    """Pieces of as many `units` as fit each; a unit that does not fit is cut into its characters."""
+
+    def fits(start: int, end: int) -> bool:
+        return count(glue.join(units[start:end])) <= limit
+
+    start = 0
+    while start < len(units):
+        # Doubling, then halving, keeps the counted text short.
+        taken, step = 1, 1
+        while start + taken + step <= len(units) and fits(start, start + taken + step):
+            taken, step = taken + step, 2 * step
+        while step:
+            if start + taken + step <= len(units) and fits(start, start + taken + step):
+                taken += step
+            step //= 2
+        if taken == 1 and len(units[start]) > 1 and not fits(start, start + 1):
+            yield from _pack(list(units[start]), "", count, limit)
+        else:
+            yield glue.join(units[start : start + taken])
+        start += taken

@@ -1,0 +1,190 @@
+"""Translate raw text with fairseq checkpoints: line N of the output is the translation of line N.
+
+  ringformer translate --path CKPT --data BIN_DIR "Guten Morgen!"
+  ringformer translate --path CKPT1:CKPT2 --data BIN_DIR < german.txt > english.txt
+
+Text comes from the arguments, from --input or from standard input, in UTF-8. A blank line stays blank. A line that is
+too long for the model is translated sentence by sentence.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import logging
+import os
+import sys
+import warnings
+from typing import BinaryIO, Iterator
+
+from . import subwords
+from .average import positive
+from .errors import UserError, require_fairseq
+from .text_stream import Translated, read_lines, translate_lines
+
+HELP = "translate raw text with trained checkpoints"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", nargs="*", metavar="TEXT", help="text to translate; default: --input")
+    parser.add_argument("--path", required=True, metavar="CKPT[:CKPT]", help="checkpoint, or several as an ensemble")
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder that fairseq-preprocess has written")
+    parser.add_argument("--input", metavar="FILE", help="text to translate, line by line; default: standard input")
+    parser.add_argument("--output", metavar="FILE", help="where to write; default: standard output")
+    parser.add_argument("-s", "--source-lang", metavar="LANG", help="default: as in training")
+    parser.add_argument("-t", "--target-lang", metavar="LANG", help="default: as in training")
+    parser.add_argument("--json", action="store_true", help="write a JSON object for each line, with scores")
+    subwords.add_arguments(parser)
+    group = parser.add_argument_group("search")
+    group.add_argument("--beam", type=positive, default=5, metavar="N", help="width of the beam; default: 5")
+    group.add_argument("--lenpen", type=float, default=1.0, metavar="X", help="above 1 favours long output; default: 1")
+    group.add_argument("--nbest", type=positive, default=1, metavar="N", help="hypotheses of each line, with --json")
+    group = parser.add_argument_group("resources")
+    group.add_argument("--batch-size", type=positive, default=32, metavar="N", help="most lines at once; default: 32")
+    group.add_argument(
+        "--max-tokens", type=positive, default=4096, metavar="N", help="most source tokens at once; default: 4096"
+    )
+    group.add_argument(
+        "--buffer-size",
+        type=positive,
+        metavar="N",
+        help="lines to read before translating; default: 1024, and 1 where they are typed",
+    )
+    group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
+    group.add_argument("--threads", type=positive, metavar="N", help="CPU threads; default: torch's choice")
+
+
+def run(args: argparse.Namespace) -> int:
+    _check(args)
+    with _quiet():
+        engine = _load(args)
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(_open_input(args))
+            target = stack.enter_context(_open_output(args))
+            progress = stack.enter_context(_progress(source, target))
+            size = args.buffer_size or (1 if source.isatty() else 1024)
+            lines = read_lines(source, _note)
+            for number, line in enumerate(translate_lines(lines, engine, size, _note), start=1):
+                target.write(_format(line, args.json).encode() + b"\n")
+                if number % size == 0:
+                    target.flush()
+                progress.update()
+            target.flush()
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    if args.text and args.input:
+        raise UserError("TEXT and --input exclude each other")
+    if args.nbest > args.beam:
+        raise UserError(f"--nbest {args.nbest} needs a --beam of at least {args.nbest}")
+    if args.nbest > 1 and not args.json:
+        raise UserError("--nbest needs --json: plain output has one line for each line")
+    if args.input not in (None, "-") and not os.path.isfile(args.input):
+        raise UserError(f"{args.input}: no such file for --input")
+    if args.output is None:
+        return
+    folder = os.path.dirname(args.output) or "."
+    if not os.path.isdir(folder):
+        raise UserError(f"{folder}: no such folder for --output")
+    if os.path.isdir(args.output):
+        raise UserError(f"--output {args.output} is a folder: name a file")
+    if args.input is not None and os.path.realpath(args.input) == os.path.realpath(args.output):
+        raise UserError("--output is the file of --input: choose another name")
+
+
+def _load(args: argparse.Namespace):
+    require_fairseq()
+    import torch
+
+    from .fairseq_engine import FairseqEngine, Search
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if not os.path.isdir(args.data):
+        raise UserError(f"{args.data}: no such data folder")
+    return FairseqEngine(
+        args.path.split(os.pathsep),
+        args.data,
+        subwords.find_subwords(args, args.data),
+        Search(args.beam, args.lenpen, args.nbest, args.batch_size, args.max_tokens),
+        _device(args.device),
+        (args.source_lang, args.target_lang),
+    )
+
+
+def _device(name: str):
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"--device {name}: torch finds no such device here") from None
+    return device
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Standard error is for notes on the text: keep fairseq's log and torch's warnings out of it."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+@contextlib.contextmanager
+def _open_input(args: argparse.Namespace) -> Iterator[BinaryIO]:
+    if args.text:
+        yield io.BytesIO(b"".join(os.fsencode(text.removesuffix("\n")) + b"\n" for text in args.text))
+    elif args.input in (None, "-"):
+        yield sys.stdin.buffer
+    else:
+        with open(args.input, "rb") as stream:
+            yield stream
+
+
+@contextlib.contextmanager
+def _open_output(args: argparse.Namespace) -> Iterator[BinaryIO]:
+    if args.output is None:
+        yield sys.stdout.buffer
+        return
+    try:
+        with open(args.output, "wb") as stream:
+            yield stream
+    except OSError as error:
+        raise UserError(f"cannot write {args.output}: {error.strerror}") from None
+
+
+def _progress(source: BinaryIO, target: BinaryIO):
+    """A count of lines on a terminal's standard error, unless the terminal is busy with the text itself."""
+    from tqdm import tqdm
+
+    shown = sys.stderr.isatty() and not source.isatty() and not target.isatty() and not isinstance(source, io.BytesIO)
+    return tqdm(desc="translated", unit=" lines", disable=not shown, file=sys.stderr)
+
+
+def _note(text: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(f"ringformer translate: {text}", file=sys.stderr)
+
+
+def _format(line: Translated, as_json: bool) -> str:
+    if not as_json:
+        return line.text
+    return json.dumps(
+        {
+            "line": line.number,
+            "source": line.source,
+            "hypotheses": [{"text": own.text, "score": round(own.score, 4)} for own in line.hypotheses],
+            "pieces": line.pieces,
+        },
+        ensure_ascii=False,
+    )

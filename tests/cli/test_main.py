@@ -1,0 +1,63 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fairseq_ringformer
+from fairseq_ringformer.cli import main as cli
+from fairseq_ringformer.cli.errors import UserError
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in cli.COMMANDS)])
+def test_help(arguments, capsys):
+    with pytest.raises(SystemExit) as error:
+        cli.main(arguments)
+    assert error.value.code == 0
+    assert capsys.readouterr().out.startswith("usage: ringformer")
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    out = capsys.readouterr().out
+    assert all(f"\n    {command}" in out for command in cli.COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["unknown"], ["user-dir", "surplus"], ["average", "a.pt", "--out", "b.pt"], ["translate"]]
+)
+def test_wrong_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as error:
+        cli.main(arguments)
+    assert error.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: ringformer")
+
+
+def test_user_dir(capsys):
+    assert cli.main(["user-dir"]) == 0
+    assert Path(capsys.readouterr().out.strip()) == Path(fairseq_ringformer.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (UserError("what is wrong"), 2, "ringformer user-dir: what is wrong\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_how_a_command_ends(monkeypatch, capsys, error, status, text):
+    def fail(args):
+        raise error
+
+    monkeypatch.setattr("fairseq_ringformer.cli.user_dir.run", fail)
+    assert cli.main(["user-dir"]) == status
+    assert capsys.readouterr().err == text
+
+
+def test_installed_command():
+    command = Path(sys.executable).parent / "ringformer"
+    if not command.exists():
+        pytest.skip("the package is not installed, only on the path")
+    done = subprocess.run([command, "user-dir"], capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (0, "")
