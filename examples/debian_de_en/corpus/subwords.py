@@ -28,9 +28,12 @@ def segment(raw: Path, folder: Path, kind: str, size: int) -> None:
     learn = {SENTENCEPIECE: _learn_sentencepiece, SUBWORD_NMT: _learn_subword_nmt}[kind]
     encoders = learn(raw, folder, size)
     for split, language in itertools.product(SPLITS, LANGUAGES):
-        lines = (raw / f"{split}.{language}").read_text(encoding="utf-8").split("\n")[:-1]
         with (folder / f"{split}.{language}").open("w", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(encoders[language](line) + "\n" for line in lines)
+            stream.writelines(encoders[language](line) + "\n" for line in _lines(raw / f"{split}.{language}"))
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
 
 
 def _too_large(size: int, most: object) -> RecipeError:
@@ -44,11 +47,13 @@ def _too_small(size: int, least: object) -> RecipeError:
 def _learn_sentencepiece(raw: Path, folder: Path, size: int) -> dict[str, Callable[[str], str]]:
     import sentencepiece
 
-    prefix = folder / MODEL[SENTENCEPIECE].removesuffix(".model")
+    # Given file names, the trainer would write them into the model, and a model would tell where it was made.
+    model_bytes = io.BytesIO()
+    text = (line for language in LANGUAGES for line in _lines(raw / f"train.{language}"))
     try:
         sentencepiece.SentencePieceTrainer.train(
-            input=",".join(str(raw / f"train.{language}") for language in LANGUAGES),
-            model_prefix=str(prefix),
+            sentence_iterator=text,
+            model_writer=model_bytes,
             model_type="bpe",
             vocab_size=size,
             character_coverage=1.0,
@@ -66,7 +71,10 @@ def _learn_sentencepiece(raw: Path, folder: Path, size: int) -> dict[str, Callab
         if least:
             raise _too_small(size, least[1]) from None
         raise RecipeError(f"sentencepiece cannot learn from {raw}: {error}") from None
-    model = sentencepiece.SentencePieceProcessor(model_file=f"{prefix}.model")
+    (folder / MODEL[SENTENCEPIECE]).write_bytes(model_bytes.getvalue())
+    model = sentencepiece.SentencePieceProcessor(model_proto=model_bytes.getvalue())
+    pieces = (f"{model.id_to_piece(number)}\t{model.get_score(number):g}\n" for number in range(len(model)))
+    (folder / VOCABULARY).write_text("".join(pieces), encoding="utf-8")
 
     def encode(line: str) -> str:
         return " ".join(model.encode(line, out_type=str))
@@ -88,7 +96,7 @@ def _learn_subword_nmt(raw: Path, folder: Path, size: int) -> dict[str, Callable
     text = [
         tokens(language, line)
         for language in LANGUAGES
-        for line in (raw / f"train.{language}").read_text(encoding="utf-8").split("\n")[:-1]
+        for line in _lines(raw / f"train.{language}")
     ]
     words = {word for line in text for word in line.split()}
     # A character inside a word and the same one at its end are two symbols; the merges add one each.

@@ -1,0 +1,291 @@
+"""prepare.sh from its command line: steps, errors, report and provenance, without network and packages."""
+
+import json
+import os
+import random
+import subprocess
+from pathlib import Path
+
+import corpus.packages
+import prepare
+import pytest
+from corpus import steps
+from corpus.errors import RecipeError
+from corpus.packages import Package
+
+RECIPE = Path(prepare.__file__).parent
+
+
+def sentences(seed, count):
+    """German and English sentences, each pair of its own."""
+    generator = random.Random(seed)
+    subjects = [("Der Hund", "the dog"), ("Die Katze", "the cat"), ("Das Kind", "the child"), ("Ein Vogel", "a bird")]
+    verbs = [("sieht", "sees"), ("hört", "hears"), ("findet", "finds"), ("sucht", "seeks"), ("zieht", "pulls")]
+    objects = [("den Ball", "the ball"), ("das Haus", "the house"), ("die Uhr", "the clock"), ("Brot", "bread")]
+    for number in range(count):
+        parts = [generator.choice(choices) for choices in (subjects, verbs, objects)]
+        german, english = (" ".join(part[side] for part in parts) for side in (0, 1))
+        yield f"{german} am Tag {number}.", f"{english[0].upper()}{english[1:]} on day {number}."
+
+
+def help_page(texts):
+    paragraphs = "".join(f'<p id="p{number}">{text}</p>' for number, text in enumerate(texts))
+    return f'<html><body><div id="DisplayArea">{paragraphs}</div></body></html>'.encode()
+
+
+@pytest.fixture
+def archive(monkeypatch):
+    """Stands in for apt: packages with a few hundred sentences; returns their files, to be changed by a test."""
+    ding = "\n".join(
+        f"Wort{number} {{n}} | {german} :: word{number} | {english}"
+        for number, (german, english) in enumerate(sentences(1, 150))
+    )
+    files = {"trans-de-en": {"usr/share/trans/de-en": ding.encode()}, "libreoffice-l10n-de": {}}
+    for name, language, side in (("libreoffice-help-de", "de", 0), ("libreoffice-help-en-us", "en-US", 1)):
+        files[name] = {
+            f"usr/share/libreoffice/help/{language}/text/page{page}.html": help_page(
+                [pair[side] for pair in sentences(100 + page, 4)]
+            )
+            for page in range(60)
+        }
+
+    def find(names):
+        return {name: Package(name, "1.0-2", f"{name}_1.0-2_all.deb", 1, "ab" * 32) for name in names if name in files}
+
+    monkeypatch.setattr(corpus.packages, "find", find)
+    monkeypatch.setattr(corpus.packages, "download", lambda packages, cache: None)
+    monkeypatch.setattr(corpus.packages, "read", lambda package, cache, wanted: (files[package.name], "Licence: test"))
+    monkeypatch.setattr(prepare.shutil, "which", lambda program: f"/usr/bin/{program}")
+    return files
+
+
+@pytest.fixture
+def no_fairseq(monkeypatch):
+    """Leaves fairseq out: ``bin/`` gets one file."""
+    monkeypatch.setattr(prepare, "binarise", lambda sub, folder: (folder / "dict.de.txt").write_text("x 1\n"))
+
+
+def run(tmp_path, *options):
+    return prepare.main(["--output", str(tmp_path / "out"), "--vocab-size", "120", *options])
+
+
+def test_report_provenance_and_recipe_are_written(tmp_path, archive, no_fairseq, capsys):
+    assert run(tmp_path) == 0
+    out = tmp_path / "out"
+    report = json.loads((out / "report.json").read_text())
+    ding = report["sources"]["ding"]
+    assert ding["extracted"] == 150
+    assert sum(ding["kept"].values()) + sum(ding["dropped"].values()) == 150
+    for split in ("train", "valid", "test"):
+        for language in ("de", "en"):
+            lines = (out / "raw" / f"{split}.{language}").read_text(encoding="utf-8").splitlines()
+            assert len(lines) == report["totals"][split] > 0
+            assert len((out / "sub" / f"{split}.{language}").read_text(encoding="utf-8").splitlines()) == len(lines)
+    provenance = (out / "PROVENANCE.md").read_text()
+    assert f"| trans-de-en | 1.0-2 | 1 | `{'ab' * 32}` |" in provenance
+    assert "Licence: GPL-2+" in provenance
+    assert "with seed 1" in provenance
+    assert "prepare.sh --output" in provenance
+    assert (out / "licences" / "trans-de-en.copyright").read_text() == "Licence: test"
+    recipe = json.loads((out / "recipe.json").read_text())
+    assert (recipe["bpe"], recipe["tokenizer"]) == ("sentencepiece", None)
+    assert (out / recipe["bpe_model"]).is_file()
+    printed = capsys.readouterr().out
+    assert "libreoffice-help" in printed
+    assert f"{report['totals']['train']:,}" in printed
+
+
+def test_the_same_seed_gives_the_same_files_and_another_seed_another_split(tmp_path, archive, no_fairseq):
+    def contents(name, seed):
+        assert prepare.main(["--output", str(tmp_path / name), "--vocab-size", "120", "--seed", seed]) == 0
+        files = sorted((tmp_path / name / "sub").glob("*.??"))
+        return {file.name: file.read_bytes() for file in [*files, tmp_path / name / "sentencepiece.bpe.model"]}
+
+    first = contents("one", "1")
+    assert len(first) == 7
+    assert contents("two", "1") == first
+    assert contents("three", "2")["test.de"] != first["test.de"]
+
+
+def test_finished_steps_are_skipped_and_changed_options_redo_what_depends_on_them(
+    tmp_path, archive, no_fairseq, capsys
+):
+    def done(*options):
+        assert run(tmp_path, *options) == 0
+        lines = capsys.readouterr().out.splitlines()
+        return {line.split(": ")[0] for line in lines if line.endswith(": done")}
+
+    everything = done()
+    assert len(everything) == 6
+    assert done() == set()
+    assert done("--vocab-size", "110") == {"sub-words in sub/", "fairseq data in bin/"}
+    assert done("--vocab-size", "110", "--seed", "2") == {"text in raw/", "sub-words in sub/", "fairseq data in bin/"}
+    assert done("--vocab-size", "110", "--seed", "2", "--force") == everything
+
+
+def test_an_interrupted_step_is_done_again_and_the_finished_ones_are_not(tmp_path, archive, no_fairseq, monkeypatch):
+    def stop_half_way(raw, folder, *rest):
+        (folder / "train.de").write_text("half a li")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare, "segment", stop_half_way)
+        assert run(tmp_path) == 130
+    assert not (tmp_path / "out" / "sub").exists()
+    before = (tmp_path / "out" / "raw" / "train.de").stat().st_mtime_ns
+    assert run(tmp_path) == 0
+    assert (tmp_path / "out" / "raw" / "train.de").stat().st_mtime_ns == before
+    assert "half a li" not in (tmp_path / "out" / "sub" / "train.de").read_text()
+
+
+def test_a_lost_model_is_made_again(tmp_path, archive, no_fairseq):
+    assert run(tmp_path) == 0
+    model = tmp_path / "out" / "sentencepiece.bpe.model"
+    content = model.read_bytes()
+    model.unlink()
+    assert run(tmp_path) == 0
+    assert model.read_bytes() == content
+
+
+def test_another_kind_of_subwords_replaces_the_model(tmp_path, archive, no_fairseq):
+    assert run(tmp_path) == 0
+    assert run(tmp_path, "--subwords", "subword-nmt") == 0
+    out = tmp_path / "out"
+    assert (out / "bpe.codes").is_file()
+    assert not (out / "sentencepiece.bpe.model").exists()
+    recipe = json.loads((out / "recipe.json").read_text())
+    assert (recipe["bpe"], recipe["tokenizer"], recipe["bpe_model"]) == ("subword_nmt", "moses", "bpe.codes")
+
+
+def test_a_missing_package_is_named(tmp_path, archive, no_fairseq, capsys):
+    del archive["libreoffice-l10n-de"]
+    assert run(tmp_path) == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("prepare.sh: package libreoffice-l10n-de, needed for libreoffice-ui, is in no package list")
+    assert "apt-get update" in error
+    assert "\n" not in error
+
+
+def test_optional_packages_are_left_out_with_a_warning(tmp_path, archive, capsys):
+    from corpus.catalogue import Source
+    from corpus.extract import extract
+    from corpus.sources import ding
+
+    source = Source("ding", "t", "l", ding.align, ding.WANTED, ("trans-de-en",), ("trans-more",))
+    folder = tmp_path / "new"
+    folder.mkdir()
+    extract(source, tmp_path, folder)
+    assert "warning: ding goes without trans-more" in capsys.readouterr().err
+    assert json.loads((folder / "origin.json").read_text())["left out"] == ["trans-more"]
+
+
+def test_a_vocabulary_too_large_is_one_line_and_keeps_the_text(tmp_path, archive, no_fairseq, capsys):
+    assert run(tmp_path, "--vocab-size", "30000") == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("prepare.sh: --vocab-size 30000 is too large for this text: choose at most ")
+    assert "\n" not in error
+    assert (tmp_path / "out" / "raw" / "train.de").is_file()
+
+
+# The command itself
+
+
+def shell(*options, **environment):
+    return subprocess.run(
+        ["/bin/bash", str(RECIPE / "prepare.sh"), *options],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def test_without_apt_get_the_error_says_what_to_use_instead(tmp_path):
+    # Only what prepare.sh itself needs is on the path.
+    for program in ("dirname", "python3"):
+        (tmp_path / program).symlink_to(subprocess.check_output(["which", program], text=True).strip())
+    result = shell("--output", str(tmp_path / "out"), PATH=str(tmp_path))
+    assert result.returncode == 1
+    assert result.stderr.strip().startswith("prepare.sh: apt-get is not on this machine")
+    assert "--source grammar" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = shell("--source", "grammar", "--output", str(tmp_path / "file" / "out"))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"prepare.sh: cannot write to {tmp_path}/file/out")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--vocab-size", "0"], "0 is not a positive number"),
+        (["--sett", "quick"], "unrecognized arguments: --sett"),
+        (["--set", "huge"], "invalid choice: 'huge'"),
+    ],
+)
+def test_wrong_options_are_refused(options, message, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        prepare.main(options)
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_empty_package_lists_are_one_line(tmp_path, monkeypatch, capsys):
+    """apt-get and apt-cache that know of no package, as on a fresh machine."""
+    for program in ("apt-get", "apt-cache", "dpkg-deb"):
+        (tmp_path / program).write_text("#!/bin/sh\nexit 0\n")
+        (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert run(tmp_path) == 1
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("prepare.sh: apt has no package lists: run 'apt-get update' as root")
+    assert "--source grammar" in error
+
+
+def test_a_failed_download_is_one_line_and_whole_packages_stay(tmp_path, monkeypatch):
+    whole = Package("a", "1", "a_1_all.deb", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+    lost = Package("b", "1", "b_1_all.deb", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
+    script = "#!/bin/sh\nprintf abc > a_1_all.deb\nprintf ab > b_1_all.deb\necho 'E: Failed to fetch b' >&2\nexit 100\n"
+    (tmp_path / "apt-get").write_text(script)
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RecipeError, match=r"could not download b \(Failed to fetch b\): check the network"):
+        corpus.packages.download([whole, lost], tmp_path / "cache")
+    assert (tmp_path / "cache" / "a_1_all.deb").read_text() == "abc"
+    assert not (tmp_path / "cache" / "b_1_all.deb").exists()
+
+
+def test_steps_never_show_half_a_folder(tmp_path):
+    def fail(folder):
+        (folder / "file").write_text("new")
+        raise RuntimeError
+
+    steps.make(tmp_path / "out", {"a": 1}, lambda folder: (folder / "file").write_text("old"))
+    with pytest.raises(RuntimeError):
+        steps.make(tmp_path / "out", {"a": 2}, fail)
+    assert (tmp_path / "out" / "file").read_text() == "old"
+    assert steps.is_done(tmp_path / "out", {"a": 1})
+    assert not steps.is_done(tmp_path / "out", {"a": 2})
+
+
+def test_grammar_to_binary_data_from_any_folder(tmp_path):
+    result = subprocess.run(
+        [
+            *["/bin/bash", str(RECIPE / "prepare.sh"), "--source", "grammar", "--output", "made"],
+            *["--sizes", "1200", "20", "20", "--vocab-size", "200"],
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    made = tmp_path / "made"
+    for split, count in (("train", 1200), ("valid", 20), ("test", 20)):
+        assert len((made / "raw" / f"{split}.de").read_text(encoding="utf-8").splitlines()) == count
+        assert (made / "bin" / f"{split}.de-en.en.idx").is_file()
+    assert (made / "bin" / "dict.de.txt").read_bytes() == (made / "bin" / "dict.en.txt").read_bytes()
+    assert json.loads((made / "recipe.json").read_text())["source"] == "grammar"
+    assert "Made by the grammar" in (made / "PROVENANCE.md").read_text()
