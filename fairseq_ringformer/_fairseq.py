@@ -55,7 +55,7 @@ def quiet_import() -> Iterator[None]:
 def allow_safe_loading() -> None:
     """Let ``torch.load(weights_only=True)`` read fairseq's checkpoints: plain containers of arguments and numbers.
 
-    They hold `argparse.Namespace` and, after validation with BLEU, numpy scalars. Nothing here can run code.
+    They hold `argparse.Namespace` and, after validation with BLEU, numpy scalars and arrays. Nothing here can run code.
     """
     import numpy
     import torch
@@ -63,4 +63,5 @@ def allow_safe_loading() -> None:
     multiarray = numpy._core.multiarray if hasattr(numpy, "_core") else numpy.core.multiarray
     kinds = ("float16", "float32", "float64", "int32", "int64", "bool")
     dtypes = [type(numpy.dtype(kind)) for kind in kinds]
-    torch.serialization.add_safe_globals([argparse.Namespace, multiarray.scalar, numpy.dtype, *dtypes])
+    arrays = [multiarray.scalar, multiarray._reconstruct, numpy.ndarray, numpy.dtype]
+    torch.serialization.add_safe_globals([argparse.Namespace, *arrays, *dtypes])
