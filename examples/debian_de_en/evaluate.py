@@ -63,7 +63,7 @@ def hypotheses(log: Path, count: int) -> list[str]:
         SystemExit: if a sentence has none: a score over a part of the references would not be comparable.
     """
     best: dict[int, str] = {}
-    for line in log.read_text(encoding="utf-8").splitlines():
+    for line in log.read_text(encoding="utf-8").split("\n"):
         match = re.match(r"D-(\d+)\t[^\t]*\t(.*)", line)
         if match:
             best.setdefault(int(match[1]), match[2])
@@ -81,7 +81,7 @@ def main() -> None:
         raise SystemExit(f"evaluate: {args.data} holds no prepared data: run prepare.sh first")
     output = args.output or args.path.parent
     output.mkdir(parents=True, exist_ok=True)
-    sources, references = ((args.data / "raw" / f"{args.subset}.{side}").read_text(encoding="utf-8").splitlines()
+    sources, references = ((args.data / "raw" / f"{args.subset}.{side}").read_text(encoding="utf-8").split("\n")[:-1]
                            for side in ("de", "en"))
     started = time.time()
     generate(args, flags, output / "generate.log")

@@ -11,6 +11,8 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 export PATH="$root/.venv/bin:$PATH"
+# fairseq's and torch's notices to developers would bury the progress.
+export PYTHONWARNINGS=ignore::FutureWarning,ignore::UserWarning
 
 arch=ringformer_tiny data= output= seed=1 max_update=2500
 while [ $# -gt 0 ]; do

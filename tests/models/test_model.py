@@ -167,3 +167,38 @@ def test_pretrained_embeddings_are_read(tmp_path):
     model = build("ringformer_tiny", "--encoder-embed-path", str(path))
     row = model.encoder.embed_tokens.weight[model.encoder.dictionary.index("symbol3")]
     assert torch.equal(row, torch.full((32,), 0.5))
+
+
+@pytest.mark.parametrize("arch", ["ringformer_tiny", "universal_transformer_tiny"])
+def test_levels_truly_differ_after_training(arch):
+    """A ring trained on a copying task: its levels do not compute the same, though they share all but signals."""
+    torch.manual_seed(0)
+    model = build(arch, "--dropout", "0", "--activation-dropout", "0", "--norm-sharing", "one")
+    for name, parameter in model.named_parameters():
+        if name.endswith(".up"):
+            torch.nn.init.zeros_(parameter)  # as before training
+    x = torch.randn(2, 5, 32)
+    positions = torch.arange(1, 6).expand(2, 5)
+
+    def level_outputs():
+        stack = model.encoder.stack
+        coordinates = None if stack.static_signal is None else stack.static_signal.positions(positions)
+        return [stack._level(level, x, None, [], None, coordinates, None, False)[0] for level in range(stack.levels)]
+
+    with torch.no_grad():
+        before = level_outputs()
+    if arch == "ringformer_tiny":
+        assert all(torch.equal(before[0], other) for other in before[1:])
+    optimiser = torch.optim.Adam(model.train().parameters(), lr=1e-2)
+    for step in range(20):
+        source, target = batch(model, sentences=8, seed=step)
+        scores, _ = model(source, None, target)
+        loss = torch.nn.functional.cross_entropy(scores.flatten(0, 1), target.flatten())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        after = level_outputs()
+    for first in range(3):
+        for second in range(first):
+            assert (after[first] - after[second]).abs().max() > 1e-2

@@ -1,0 +1,105 @@
+"""The recipe's real command lines, from the grammar to a translated sentence."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "examples/debian_de_en"
+# As in examples/debian_de_en/README.md.
+GRAMMAR_DATA = ["--sizes", "50000", "1000", "1000", "--vocab-size", "2000"]
+GRAMMAR_TRAINING = ["--max-update", "600"]
+TINY = ["--encoder-embed-dim", "32", "--encoder-ffn-embed-dim", "64", "--encoder-layers", "2", "--decoder-layers", "2"]
+
+
+def run(*command, **options):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, env=environment, text=True, capture_output=True, **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+def succeed(*command, **options):
+    status, out, err = run(*command, **options)
+    assert status == 0, out[-2000:] + err[-2000:]
+    return out
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("grammar")
+    succeed(RECIPE / "prepare.sh", "--source", "grammar", "--sizes", 2000, 50, 50, "--vocab-size", 600, "--output", folder)
+    return folder
+
+
+def test_from_the_grammar_to_a_translated_sentence(data, tmp_path):
+    train = [RECIPE / "train.sh", "--data", data, "--output", tmp_path, "--arch", "ringformer_tiny"]
+    flags = [*TINY, "--save-interval-updates", "4", "--warmup-updates", "2"]
+    succeed(*train, "--max-update", 8, *flags)
+    resumed = succeed(*train, "--max-update", 12, *flags)
+    assert "Loaded checkpoint" in resumed
+    averaged = tmp_path / "averaged.pt"
+    ringformer = Path(sys.executable).parent / "ringformer"
+    succeed(ringformer, "average", "--dir", tmp_path / "checkpoints", "--last", 3, "--by", "update", "--output", averaged)
+    out = succeed(RECIPE / "evaluate.sh", "--data", data, "--path", averaged, "--samples", 2)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["sentences"] == 50 == len((tmp_path / "hypotheses.en").read_text().splitlines())
+    assert scores["BLEU signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert f"BLEU {scores['BLEU']:.2f}" in out and out.count("reference") == 2
+    translated = succeed(
+        ROOT / "scripts/translate.sh", "--run", tmp_path, "--data", data / "bin", input="Der Hund schläft.\n\nGuten Tag!\n"
+    )
+    assert len(translated.split("\n")) == 4 and translated.split("\n")[1] == ""
+
+
+@pytest.mark.parametrize("command, message", [
+    (["train.sh"], "train: needs --data and --output (see --help)"),
+    (["train.sh", "--data", "nowhere", "--output", "runs/x"], "train: nowhere holds no prepared data: run"),
+    (["evaluate.sh", "--data", "nowhere", "--path", "setup.py"], "evaluate: nowhere holds no prepared data: run prepare.sh"),
+    (["evaluate.sh", "--data", "nowhere", "--path", "nothing.pt"], "evaluate: no checkpoint nothing.pt: train one first"),
+    (["../../scripts/quickstart.sh", "--colour", "red"], "quickstart: unknown argument --colour (see --help)"),
+    (["../../scripts/quickstart.sh", "--arch"], "quickstart: --arch needs a value (see --help)"),
+])
+def test_mistakes_end_in_one_line(command, message):
+    status, _, err = run(RECIPE / command[0], *command[1:])
+    assert status != 0 and err.startswith(message) and len(err.splitlines()) == 1
+
+
+def test_a_sentence_without_translation_is_an_error(data, tmp_path):
+    """fairseq leaves out sentences in silence; a score over the rest would not be comparable."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("evaluate", RECIPE / "evaluate.py")
+    evaluate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(evaluate)
+    log = tmp_path / "generate.log"
+    log.write_text("D-2\t-0.5\tthird\nD-0\t-0.1\tfirst\nD-0\t-0.9\tsecond best\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as error:
+        evaluate.hypotheses(log, 3)
+    assert str(error.value) == "evaluate: 1 of 3 sentences have no translation, the first is 2"
+    log.write_text(log.read_text() + "D-1\t-0.3\t\n")
+    assert evaluate.hypotheses(log, 3) == ["first", "", "third"]
+
+
+@pytest.mark.parametrize("script", ["scripts/quickstart.sh", "examples/debian_de_en/train.sh"])
+def test_help_is_the_scripts_own_comment(script):
+    out = succeed(ROOT / script, "--help")
+    assert "--arch ARCH" in out or "--arch ringformer_tiny" in out
+    assert "set -euo" not in out
+
+
+@pytest.mark.slow
+def test_a_ring_learns_the_grammar_within_minutes(tmp_path):
+    """Sentences that combine words in ways never seen in training."""
+    data = tmp_path / "data"
+    succeed(RECIPE / "prepare.sh", "--source", "grammar", *GRAMMAR_DATA, "--output", data)
+    started = time.time()
+    succeed(RECIPE / "train.sh", "--data", data, "--output", tmp_path / "run", *GRAMMAR_TRAINING)
+    assert time.time() - started < 180
+    succeed(RECIPE / "evaluate.sh", "--data", data, "--path", tmp_path / "run/checkpoints/checkpoint_last.pt",
+            "--output", tmp_path / "run")
+    assert json.loads((tmp_path / "run/scores.json").read_text())["BLEU"] > 90
