@@ -35,6 +35,6 @@ if ! [ -x .venv/bin/python ] || ! fits .venv/bin/python; then
 fi
 echo "setup: installing into .venv (torch is large: about 6 GB and some minutes at the first time)"
 # fairseq compiles against numpy and torch: with these in place first, its build needs no second copy of torch.
-.venv/bin/pip install --quiet "setuptools>=64" wheel cython numpy torch
-.venv/bin/pip install --quiet --no-build-isolation -e ".${extras:+[$extras]}"
+.venv/bin/pip install -qq "setuptools>=64" wheel cython numpy torch
+.venv/bin/pip install -qq --no-build-isolation -e ".${extras:+[$extras]}"
 touch "$stamp"

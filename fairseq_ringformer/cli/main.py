@@ -12,6 +12,7 @@ from .errors import UserError
 # fairseq only inside `run`, so that --help is quick.
 COMMANDS = {
     "user-dir": "user_dir",
+    "flags": "flags",
     "params": "params",
     "average": "average",
     "translate": "translate",
