@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-arch=ringformer_tiny seed=1 set=quick source=debian vocab_size=4000 max_update=2500
+arch=ringformer_tiny seed=1 set=quick source=debian vocab_size=4000 max_update=2300
 while [ $# -gt 0 ]; do
   case $1 in
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;

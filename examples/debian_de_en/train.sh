@@ -14,7 +14,7 @@ export PATH="$root/.venv/bin:$PATH"
 # fairseq's and torch's notices to developers would bury the progress.
 export PYTHONWARNINGS=ignore::FutureWarning,ignore::UserWarning
 
-arch=ringformer_tiny data= output= seed=1 max_update=2500
+arch=ringformer_tiny data= output= seed=1 max_update=2300
 while [ $# -gt 0 ]; do
   case $1 in
     --arch) arch=$2; shift 2 ;;
