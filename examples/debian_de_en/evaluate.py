@@ -15,6 +15,8 @@ from pathlib import Path
 
 from sacrebleu.metrics import BLEU, CHRF
 
+from fairseq_ringformer.cli.subwords import FLAGS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -37,14 +39,13 @@ def generate(args: argparse.Namespace, flags: list[str], log: Path) -> None:
         SystemExit: with fairseq's last line if it fails.
     """
     recipe = json.loads((args.data / "recipe.json").read_text())
-    model_flag = {"sentencepiece": "--sentencepiece-model", "subword_nmt": "--bpe-codes"}[recipe["bpe"]]
     command = [
         sys.executable, "-m", "fairseq_cli.generate", str(args.data / recipe["bin"]),
         "--user-dir", str(ROOT / "fairseq_ringformer"), "--path", str(args.path), "--gen-subset", args.subset,
         "--beam", str(args.beam), "--max-tokens", "2048", "--scoring", "sacrebleu",
         # With its default of 8, fairseq leaves out the last batch where its size is no multiple of 8.
         "--required-batch-size-multiple", "1",
-        "--bpe", recipe["bpe"], model_flag, str(args.data / recipe["bpe_model"]),
+        "--bpe", recipe["bpe"], FLAGS[recipe["bpe"]], str(args.data / recipe["bpe_model"]),
     ]
     if recipe.get("tokenizer"):
         command += ["--tokenizer", recipe["tokenizer"], "--source-lang", recipe["source_lang"],
