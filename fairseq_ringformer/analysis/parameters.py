@@ -105,8 +105,8 @@ def _stack_parts(side: str, stack: Stack) -> List[PartCount]:
         sum(count.unrolled for count in norms),
     ))
     if stack.signals is not None:
-        sizes = [_size(signals) for signals in stack.signals]
-        counts.append(PartCount(f"{side} signals", len(sizes), sum(sizes), sizes[0], sum(sizes)))
+        size = _size(stack.signals)
+        counts.append(PartCount(f"{side} signals", stack.levels, size, size // stack.levels, size))
     if stack.final_norm is not None:
         counts.append(_whole(f"{side} final norm", stack.final_norm))
     return counts

@@ -133,6 +133,11 @@ class RingFormerConfig(FairseqDataclass):
     no_scale_embedding: bool = field(default=False, metadata={"help": "do not scale embeddings by sqrt(width)"})
     max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
+    autocast: ChoiceEnum(["none", "bf16"]) = field(
+        default="none",
+        metadata={"help": "bf16: compute in bfloat16, on CPUs and GPUs, with weights, optimizer, softmax and loss in float32; "
+                          "kept in checkpoints, and changed for one command by --model-overrides"},
+    )
     checkpoint_activations: bool = field(
         default=False,
         metadata={"help": "keep only the state between levels and recompute the rest in the backward pass: less memory, "

@@ -2,19 +2,20 @@
 
 from typing import Any, Dict, Optional, Tuple
 
+import torch
 import torch.nn.functional as F
 from fairseq.models import FairseqIncrementalDecoder
 from torch import Tensor, nn
 
-from ..modules import Bank, DecoderCache, Stack, StackConfig
+from ..modules import Bank, DecoderCache, Keeps, Stack, StackConfig
 from .config import RingFormerConfig
 from .embedding import InputEmbedding, fairseq_dropout
-from .encoder import EncoderOut
+from .encoder import EncoderOut, memory_of
 
 CACHE = "cache"
 
 
-class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
+class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
     """Embedding, decoder stack and output head.
 
     Args:
@@ -104,15 +105,17 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
             cache = self._cache(incremental_state)
             prev_output_tokens = prev_output_tokens[:, -1:]
             token_positions = None if token_positions is None else token_positions[:, -1:]
-        memory_padding_mask = encoder_out["encoder_padding_mask"][0]
+        memory, memory_padding_mask = None, None
+        if cache is None or not cache.length:
+            memory, memory_padding_mask = memory_of(encoder_out)
         with_weights = self.need_attn or alignment_layer is not None
         aligned = self.stack.levels - 1 if alignment_layer is None else alignment_layer
         output = self.stack(
             self.finish_input(self.embed(prev_output_tokens), positions),
             padding_mask=self._left_padding(prev_output_tokens),
             positions=token_positions,
-            memory=encoder_out["encoder_out"][0].transpose(0, 1),
-            memory_padding_mask=memory_padding_mask if memory_padding_mask.any() else None,
+            memory=memory,
+            memory_padding_mask=memory_padding_mask,
             causal=not full_context_alignment,
             cache=cache,
             return_states=return_all_hiddens,
@@ -126,9 +129,20 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
 
     def output_layer(self, features: Tensor, **kwargs) -> Tensor:
         """Scores `(batch, tgt_len, vocabulary)` of `features` `(batch, tgt_len, embed_dim)`."""
+        weight, bias = self.embed_tokens.weight, self.output_bias
         if self.output_projection is not None:
-            return self.output_projection(features)
-        return F.linear(features, self.embed_tokens.weight, self.output_bias)
+            weight, bias = self.output_projection.weight, self.output_projection.bias
+        if weight.dtype != features.dtype:
+            weight, bias = self._head_in(features.dtype, weight, bias)
+        return F.linear(features, weight, bias)
+
+    def _head_in(self, dtype: torch.dtype, weight: Tensor, bias: Optional[Tensor]) -> Tuple[Tensor, Optional[Tensor]]:
+        def cast() -> Tuple[Tensor, Optional[Tensor]]:
+            return weight.to(dtype), None if bias is None else bias.to(dtype)
+
+        if torch.is_grad_enabled() or self.training:
+            return cast()
+        return self.kept.get(dtype, lambda: [tensor for tensor in (weight, bias) if tensor is not None], cast)
 
     def reorder_incremental_state(self, incremental_state: Dict[str, Any], new_order: Tensor) -> None:
         """Follow the beam: row i continues what row ``new_order[i]`` was."""

@@ -3,10 +3,12 @@
 import math
 from typing import Callable, Optional
 
+import torch
 from fairseq import utils
 from fairseq.modules import FairseqDropout, PositionalEmbedding
 from torch import Tensor, nn
 
+from ..modules import drop_probability, dropout
 from .config import RingFormerConfig
 
 
@@ -32,6 +34,7 @@ class InputEmbedding:
             self.embed_tokens = embed_tokens
         else:
             object.__setattr__(self, "embed_tokens", embed_tokens)
+        self.compute_dtype = torch.bfloat16 if str(cfg.autocast) == "bf16" else None
         self.embed_scale = 1.0 if cfg.no_scale_embedding else math.sqrt(embed_dim)
         self.embed_positions = None
         if not cfg.no_token_positional_embeddings and self.stack.static_signal is None:
@@ -45,12 +48,14 @@ class InputEmbedding:
         return self.embed_scale * self.embed_tokens(tokens)
 
     def finish_input(self, x: Tensor, positions: Optional[Tensor]) -> Tensor:
-        """Add `positions`, normalise and drop out."""
+        """Add `positions`, normalise and drop out; the result is in the type that the stack computes in."""
         if positions is not None:
             x = x + positions
         if self.layernorm_embedding is not None:
             x = self.layernorm_embedding(x)
-        return self.dropout_module(x)
+        if self.compute_dtype is not None:
+            x = x.to(self.compute_dtype)
+        return dropout(x, drop_probability(self.dropout_module))
 
     def token_positions(self, tokens: Tensor) -> Optional[Tensor]:
         """Positions counted from 1, padding 0, `(batch, length)`, for the static signal; None if there is none."""

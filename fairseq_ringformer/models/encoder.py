@@ -1,7 +1,8 @@
 """fairseq's side of the encoder: tokens to encoder output."""
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Tuple
 
+import torch
 from fairseq.models import FairseqEncoder
 from torch import Tensor, nn
 
@@ -57,9 +58,25 @@ class RingFormerEncoder(InputEmbedding, FairseqEncoder):
         }
 
     def reorder_encoder_out(self, encoder_out: EncoderOut, new_order: Tensor) -> EncoderOut:
-        """The same output with sentence i taken from ``new_order[i]``."""
-        batch_dim = {"encoder_out": 1, "encoder_states": 1}
-        return {
-            name: [tensor.index_select(batch_dim.get(name, 0), new_order) for tensor in tensors]
-            for name, tensors in encoder_out.items()
-        }
+        """The same output for other rows: row i reads the sentence that row ``new_order[i]`` read.
+
+        Nothing is copied for it: ``rows`` `(batch,)` then says which sentence each row reads, and :func:`memory_of`
+        resolves it. The beams of a sentence share what the decoder computes from it.
+        """
+        rows = encoder_out.get("rows")
+        rows = new_order if not rows else rows[0].index_select(0, new_order)
+        return {**encoder_out, "rows": [rows]}
+
+
+def memory_of(encoder_out: EncoderOut) -> Tuple[Tensor, Optional[Tensor]]:
+    """What the decoder reads: `(sentences, src_len, embed_dim)`, and where that is padding `(sentences, src_len)` or None.
+
+    Each sentence is read by as many consecutive rows of the decoder.
+    """
+    memory, padding_mask = encoder_out["encoder_out"][0].transpose(0, 1), encoder_out["encoder_padding_mask"][0]
+    rows = encoder_out.get("rows")
+    if rows:
+        sentences = torch.arange(len(memory), device=memory.device)
+        if not torch.equal(rows[0], sentences.repeat_interleave(max(1, len(rows[0]) // len(memory)))):
+            memory, padding_mask = memory.index_select(0, rows[0]), padding_mask.index_select(0, rows[0])
+    return memory, padding_mask if padding_mask.any() else None

@@ -14,6 +14,7 @@ from ..modules import ROWS, Architecture
 from .config import RingFormerConfig, refuse_meaningless, stack_config
 from .decoder import RingFormerDecoder
 from .encoder import RingFormerEncoder
+from .old_checkpoints import pack_old_weights
 
 # Embedding width, feed-forward width, heads, levels per side. Small is the ablations' size, base and large are Table
 # 1's (RingFormer, section 4 and appendix A.1); tiny trains within minutes on two CPU cores.
@@ -138,6 +139,7 @@ class RingFormerModel(FairseqEncoderDecoderModel):
     def upgrade_state_dict_named(self, state_dict: Dict[str, Tensor], name: str) -> None:
         """fairseq's hook before loading; says in words when a checkpoint is of another architecture or dictionary."""
         super().upgrade_state_dict_named(state_dict, name)
+        pack_old_weights(state_dict)
         own = self.state_dict()
         missing = sorted(own.keys() - state_dict.keys())
         surplus = sorted(state_dict.keys() - own.keys())

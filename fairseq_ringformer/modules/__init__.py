@@ -1,28 +1,39 @@
 """The ring in plain torch: signals, attention, feed-forward, sharing and the stack. Imports neither fairseq nor timm."""
 
-from .attention import Attention
+from .attention import CrossAttention, SelfAttention, attend, attention_mask
 from .cache import DecoderCache
 from .config import StackConfig
+from .dropout import add_dropped, drop_probability, dropout
 from .feed_forward import FeedForward
 from .sharing import ROWS, Architecture, Bank, Row, parse_sharing
-from .signals import FullRankSignal, LevelSignal, LowRankSignal, StaticSignal, project
+from .projection import Projection
+from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal
 from .stack import Stack, StackOutput
+from .weights import Keeps, stack_weights
 
 __all__ = [
     "Architecture",
-    "Attention",
     "Bank",
+    "CrossAttention",
     "DecoderCache",
     "FeedForward",
-    "FullRankSignal",
-    "LevelSignal",
-    "LowRankSignal",
+    "FullRankSignals",
+    "Keeps",
+    "LevelSignals",
+    "LowRankSignals",
+    "Projection",
     "ROWS",
     "Row",
+    "SelfAttention",
     "Stack",
     "StackConfig",
     "StackOutput",
     "StaticSignal",
+    "add_dropped",
+    "attend",
+    "attention_mask",
+    "drop_probability",
+    "dropout",
     "parse_sharing",
-    "project",
+    "stack_weights",
 ]

@@ -1,99 +1,156 @@
-"""Multi-head attention whose projections may carry a level's signals (arXiv 2502.13181, eq. 6)."""
+"""Multi-head attention: its weights, and the attending itself (arXiv 2502.13181, eq. 6)."""
 
-from typing import Mapping, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .cache import KeyValue
-from .signals import LevelSignal, project
+from .dropout import drop_probability
+from .dropout import dropout as apply_dropout
+from .projection import Projection
+from .tracing import is_traced
 
-NO_SIGNALS: Mapping[str, LevelSignal] = {}
+# Up to so many keys, two small products and a softmax in between beat torch's fused kernel on CPUs. For bfloat16 the
+# backward pass of that kernel is several times slower at any length; the bound is there for memory.
+SHORT, SHORT_BFLOAT16 = 64, 512
 
 
-class Attention(nn.Module):
-    """Scaled dot-product attention with separate `q_proj`, `k_proj`, `v_proj` and `out_proj`.
+class SelfAttention(nn.Module):
+    """Weights of a self-attention: `qkv_proj`, queries, keys and values packed in this order, and `out_proj`.
 
     Args:
-        embed_dim: channels of the queries and of the output.
-        num_heads: must divide `embed_dim`.
-        memory_dim: channels of what keys and values are read from; default `embed_dim`.
-        bias: whether the four projections have biases.
+        embed_dim: channels in and out.
+        bias: whether the projections have biases.
         dropout: module whose probability drops attention weights.
-
-    Raises:
-        ValueError: if `num_heads` does not divide `embed_dim`.
     """
 
-    def __init__(
-        self,
-        embed_dim: int,
-        num_heads: int,
-        memory_dim: Optional[int] = None,
-        bias: bool = False,
-        dropout: Optional[nn.Module] = None,
-    ):
+    def __init__(self, embed_dim: int, bias: bool = False, dropout: Optional[nn.Module] = None):
         super().__init__()
-        if num_heads < 1 or embed_dim % num_heads:
-            raise ValueError(f"embed_dim {embed_dim} is not divisible by the number of attention heads, {num_heads}")
-        self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
-        memory_dim = memory_dim or embed_dim
-        self.q_proj = nn.Linear(embed_dim, embed_dim, bias=bias)
-        self.k_proj = nn.Linear(memory_dim, embed_dim, bias=bias)
-        self.v_proj = nn.Linear(memory_dim, embed_dim, bias=bias)
+        self.qkv_proj = nn.Linear(embed_dim, 3 * embed_dim, bias=bias)
         self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias)
         self.dropout = dropout if dropout is not None else nn.Dropout(0.0)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        # Queries, keys and values are one (3 d, d) product, initialised as such.
-        for linear in (self.q_proj, self.k_proj, self.v_proj):
-            nn.init.xavier_uniform_(linear.weight, gain=2**-0.5)
-        nn.init.xavier_uniform_(self.out_proj.weight)
-        for linear in (self.q_proj, self.k_proj, self.v_proj, self.out_proj):
-            if linear.bias is not None:
-                nn.init.zeros_(linear.bias)
+        # As one (3 d, d) product.
+        _reset(self.qkv_proj, self.out_proj)
 
-    def _split_heads(self, x: Tensor) -> Tensor:
-        """`(batch, length, embed_dim)` to `(batch, heads, length, head_dim)`."""
-        return x.view(x.size(0), x.size(1), self.num_heads, self.head_dim).transpose(1, 2)
 
-    def keys_values(self, memory: Tensor, signals: Mapping[str, LevelSignal] = NO_SIGNALS) -> KeyValue:
-        """Keys and values `(batch, heads, length, head_dim)` of `memory` `(batch, length, memory_dim)`."""
-        key = project(memory, self.k_proj, signals["k"] if "k" in signals else None)
-        value = project(memory, self.v_proj, signals["v"] if "v" in signals else None)
-        return self._split_heads(key), self._split_heads(value)
+class CrossAttention(nn.Module):
+    """Weights of an attention over a memory: `q_proj`, `kv_proj`, keys and values packed in this order, and `out_proj`.
 
-    def queries(self, x: Tensor, signals: Mapping[str, LevelSignal] = NO_SIGNALS) -> Tensor:
-        """Queries `(batch, heads, length, head_dim)` of `x` `(batch, length, embed_dim)`."""
-        return self._split_heads(project(x, self.q_proj, signals["q"] if "q" in signals else None))
+    Args:
+        embed_dim: channels of the queries and of the output.
+        memory_dim: channels of what keys and values are read from.
+        bias: whether the projections have biases.
+        dropout: module whose probability drops attention weights.
+    """
 
-    def attend(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: Optional[Tensor] = None, need_weights: bool = False
-    ) -> Tuple[Tensor, Optional[Tensor]]:
-        """Weighted sum of the values, projected.
+    def __init__(self, embed_dim: int, memory_dim: int, bias: bool = False, dropout: Optional[nn.Module] = None):
+        super().__init__()
+        self.q_proj = nn.Linear(embed_dim, embed_dim, bias=bias)
+        self.kv_proj = nn.Linear(memory_dim, 2 * embed_dim, bias=bias)
+        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias)
+        self.dropout = dropout if dropout is not None else nn.Dropout(0.0)
+        self.reset_parameters()
 
-        Args:
-            query, key, value: `(batch, heads, length, head_dim)`.
-            mask: additive, broadcastable to `(batch, heads, tgt_len, src_len)`.
-            need_weights: also return the weights, from an explicit softmax that gives the same numbers.
+    def reset_parameters(self) -> None:
+        _reset(self.q_proj, self.kv_proj, self.out_proj)
+        # Initialised like the queries, keys and values of a self-attention.
+        for part in (self.q_proj.weight, *self.kv_proj.weight.chunk(2)):
+            nn.init.xavier_uniform_(part, gain=2**-0.5)
 
-        Returns:
-            `(batch, tgt_len, embed_dim)` and the weights `(batch, heads, tgt_len, src_len)` or None.
-        """
-        weights = None
-        drop = self._dropout_probability()
-        if need_weights:
-            scores = (query * self.head_dim**-0.5) @ key.transpose(-2, -1)
-            weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
-            context = F.dropout(weights, drop) @ value
-        else:
-            context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=drop)
-        batch, _, length, _ = context.shape
-        return self.out_proj(context.transpose(1, 2).reshape(batch, length, self.embed_dim)), weights
 
-    def _dropout_probability(self) -> float:
-        # fairseq's dropout can stay on at inference (--retain-dropout) and says so in this attribute.
-        active = self.training or getattr(self.dropout, "apply_during_inference", False)
-        return self.dropout.p if active else 0.0
+def _reset(*linears: nn.Linear) -> None:
+    for linear in linears:
+        nn.init.xavier_uniform_(linear.weight)
+        if linear.bias is not None:
+            nn.init.zeros_(linear.bias)
+
+
+class SelfAttentionWeights(NamedTuple):
+    """A self-attention as one level sees it."""
+
+    qkv: Projection
+    out: Projection
+    dropout: nn.Module
+
+
+class CrossAttentionWeights(NamedTuple):
+    """A cross-attention as one level sees it; keys and values are projected apart, once for all levels."""
+
+    q: Projection
+    out: Projection
+    dropout: nn.Module
+
+
+def split_heads(x: Tensor, parts: int, num_heads: int) -> Tuple[Tensor, ...]:
+    """`parts` packed projections `(batch, length, parts * embed_dim)` as `(batch, heads, length, head_dim)` each."""
+    batch, length, channels = x.shape
+    split = x.view(batch, length, parts, num_heads, channels // (parts * num_heads))
+    return split.permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """`(batch, heads, length, head_dim)` to `(batch, length, embed_dim)`."""
+    batch, heads, length, head_dim = x.shape
+    return x.transpose(1, 2).reshape(batch, length, heads * head_dim)
+
+
+def attend(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Optional[Tensor] = None,
+    causal: bool = False,
+    dropout: Optional[nn.Module] = None,
+    need_weights: bool = False,
+) -> Tuple[Tensor, Optional[Tensor]]:
+    """Weighted sum of the values; the weights are the softmax of the scaled products of queries and keys.
+
+    Args:
+        query, key, value: `(batch, heads, length, head_dim)`.
+        mask: additive, broadcastable to `(batch, heads, tgt_len, src_len)`.
+        causal: says that the mask hides what follows each position and nothing else.
+        dropout: module whose probability drops weights.
+        need_weights: also return the weights.
+
+    Returns:
+        `(batch, heads, tgt_len, head_dim)` and the weights `(batch, heads, tgt_len, src_len)` or None.
+    """
+    drop = 0.0 if dropout is None else drop_probability(dropout)
+    if not need_weights and _fused_is_quicker(query, key):
+        mask = None if causal else mask
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=drop, is_causal=causal), None
+    scores = torch.matmul(query * query.size(-1) ** -0.5, key.transpose(-2, -1))
+    weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
+    return torch.matmul(apply_dropout(weights, drop), value), weights if need_weights else None
+
+
+def _fused_is_quicker(query: Tensor, key: Tensor) -> bool:
+    if is_traced(query) or query.device.type != "cpu":
+        return True
+    return key.size(2) > (SHORT_BFLOAT16 if query.dtype == torch.bfloat16 else SHORT)
+
+
+def causal_mask(length: int, like: Tensor) -> Tensor:
+    """Additive mask `(length, length)` that hides what follows a position."""
+    return torch.full((length, length), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
+
+
+def attention_mask(x: Tensor, padding_mask: Optional[Tensor], causal: bool) -> Optional[Tensor]:
+    """Additive mask `(batch or 1, 1, length or 1, length)` over `x` `(batch, length, channels)`; None without padding.
+
+    A causal attention needs no mask where nothing is padding. With both, the diagonal stays visible: a padded position
+    that sees nothing would turn into NaN.
+    """
+    if padding_mask is None:
+        return None
+    length = x.size(1)
+    hidden = padding_mask[:, None, None, :]
+    if causal:
+        future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
+        hidden = (hidden | future) & ~torch.eye(length, dtype=torch.bool, device=x.device)
+    return torch.zeros(hidden.shape, dtype=x.dtype, device=x.device).masked_fill(hidden, float("-inf"))

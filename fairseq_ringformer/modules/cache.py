@@ -3,7 +3,7 @@
 A ring runs one attention module at every level; a cache keyed by module would let each level overwrite the others.
 """
 
-from typing import List, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -14,59 +14,103 @@ KeyValue = Tuple[Tensor, Tensor]
 GROWTH = 32
 
 
+class Memory(NamedTuple):
+    """What cross-attention reads: `keys_values`, a pair `(sentences, heads, src_len, head_dim)` for each copy of the
+    cross-attention, and the additive `mask` `(sentences, 1, 1, src_len)` or None."""
+
+    keys_values: List[KeyValue]
+    mask: Optional[Tensor]
+
+    def select(self, sentences: Tensor) -> "Memory":
+        """The same with sentence i taken from ``sentences[i]``."""
+        pairs = [tuple(tensor.index_select(0, sentences) for tensor in pair) for pair in self.keys_values]
+        return Memory(pairs, None if self.mask is None else self.mask.index_select(0, sentences))
+
+
 class DecoderCache:
     """The state of one decoder stack in the middle of a batch of sentences.
 
-    Self-attention keys and values of all levels live in one tensor `(levels, 2, batch, heads, capacity, head_dim)`, so
-    that a beam reordering is one indexing. Cross-attention keys and values are one tensor per copy of the
-    cross-attention, `(copies, 2, batch, heads, src_len, head_dim)`: computed at the first step, then only reordered.
+    The beams of a sentence share its memory, and their keys and values lie in one pool, `(levels, 2, sentences, heads,
+    slots, head_dim)`, where every step adds a slot for each beam. Which slots a beam has come from is a mask, `(sentences,
+    1, beams, slots)`, the same for all levels. So when beams are reordered, only the mask is; keys and values are copied
+    only when a sentence leaves.
+
+    Args:
+        levels: N.
     """
 
     def __init__(self, levels: int):
         self.levels = levels
         self.length = 0
-        self._self: Optional[Tensor] = None
-        self._cross: Optional[Tensor] = None
+        self.sentences = self.beams = self.slots = 0
+        self.memory: Optional[Memory] = None
+        self._pool: Optional[Tensor] = None
+        self._mask: Optional[Tensor] = None
 
-    def append(self, level: int, key: Tensor, value: Tensor) -> KeyValue:
-        """Add this step's `key` and `value` `(batch, heads, 1, head_dim)` at `level`; return all so far.
+    def enter(self, rows: int, memory: Optional[Memory]) -> None:
+        """Begin a step of `rows` sequences; `memory` is kept at the first."""
+        if self.length:
+            return
+        self.memory = memory
+        self.sentences = rows if memory is None or not memory.keys_values else len(memory.keys_values[0][0])
+        self.beams = rows // self.sentences
 
-        The step ends with :meth:`advance`, after the last level.
+    def append(self, level: int, keys_values: Tensor) -> KeyValue:
+        """Add this step's keys and values `(2, sentences, heads, beams, head_dim)` at `level`; return all so far.
+
+        Every level of a step adds to the same slots; the step ends with :meth:`advance`.
         """
-        end = self.length + key.size(2)
-        if self._self is None or end > self._self.size(4):
-            self._grow(key, end)
-        self._self[level, 0, :, :, self.length : end] = key
-        self._self[level, 1, :, :, self.length : end] = value
-        return self._self[level, 0, :, :, :end], self._self[level, 1, :, :, :end]
+        end = self.slots + self.beams
+        if self._pool is None or end > self._pool.size(4):
+            self._grow(keys_values)
+        self._pool[level, :, :, :, self.slots : end] = keys_values
+        key, value = self._pool[level, :, :, :, :end].unbind(0)
+        return key, value
 
-    def _grow(self, like: Tensor, needed: int) -> None:
-        batch, heads, _, head_dim = like.shape
-        capacity = (needed + GROWTH - 1) // GROWTH * GROWTH
-        grown = like.new_zeros(self.levels, 2, batch, heads, capacity, head_dim)
-        if self._self is not None:
-            grown[..., : self.length, :] = self._self[..., : self.length, :]
-        self._self = grown
+    def _grow(self, like: Tensor) -> None:
+        _, sentences, heads, beams, head_dim = like.shape
+        grown = like.new_zeros(self.levels, 2, sentences, heads, self.slots + GROWTH * beams, head_dim)
+        if self._pool is not None:
+            grown[..., : self.slots, :] = self._pool[..., : self.slots, :]
+        self._pool = grown
 
-    def advance(self, steps: int = 1) -> None:
-        """Count the step that every level has now appended."""
-        self.length += steps
+    def step_mask(self, like: Tensor) -> Optional[Tensor]:
+        """Additive mask `(sentences, 1, beams, slots)` of this step: what each beam has come from, and itself."""
+        if self.beams == 1 and self._mask is None:
+            return None
+        own = torch.full((self.beams, self.beams), float("-inf"), dtype=like.dtype, device=like.device).fill_diagonal_(0.0)
+        own = own.expand(self.sentences, 1, -1, -1)
+        self._mask = own if self._mask is None else torch.cat([self._mask, own], dim=-1)
+        return self._mask
 
-    @property
-    def has_cross(self) -> bool:
-        return self._cross is not None
-
-    def set_cross(self, keys_values: List[KeyValue]) -> None:
-        """Keep the keys and values of the encoder's output, one pair per copy of the cross-attention."""
-        self._cross = torch.stack([torch.stack(pair) for pair in keys_values])
-
-    def cross(self, copy: int) -> KeyValue:
-        """Keys and values `(batch, heads, src_len, head_dim)` of cross-attention `copy`."""
-        return self._cross[copy, 0], self._cross[copy, 1]
+    def advance(self) -> None:
+        """End the step, which every level has now appended."""
+        self.length += 1
+        self.slots += self.beams
 
     def reorder(self, new_order: Tensor) -> None:
         """Select sentences or beams: row i becomes the old row ``new_order[i]``, at every level."""
-        if self._self is not None:
-            self._self = self._self.index_select(2, new_order)
-        if self._cross is not None:
-            self._cross = self._cross.index_select(2, new_order)
+        if not self.length:
+            return
+        of_sentence = new_order // self.beams
+        groups = of_sentence.view(-1, self.beams) if len(new_order) % self.beams == 0 else None
+        if groups is None or not torch.equal(groups, groups[:, :1].expand_as(groups)):
+            # Rows that part from the other beams of their sentence: from now on each has a pool of its own.
+            mask = None if self._mask is None else self._mask.transpose(1, 2).flatten(0, 1).unsqueeze(1)
+            self._select(of_sentence)
+            self._mask = None if mask is None else mask.index_select(0, new_order)
+            self.beams = 1
+            return
+        if self._mask is not None:
+            rows = self._mask.flatten(0, 2).index_select(0, new_order)
+            self._mask = rows.view(len(groups), 1, self.beams, -1)
+        self._select(groups[:, 0])
+
+    def _select(self, sentences: Tensor) -> None:
+        """Keep the memories and pools of `sentences` only."""
+        if len(sentences) == self.sentences and torch.equal(sentences, torch.arange(len(sentences)).to(sentences)):
+            return
+        self.sentences = len(sentences)
+        self._pool = self._pool.index_select(2, sentences)
+        if self.memory is not None:
+            self.memory = self.memory.select(sentences)

@@ -7,7 +7,7 @@ Transformer (arXiv 1807.03819) is a coordinate embedding added to the state inst
 """
 
 import math
-from typing import Optional
+from typing import List, NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
@@ -16,102 +16,143 @@ from torch import Tensor, nn
 AFTER, BEFORE = "after", "before"
 
 
-class LevelSignal(nn.Module):
-    """The signal of one level at one projection, ``M`` of shape `(out_dim, in_dim)`.
+class ThinSignal(NamedTuple):
+    """The low-rank signal of one level, left as two thin products: ``M = up @ down`` for every part of a projection.
+
+    `down` `(parts, rank, in_dim)`, `up` `(parts, out_dim, rank)`.
+    """
+
+    down: Tensor
+    up: Tensor
+    place: str
+
+    def to(self, dtype: torch.dtype) -> "ThinSignal":
+        return ThinSignal(self.down.to(dtype), self.up.to(dtype), self.place)
+
+    def project(self, x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
+        """The projection of `x` `(..., in_dim)` by `weight` `(parts * out, in_dim)`, with the signal."""
+        parts, rank, in_dim = self.down.shape
+        flat = x.reshape(-1, in_dim)
+        thin = F.linear(flat, self.down.view(parts * rank, in_dim)).view(-1, parts, rank).transpose(0, 1)
+        if self.place == AFTER:
+            plain = F.linear(flat, weight, bias).view(len(flat), parts, -1).transpose(0, 1)
+            out = torch.baddbmm(plain, thin, self.up.transpose(1, 2)).transpose(0, 1)
+        else:
+            signalled = torch.baddbmm(flat.expand(parts, -1, -1), thin, self.up.transpose(1, 2))
+            out = torch.bmm(signalled, weight.view(parts, -1, in_dim).transpose(1, 2)).transpose(0, 1)
+            out = out if bias is None else out + bias.view(parts, -1)
+        return out.reshape(*x.shape[:-1], len(weight))
+
+
+class LevelSignals(nn.Module):
+    """The signals of all levels at one shared projection, or at several that are packed into one weight.
 
     Args:
+        levels: N.
+        parts: projections packed into the weight (3 for queries, keys and values), each with a signal of its own.
         in_dim: channels that M reads.
-        out_dim: channels that M writes: the projection's output if `place` is ``after``, else `in_dim`.
+        out_dim: channels that M writes: those of one part's output if `place` is ``after``, else `in_dim`.
         place: ``after`` or ``before`` the shared projection.
     """
 
-    def __init__(self, in_dim: int, out_dim: int, place: str):
+    def __init__(self, levels: int, parts: int, in_dim: int, out_dim: int, place: str):
         super().__init__()
         if place not in (AFTER, BEFORE):
             raise ValueError(f"a signal stands {AFTER} or {BEFORE} its projection, not {place!r}")
         if place == BEFORE and in_dim != out_dim:
             raise ValueError(f"a signal before the projection maps {in_dim} channels to as many, not to {out_dim}")
-        self.in_dim, self.out_dim, self.place = in_dim, out_dim, place
+        self.levels, self.parts, self.in_dim, self.out_dim, self.place = levels, parts, in_dim, out_dim, place
 
-    def matrix(self) -> Tensor:
-        """M, `(out_dim, in_dim)`."""
+    def fold(self, weight: Tensor, levels: Optional[List[int]] = None) -> Tensor:
+        """The shared `weight` `(parts * out, in_dim)` as each of `levels` (all) sees it, `(levels, parts * out, in_dim)`.
+
+        Exact: the signal is folded in, and the projection's bias stays as it is.
+        """
+        shared = weight.view(self.parts, -1, self.in_dim)
+        signal = self.matrix(levels) if self.place == AFTER else self._behind(shared, levels)
+        return (shared + signal).flatten(1, 2)
+
+    def matrix(self, levels: Optional[List[int]] = None) -> Tensor:
+        """M of `levels`, `(levels, parts, out_dim, in_dim)`."""
         raise NotImplementedError
 
-    def apply_to(self, x: Tensor) -> Tensor:
-        """M x for `x` of shape `(..., in_dim)`."""
+    def _behind(self, shared: Tensor, levels: Optional[List[int]]) -> Tensor:
+        """W M of `levels`, `(levels, parts, out, in_dim)`, for W `(parts, out, in_dim)`."""
         raise NotImplementedError
 
-    def fold(self, weight: Tensor) -> Tensor:
-        """The projection's weight `(out, in_dim)` with this level's signal folded in: exact, the bias stays."""
-        return weight + (self.matrix() if self.place == AFTER else weight @ self.matrix())
+    def thin(self) -> Optional[List[ThinSignal]]:
+        """Every level's signal as thin products; None if it is not of low rank."""
+        return None
+
+    def pays_thin(self, tokens: int, out: int) -> bool:
+        """Whether thin products over `tokens` need fewer multiply-adds than folding into a weight with `out` rows."""
+        return False
 
     def extra_repr(self) -> str:
-        return f"{self.in_dim}, {self.out_dim}, {self.place}"
+        return f"{self.in_dim}, {self.out_dim}, {self.place}, levels={self.levels}, parts={self.parts}"
 
 
-class LowRankSignal(LevelSignal):
+def _of(stacked: Tensor, levels: Optional[List[int]]) -> Tensor:
+    return stacked if levels is None else stacked[levels]
+
+
+def _times(shared: Tensor, matrices: Tensor) -> Tensor:
+    """W X of every level, `(levels, parts, out, n)`, for W `(parts, out, in)` and X `(levels, parts, in, n)`.
+
+    One product for all levels: broadcasting W over them would copy it.
+    """
+    levels, parts, in_dim, n = matrices.shape
+    side_by_side = matrices.permute(1, 2, 0, 3).reshape(parts, in_dim, levels * n)
+    return torch.bmm(shared, side_by_side).view(parts, -1, levels, n).permute(2, 0, 1, 3)
+
+
+class LowRankSignals(LevelSignals):
     """``M = up @ down`` of rank `rank` (the paper's A B^T). `up` starts at zero, so training starts from the plain ring."""
 
-    def __init__(self, in_dim: int, out_dim: int, place: str, rank: int):
-        super().__init__(in_dim, out_dim, place)
+    def __init__(self, levels: int, parts: int, in_dim: int, out_dim: int, place: str, rank: int):
+        super().__init__(levels, parts, in_dim, out_dim, place)
         if not 1 <= rank <= min(in_dim, out_dim):
             raise ValueError(f"signal rank {rank} must lie between 1 and {min(in_dim, out_dim)}, the width it reads")
         self.rank = rank
-        self.down = nn.Parameter(torch.empty(rank, in_dim))
-        self.up = nn.Parameter(torch.empty(out_dim, rank))
+        self.down = nn.Parameter(torch.empty(levels, parts, rank, in_dim))
+        self.up = nn.Parameter(torch.empty(levels, parts, out_dim, rank))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         nn.init.normal_(self.down, std=self.in_dim**-0.5)
         nn.init.zeros_(self.up)
 
-    def matrix(self) -> Tensor:
-        return self.up @ self.down
+    def matrix(self, levels: Optional[List[int]] = None) -> Tensor:
+        return _of(self.up, levels) @ _of(self.down, levels)
 
-    def apply_to(self, x: Tensor) -> Tensor:
-        return F.linear(F.linear(x, self.down), self.up)
+    def _behind(self, shared: Tensor, levels: Optional[List[int]]) -> Tensor:
+        return _times(shared, _of(self.up, levels)) @ _of(self.down, levels)
 
-    def fold(self, weight: Tensor) -> Tensor:
-        if self.place == AFTER:
-            return torch.addmm(weight, self.up, self.down)
-        return torch.addmm(weight, weight @ self.up, self.down)
+    def thin(self) -> List[ThinSignal]:
+        # unbind once: indexing level by level would build a whole tensor's gradient for every level.
+        return [ThinSignal(down, up, self.place) for down, up in zip(self.down.unbind(), self.up.unbind())]
+
+    def pays_thin(self, tokens: int, out: int) -> bool:
+        per_token = self.parts * self.rank * (self.in_dim + self.out_dim)
+        folding = self.rank * self.in_dim * out * (1 if self.place == AFTER else 2)
+        return tokens * per_token < folding
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, rank={self.rank}"
 
 
-class FullRankSignal(LevelSignal):
+class FullRankSignals(LevelSignals):
     """``M`` as one unconstrained matrix (the paper's Table 4, full rank), zero at the start."""
 
-    def __init__(self, in_dim: int, out_dim: int, place: str):
-        super().__init__(in_dim, out_dim, place)
-        self.weight = nn.Parameter(torch.zeros(out_dim, in_dim))
+    def __init__(self, levels: int, parts: int, in_dim: int, out_dim: int, place: str):
+        super().__init__(levels, parts, in_dim, out_dim, place)
+        self.weight = nn.Parameter(torch.zeros(levels, parts, out_dim, in_dim))
 
-    def matrix(self) -> Tensor:
-        return self.weight
+    def matrix(self, levels: Optional[List[int]] = None) -> Tensor:
+        return _of(self.weight, levels)
 
-    def apply_to(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight)
-
-
-def project(x: Tensor, linear: nn.Linear, signal: Optional[LevelSignal] = None) -> Tensor:
-    """Shared projection of `x`, with the level's signal if it has one (eq. 6 and 7).
-
-    Args:
-        x: `(..., in_dim)`.
-        linear: the shared projection W.
-        signal: this level's M, or None for the plain ring.
-
-    Folding costs ``in * out * rank`` multiply-adds whatever the number of tokens, the thin products ``rank * (in + out)``
-    per token: from about half as many tokens as channels, one product with the folded weight is cheaper.
-    """
-    if signal is None:
-        return linear(x)
-    if x.numel() > x.size(-1) * signal.in_dim // 2:
-        return F.linear(x, signal.fold(linear.weight), linear.bias)
-    if signal.place == AFTER:
-        return linear(x) + signal.apply_to(x)
-    return linear(x + signal.apply_to(x))
+    def _behind(self, shared: Tensor, levels: Optional[List[int]]) -> Tensor:
+        return _times(shared, _of(self.weight, levels))
 
 
 def coordinate_table(size: int, embed_dim: int) -> Tensor:

@@ -4,18 +4,21 @@ Architectures differ only in which copy of each part a level uses, and in what t
 (:class:`~.config.StackConfig`). Tensors are batch first, `(batch, length, channels)`.
 """
 
-from typing import Callable, Container, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, Container, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention import NO_SIGNALS, Attention
-from .cache import DecoderCache, KeyValue
+from .attention import CrossAttention, SelfAttention, attend, attention_mask, causal_mask, merge_heads, split_heads
+from .cache import DecoderCache, Memory
 from .config import FFN_PLACES, StackConfig
+from .dropout import add_dropped, drop_probability
 from .feed_forward import FeedForward
+from .projection import Projection
 from .sharing import Bank
-from .signals import FullRankSignal, LevelSignal, LowRankSignal, StaticSignal
+from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal
+from .weights import Keeps, LevelWeights, Norm, weights_for
 
 Weights = Dict[str, Tensor]
 
@@ -33,8 +36,24 @@ class StackOutput(NamedTuple):
     weights: Dict[int, Weights]
 
 
-class Stack(nn.Module):
+class Context(NamedTuple):
+    """What is the same for every level of a pass.
+
+    `self_mask` is additive; `causal` says that it hides the future and nothing else. `coordinates` are the position part
+    of a static signal.
+    """
+
+    self_mask: Optional[Tensor]
+    causal: bool
+    memory: Optional[Memory]
+    coordinates: Optional[Tensor]
+    cache: Optional[DecoderCache]
+
+
+class Stack(Keeps):
     """N levels of self-attention, (cross-attention,) feed-forward; each with residual and norm.
+
+    It computes in the type of its input: with a bfloat16 input, weights stay float32 and are rounded on the way.
 
     Args:
         config: sizes, sharing maps and signals.
@@ -53,34 +72,34 @@ class Stack(nn.Module):
         self.config = config
         self.levels = config.levels
 
-        def attention(name: str, memory_dim: Optional[int] = None) -> Attention:
-            dropout = make_dropout(config.attention_dropout, name)
-            return Attention(config.embed_dim, config.num_heads, memory_dim, config.attn_bias, dropout)
+        def self_attention() -> SelfAttention:
+            return SelfAttention(config.embed_dim, config.attn_bias, make_dropout(config.attention_dropout, "self_attn"))
 
-        self.self_attn = Bank(lambda: attention("self_attn"), config.self_attn)
-        self.cross_attn = None
-        if config.cross_attn is not None:
-            self.cross_attn = Bank(lambda: attention("cross_attn", config.memory_dim), config.cross_attn)
+        def cross_attention() -> CrossAttention:
+            dropout = make_dropout(config.attention_dropout, "cross_attn")
+            return CrossAttention(config.embed_dim, config.memory_dim or config.embed_dim, config.attn_bias, dropout)
+
+        self.self_attn = Bank(self_attention, config.self_attn)
+        self.cross_attn = None if config.cross_attn is None else Bank(cross_attention, config.cross_attn)
         self._add_feed_forward(config, ffn_bank, make_dropout)
         self._add_norms(config)
-        self.signals = nn.ModuleList(_level_signals(config) for _ in range(self.levels)) if config.adaptive else None
+        self.signals = _level_signals(config) if config.adaptive else None
         self.static_signal = StaticSignal(config.embed_dim, self.levels) if config.signal == "static" else None
         self.dropout = make_dropout(config.dropout, "sublayer")
         self.final_norm = nn.LayerNorm(config.embed_dim, eps=config.norm_eps) if config.pre_norm else None
 
     def _add_feed_forward(self, config: StackConfig, ffn_bank: Optional[Bank], make_dropout) -> None:
+        def feed_forward() -> FeedForward:
+            dropout = make_dropout(config.activation_dropout, "activation")
+            return FeedForward(config.embed_dim, config.ffn_dim, config.ffn_bias, dropout)
+
         if config.ffn is None or ffn_bank is None:
-            self.ffn = None if config.ffn is None else Bank(lambda: self._feed_forward(config, make_dropout), config.ffn)
+            self.ffn = None if config.ffn is None else Bank(feed_forward, config.ffn)
             return
         if len(ffn_bank) <= max(config.ffn):
             raise ValueError(f"the shared feed-forward has {len(ffn_bank)} copies, this stack asks for {config.ffn}")
         # Set past nn.Module's registration: the owner registers the copies, moves and saves them.
         object.__setattr__(self, "ffn", ffn_bank)
-
-    @staticmethod
-    def _feed_forward(config: StackConfig, make_dropout) -> FeedForward:
-        dropout = make_dropout(config.activation_dropout, "activation")
-        return FeedForward(config.embed_dim, config.ffn_dim, config.ffn_bias, config.activation, dropout)
 
     def _add_norms(self, config: StackConfig) -> None:
         parts = ["self_attn"] + ["cross_attn"] * (self.cross_attn is not None) + ["ffn"] * (self.ffn is not None)
@@ -93,6 +112,16 @@ class Stack(nn.Module):
         for bank in dict.fromkeys(self.norm_of.values()):
             sharing = config.ffn_norm if bank == "ffn" and config.ffn_norm is not None else config.norm
             self.norms[bank] = Bank(lambda: nn.LayerNorm(config.embed_dim, eps=config.norm_eps), sharing)
+
+        self.register_load_state_dict_post_hook(lambda module, keys: module.kept.forget())
+
+    def train(self, mode: bool = True) -> "Stack":
+        self.kept.forget()
+        return super().train(mode)
+
+    def _apply(self, *args, **kwargs) -> "Stack":
+        self.kept.forget()
+        return super()._apply(*args, **kwargs)
 
     def forward(
         self,
@@ -112,24 +141,35 @@ class Stack(nn.Module):
             x: embedded input `(batch, length, embed_dim)`.
             padding_mask: true where `x` is padding, `(batch, length)`; None if nothing is.
             positions: integer positions counted from 1 `(batch, length)`; needed by the static signal only.
-            memory: what cross-attention reads, `(batch, src_len, memory_dim)`.
-            memory_padding_mask: true where `memory` is padding, `(batch, src_len)`.
+            memory: what cross-attention reads, `(sentences, src_len, memory_dim)`; each sentence is read by as many
+                consecutive rows of `x`. Not needed once it is in `cache`.
+            memory_padding_mask: true where `memory` is padding, `(sentences, src_len)`.
             causal: each position sees itself and what precedes it.
             cache: keys and values of the steps before; `x` is then the newest step alone, and sees all of them.
             return_states: also return the state after every level.
             need_weights: levels whose attention weights are returned.
         """
-        self_mask = attention_mask(x, padding_mask, causal and cache is None)
-        memory_mask = None
-        if memory is not None:
-            memory_mask = attention_mask(memory, memory_padding_mask, causal=False)
-        coordinates = None if self.static_signal is None else self.static_signal.positions(positions)
-        memories = self._memories(memory, cache)
+        shape = x.shape
+        prepared = weights_for(self, x, self.kept)
+        held = None
+        if cache is None or not cache.length:
+            held = self._memory(prepared.memories, memory, memory_padding_mask)
+        coordinates = None if self.static_signal is None else self.static_signal.positions(positions).to(x.dtype)
+        if cache is None:
+            only_causal = causal and padding_mask is None
+            mask = causal_mask(x.size(1), x) if only_causal else attention_mask(x, padding_mask, causal)
+            context = Context(mask, only_causal, held, coordinates, None)
+        else:
+            # The beams of a sentence run side by side, like positions: they read the same memory and pool.
+            cache.enter(len(x), held)
+            x = x.view(cache.sentences, cache.beams, -1)
+            coordinates = None if coordinates is None else coordinates.view_as(x)
+            context = Context(cache.step_mask(x), False, cache.memory, coordinates, cache)
 
         states = [x] if return_states else None
         weights: Dict[int, Weights] = {}
         for level in range(self.levels):
-            arguments = (level, x, self_mask, memories, memory_mask, coordinates, cache, level in need_weights)
+            arguments = (level, prepared.levels[level], x, context, level in need_weights)
             if self.config.checkpoint_activations and torch.is_grad_enabled():
                 # Non-reentrant: the re-entrant form breaks under DistributedDataParallel when levels share weights.
                 x, level_weights = checkpoint(self._level, *arguments, use_reentrant=False)
@@ -138,117 +178,97 @@ class Stack(nn.Module):
             if return_states:
                 states.append(x)
             if level_weights is not None:
-                weights[level] = level_weights
+                weights[level] = {part: _of_rows(part_weights, shape) for part, part_weights in level_weights.items()}
         if cache is not None:
-            cache.advance(x.size(1))
-        if self.final_norm is not None:
-            x = self.final_norm(x)
-        return StackOutput(x, states, weights)
+            cache.advance()
+        if prepared.final_norm is not None:
+            x = prepared.final_norm(x)
+        states = None if states is None else [state.view(shape) for state in states]
+        return StackOutput(x.view(shape), states, weights)
 
     def _level(
-        self,
-        level: int,
-        x: Tensor,
-        self_mask: Optional[Tensor],
-        memories: List[KeyValue],
-        memory_mask: Optional[Tensor],
-        coordinates: Optional[Tensor],
-        cache: Optional[DecoderCache],
-        need_weights: bool,
+        self, level: int, own: LevelWeights, x: Tensor, context: Context, need_weights: bool
     ) -> Tuple[Tensor, Optional[Weights]]:
-        """One turn of the ring."""
-        signals = NO_SIGNALS if self.signals is None else self.signals[level]
+        """One turn of the ring, with the weights that are `own` to the level or shared."""
         weights: Optional[Weights] = {} if need_weights else None
-        if coordinates is not None:
-            x = x + coordinates + self.static_signal.step(level)
-
-        def self_attention(state: Tensor) -> Tensor:
-            attn = self.self_attn.at(level)
-            query, (key, value) = attn.queries(state, signals), attn.keys_values(state, signals)
-            if cache is not None:
-                key, value = cache.append(level, key, value)
-            return _attend(attn, query, key, value, self_mask, weights, "self_attn")
-
-        def cross_attention(state: Tensor) -> Tensor:
-            attn = self.cross_attn.at(level)
-            key, value = memories[self.cross_attn.sharing[level]]
-            return _attend(attn, attn.queries(state), key, value, memory_mask, weights, "cross_attn")
-
-        def feed_forward(state: Tensor) -> Tensor:
-            ffn = self.ffn[self.config.ffn[level]]
-            return ffn(state, signals["ffn"] if "ffn" in signals else None)
-
-        x = self._sublayer("self_attn", level, x, self_attention)
-        if self.cross_attn is not None:
-            x = self._sublayer("cross_attn", level, x, cross_attention)
-        if self.ffn is not None:
-            x = self._sublayer("ffn", level, x, feed_forward)
+        if context.coordinates is not None:
+            x = x + context.coordinates + self.static_signal.step(level).to(x.dtype)
+        norms = own.norms
+        x = self._sublayer(norms["self_attn"], x, lambda state: self._self_attention(level, own, state, context, weights))
+        if own.cross_attn is not None:
+            x = self._sublayer(
+                norms["cross_attn"], x, lambda state: self._cross_attention(level, own, state, context, weights)
+            )
+        if own.ffn is not None:
+            x = self._sublayer(norms["ffn"], x, own.ffn)
         return x, weights
 
-    def _sublayer(self, part: str, level: int, x: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
-        """Residual and norm around one sub-layer; a signal reads what its projection reads."""
-        norm = self.norms[self.norm_of[part]].at(level)
-        if self.config.pre_norm:
-            return x + self.dropout(run(norm(x)))
-        return norm(x + self.dropout(run(x)))
+    def _self_attention(
+        self, level: int, own: LevelWeights, x: Tensor, context: Context, weights: Optional[Weights]
+    ) -> Tensor:
+        attn = own.self_attn
+        query, key, value = split_heads(attn.qkv(x), 3, self.config.num_heads)
+        if context.cache is not None:
+            key, value = context.cache.append(level, torch.stack((key, value)))
+        out, own_weights = attend(
+            query, key, value, context.self_mask, context.causal, attn.dropout, need_weights=weights is not None
+        )
+        if weights is not None:
+            weights["self_attn"] = own_weights
+        return attn.out(merge_heads(out))
 
-    def _memories(self, memory: Optional[Tensor], cache: Optional[DecoderCache]) -> List[KeyValue]:
+    def _cross_attention(
+        self, level: int, own: LevelWeights, x: Tensor, context: Context, weights: Optional[Weights]
+    ) -> Tensor:
+        attn = own.cross_attn
+        key, value = context.memory.keys_values[self.cross_attn.sharing[level]]
+        # Rows that read the same sentence are as many more positions.
+        rows = x.view(len(key), -1, x.size(-1))
+        (query,) = split_heads(attn.q(rows), 1, self.config.num_heads)
+        out, own_weights = attend(
+            query, key, value, context.memory.mask, dropout=attn.dropout, need_weights=weights is not None
+        )
+        if weights is not None:
+            weights["cross_attn"] = own_weights
+        return attn.out(merge_heads(out)).view_as(x)
+
+    def _sublayer(self, norm: Norm, x: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
+        """Residual and norm around one sub-layer; a signal reads what its projection reads."""
+        drop = drop_probability(self.dropout)
+        if self.config.pre_norm:
+            return add_dropped(x, run(norm(x)), drop)
+        return norm(add_dropped(x, run(x), drop))
+
+    def _memory(
+        self, projections: List[Projection], memory: Optional[Tensor], padding_mask: Optional[Tensor]
+    ) -> Optional[Memory]:
         """Cross-attention keys and values, once per copy: they depend on the memory alone, not on the level."""
         if self.cross_attn is None:
-            return []
-        if cache is not None and cache.has_cross:
-            return [cache.cross(copy) for copy in range(len(self.cross_attn))]
-        memories = [attn.keys_values(memory) for attn in self.cross_attn]
-        if cache is not None:
-            cache.set_cross(memories)
-        return memories
+            return None
+        keys_values = [split_heads(project(memory), 2, self.config.num_heads) for project in projections]
+        return Memory(keys_values, attention_mask(memory, padding_mask, causal=False))
 
 
-def _attend(
-    attn: Attention,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Optional[Tensor],
-    weights: Optional[Weights],
-    part: str,
-) -> Tensor:
-    out, part_weights = attn.attend(query, key, value, mask, need_weights=weights is not None)
-    if weights is not None:
-        weights[part] = part_weights
-    return out
+def _of_rows(weights: Tensor, shape: torch.Size) -> Tensor:
+    """Attention weights `(sentences, heads, rows * tgt_len, src_len)` by row, `(batch, heads, tgt_len, src_len)`."""
+    batch, length, _ = shape
+    sentences, heads, _, src_len = weights.shape
+    by_row = weights.view(sentences, heads, batch // sentences, length, src_len).transpose(1, 2)
+    return by_row.reshape(batch, heads, length, src_len)
 
 
 def _level_signals(config: StackConfig) -> nn.ModuleDict:
-    """The signals of one level: at queries, keys and values, and at the feed-forward."""
+    """The signals of all levels: at the packed queries, keys and values, and at the feed-forward."""
 
-    def signal(out_dim: int, place: str) -> LevelSignal:
+    def signals(parts: int, out_dim: int, place: str) -> LevelSignals:
         if config.signal == "full-rank":
-            return FullRankSignal(config.embed_dim, out_dim, place)
-        return LowRankSignal(config.embed_dim, out_dim, place, config.rank)
+            return FullRankSignals(config.levels, parts, config.embed_dim, out_dim, place)
+        return LowRankSignals(config.levels, parts, config.embed_dim, out_dim, place, config.rank)
 
-    signals = nn.ModuleDict()
+    banks = nn.ModuleDict()
     if config.attention_signal != "none":
-        for part in ("q", "k", "v"):
-            signals[part] = signal(config.embed_dim, config.attention_signal)
+        banks["attn"] = signals(3, config.embed_dim, config.attention_signal)
     if config.ffn_signal != "none" and config.ffn is not None:
         inter = config.ffn_signal == "inter"
-        signals["ffn"] = signal(config.ffn_dim if inter else config.embed_dim, FFN_PLACES[config.ffn_signal])
-    return signals
-
-
-def attention_mask(x: Tensor, padding_mask: Optional[Tensor], causal: bool) -> Optional[Tensor]:
-    """Additive mask `(batch or 1, 1, length or 1, length)` over `x` `(batch, length, channels)`; None if all is seen.
-
-    With both kinds, the diagonal stays visible: a padded position that sees nothing would turn into NaN.
-    """
-    length = x.size(1)
-    if padding_mask is None and not causal:
-        return None
-    hidden = torch.zeros(1, 1, 1, length, dtype=torch.bool, device=x.device)
-    if padding_mask is not None:
-        hidden = padding_mask[:, None, None, :]
-    if causal:
-        future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
-        hidden = (hidden | future) & ~torch.eye(length, dtype=torch.bool, device=x.device)
-    return torch.zeros(hidden.shape, dtype=x.dtype, device=x.device).masked_fill(hidden, float("-inf"))
+        banks["ffn"] = signals(1, config.ffn_dim if inter else config.embed_dim, FFN_PLACES[config.ffn_signal])
+    return banks

@@ -1,5 +1,6 @@
 """fairseq-generate and fairseq-interactive: every way to search agrees with plain forward passes."""
 
+import dataclasses
 import itertools
 
 import pytest
@@ -185,7 +186,7 @@ def test_model_overrides_reach_the_model(fairseq, toy, trained, load, forced):
     model, task = load(path)
     for side in (model.encoder, model.decoder):
         side.embed_scale = 1.0
-        side.stack.ffn[0].activation = torch.relu
+        side.stack.config = dataclasses.replace(side.stack.config, activation=torch.relu)
     assert_scores_are_forced(found, toy, [model], task, forced)
 
 

@@ -44,9 +44,8 @@ def test_recipe_trains_and_generates(hydra_train, fairseq, toy, tmp_path):
     # The explicit keys win; what they leave open is the architecture's.
     levels = SIZES["tiny"]["layers"]
     assert (model["encoder_layers"], model["decoder_layers"], model["encoder_embed_dim"]) == (2, levels, 16)
-    assert state["model"]["encoder.stack.signals.1.q.up"].shape == (16, 2)
-    assert "encoder.stack.signals.2.q.up" not in state["model"]
-    assert f"decoder.stack.signals.{levels - 1}.q.up" in state["model"]
+    assert state["model"]["encoder.stack.signals.attn.up"].shape == (2, 3, 16, 2)
+    assert state["model"]["decoder.stack.signals.attn.up"].shape[:2] == (levels, 3)
     # The recipe arrives: betas, schedule, clipping.
     assert state["cfg"]["optimizer"]["adam_betas"] == "(0.9, 0.98)"
     assert state["cfg"]["lr_scheduler"]["max_update"] == 2

@@ -3,6 +3,8 @@ import copy
 import pytest
 import torch
 
+from fairseq_ringformer.modules import stack_weights
+from fairseq_ringformer.modules.stack import Context
 from tests.building import ABLATIONS, MODELS, WIDE_FFN, batch, build
 
 TIED = ("--share-all-embeddings", "--output-bias")
@@ -183,7 +185,9 @@ def test_levels_truly_differ_after_training(arch):
     def level_outputs():
         stack = model.encoder.stack
         coordinates = None if stack.static_signal is None else stack.static_signal.positions(positions)
-        return [stack._level(level, x, None, [], None, coordinates, None, False)[0] for level in range(stack.levels)]
+        context = Context(None, False, None, coordinates, None)
+        levels = stack_weights(stack).levels
+        return [stack._level(level, own, x, context, False)[0] for level, own in enumerate(levels)]
 
     with torch.no_grad():
         before = level_outputs()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairseq_ringformer.modules import Bank, DecoderCache, Stack, StackConfig
+from fairseq_ringformer.modules import Bank, DecoderCache, Stack, StackConfig, stack_weights, weights
 
 OWN, ONE = (0, 1, 2), (0, 0, 0)
 
@@ -195,10 +195,109 @@ def test_states_and_weights_on_request(pre_norm):
 
 
 def test_levels_are_told_apart_by_their_signals_alone():
-    stack = build("ring")
+    levels = stack_weights(build("ring")).levels
     x, *_ = inputs()
-    outputs = [stack._sublayer("ffn", 0, x, lambda s: stack.ffn.at(0)(s, stack.signals[level]["ffn"])) for level in (0, 1)]
+    outputs = [level.ffn(x) for level in levels]
     assert (outputs[0] - outputs[1]).abs().max() > 1e-2
+    assert levels[0].ffn.fc2.weight is not None and torch.equal(levels[0].ffn.fc2.weight, levels[1].ffn.fc2.weight)
+
+
+@pytest.mark.parametrize("variant, pre_norm", [(variant, pre) for variant, pre in BOTH_NORMS if variant.startswith("ring")])
+def test_folded_and_thin_signals_give_the_same_outputs_and_gradients(variant, pre_norm, monkeypatch):
+    results = []
+    for thin in ((), ("attn", "ffn")):
+        monkeypatch.setattr(weights, "_thin_for", lambda stack, tokens: thin)
+        stack = build(variant, pre_norm=pre_norm)
+        x, positions, memory = inputs()
+        out = stack(x.requires_grad_(), positions=positions, causal=True, **memory).state
+        out.mul(torch.arange(16)).sum().backward()
+        results.append([out, x.grad, *(parameter.grad for parameter in stack.parameters())])
+    torch.testing.assert_close(*results, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@torch.no_grad()
+def test_weights_kept_between_passes_follow_every_change(variant):
+    stack, other = build(variant), build(variant)
+    x, positions, memory = inputs()
+
+    def run(stack):
+        return stack(x, positions=positions, causal=True, **memory).state
+
+    def changed(own):
+        with torch.enable_grad():  # where something may learn, nothing is kept
+            fresh = run(own)
+        kept = run(own)
+        torch.testing.assert_close(kept, fresh, atol=1e-5, rtol=1e-5)
+        return kept
+
+    before = changed(stack)
+    for parameter in stack.parameters():
+        parameter.mul_(0.9)
+    assert not torch.equal(changed(stack), before)
+    stack.load_state_dict(other.state_dict())
+    assert torch.equal(changed(stack), before)
+    stack.train()
+    for parameter in stack.parameters():
+        parameter.data.mul_(0.9)  # as fairseq's optimizers do, past the count of changes
+    stack.eval()
+    assert not torch.equal(changed(stack), before)
+    assert torch.equal(run(copy.deepcopy(other)), before)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("beams", [1, 3])
+@torch.no_grad()
+def test_beams_share_their_sentence_and_come_from_their_own_past(variant, beams):
+    """Beams that cross, sentences that leave, and the full forward pass over what each beam has become."""
+    torch.manual_seed(4)
+    stack = build(variant)
+    _, _, memory = inputs()
+    sentences = torch.arange(3).repeat_interleave(beams)
+    x, cache = torch.empty(3 * beams, 0, 16), DecoderCache(stack.levels)
+    for step in range(35):
+        x = torch.cat([x, torch.randn(len(x), 1, 16)], dim=1)
+        positions = torch.arange(1, step + 2).expand(len(x), -1)
+        out = stack(x[:, -1:], positions=positions[:, -1:], causal=True, cache=cache, **memory).state
+        rows = {name: tensor[sentences] for name, tensor in memory.items()}
+        full = stack(x, positions=positions, causal=True, **rows).state
+        torch.testing.assert_close(out, full[:, -1:], atol=1e-5, rtol=1e-5)
+        kept = [1] if step == 20 else range(len(x) // beams)
+        order = torch.cat([sentence * beams + torch.randint(beams, (beams,)) for sentence in kept])
+        cache.reorder(order)
+        x, sentences = x[order], sentences[order]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@torch.no_grad()
+def test_rows_may_part_from_the_other_beams_of_their_sentence(beams):
+    torch.manual_seed(4)
+    stack = build("ring")
+    _, _, memory = inputs()
+    sentences = torch.arange(3).repeat_interleave(beams)
+    x, cache = torch.empty(3 * beams, 0, 16), DecoderCache(stack.levels)
+    for step in range(6):
+        x = torch.cat([x, torch.randn(len(x), 1, 16)], dim=1)
+        out = stack(x[:, -1:], causal=True, cache=cache, **memory).state
+        full = stack(x, causal=True, **{name: tensor[sentences] for name, tensor in memory.items()}).state
+        torch.testing.assert_close(out, full[:, -1:], atol=1e-5, rtol=1e-5)
+        if step in (2, 4):
+            order = torch.randint(len(x), (7 - step,))
+            cache.reorder(order)
+            x, sentences = x[order], sentences[order]
+
+
+@pytest.mark.parametrize("variant, pre_norm", BOTH_NORMS)
+def test_bfloat16_inputs_are_computed_in_bfloat16_with_gradients_in_float32(variant, pre_norm):
+    stack = build(variant, pre_norm=pre_norm)
+    x, positions, memory = inputs()
+    exact = stack(x, positions=positions, causal=True, **memory).state
+    memory["memory"] = memory["memory"].bfloat16()
+    out = stack(x.bfloat16(), positions=positions, causal=True, **memory).state
+    assert out.dtype == torch.bfloat16
+    assert (out - exact).abs().max() < 0.1 * exact.abs().max()
+    out.float().square().mul(torch.arange(16)).sum().backward()
+    assert all(parameter.grad.dtype == torch.float32 for parameter in stack.parameters())
 
 
 def test_a_borrowed_feed_forward_is_used_and_not_stored():

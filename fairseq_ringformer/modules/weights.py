@@ -1,0 +1,156 @@
+"""The weights of every level, ready to compute with: signals folded in or left thin, in the type of the activations."""
+
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention import CrossAttentionWeights, SelfAttentionWeights
+from .feed_forward import FeedForwardWeights
+from .projection import Projection, project_levels
+from .tracing import is_traced
+
+
+class Norm(NamedTuple):
+    """A layer norm over `(..., embed_dim)`."""
+
+    weight: Tensor
+    bias: Tensor
+    eps: float
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+
+class LevelWeights(NamedTuple):
+    """One turn of the ring; `cross_attn` and `ffn` are None where the stack has none, `norms` are by sub-layer."""
+
+    self_attn: SelfAttentionWeights
+    cross_attn: Optional[CrossAttentionWeights]
+    ffn: Optional[FeedForwardWeights]
+    norms: Dict[str, Norm]
+
+
+class StackWeights(NamedTuple):
+    """All levels; the keys' and values' projection of each copy of the cross-attention; the norm behind the last level."""
+
+    levels: List[LevelWeights]
+    memories: List[Projection]
+    final_norm: Optional[Norm]
+
+
+def stack_weights(stack: nn.Module, dtype: torch.dtype = torch.float32, thin: Tuple[str, ...] = ()) -> StackWeights:
+    """The weights of `stack` (a :class:`~.stack.Stack`) in `dtype`.
+
+    Args:
+        thin: parts, ``attn`` or ``ffn``, whose signals stay thin products instead of being folded.
+    """
+    levels = range(stack.levels)
+
+    def shared(bank: nn.ModuleList, name: str, part: str = "") -> List[Projection]:
+        signals = stack.signals[part] if stack.signals is not None and part in stack.signals else None
+        sharing = stack.config.ffn if bank is stack.ffn else bank.sharing
+        return project_levels([getattr(bank[sharing[level]], name) for level in levels], signals, dtype, part not in thin)
+
+    def norm(module: nn.LayerNorm) -> Norm:
+        return Norm(module.weight.to(dtype), module.bias.to(dtype), module.eps)
+
+    self_attn = [
+        SelfAttentionWeights(qkv, out, stack.self_attn[0].dropout)
+        for qkv, out in zip(shared(stack.self_attn, "qkv_proj", "attn"), shared(stack.self_attn, "out_proj"))
+    ]
+    cross_attn, ffn, memories = [None] * len(levels), [None] * len(levels), []
+    if stack.cross_attn is not None:
+        cross_attn = [
+            CrossAttentionWeights(query, out, stack.cross_attn[0].dropout)
+            for query, out in zip(shared(stack.cross_attn, "q_proj"), shared(stack.cross_attn, "out_proj"))
+        ]
+        memories = project_levels([attn.kv_proj for attn in stack.cross_attn], None, dtype, fold=True)
+    if stack.ffn is not None:
+        ffn = [
+            FeedForwardWeights(fc1, fc2, stack.config.activation, stack.ffn[0].dropout)
+            for fc1, fc2 in zip(shared(stack.ffn, "fc1", "ffn"), shared(stack.ffn, "fc2"))
+        ]
+    norms = [{part: norm(stack.norms[bank].at(level)) for part, bank in stack.norm_of.items()} for level in levels]
+    final_norm = None if stack.final_norm is None else norm(stack.final_norm)
+    return StackWeights([LevelWeights(*parts) for parts in zip(self_attn, cross_attn, ffn, norms)], memories, final_norm)
+
+
+class Kept:
+    """What is computed from parameters, kept between passes where nothing learns.
+
+    It is forgotten when a parameter has changed in place. What goes unnoticed is the owner's to tell (:class:`Keeps`):
+    loading, moving, and the steps of fairseq's optimizers.
+    """
+
+    def __init__(self):
+        self._kept: Dict[Any, Any] = {}
+        self._parameters: List[nn.Parameter] = []
+        self._versions: List[int] = []
+
+    def __deepcopy__(self, memo) -> "Kept":
+        return Kept()
+
+    def __reduce__(self):
+        return Kept, ()
+
+    def forget(self) -> None:
+        self._kept.clear()
+
+    def get(self, key: Any, parameters: Callable[[], Iterable[nn.Parameter]], compute: Callable[[], Any]) -> Any:
+        """What `compute` has made, or makes now, of `parameters`."""
+        if self._kept and self._versions != [parameter._version for parameter in self._parameters]:
+            self.forget()
+        if not self._kept:
+            self._parameters = list(parameters())
+            if any(parameter.is_inference() for parameter in self._parameters):
+                return compute()  # such parameters do not count their changes
+            self._versions = [parameter._version for parameter in self._parameters]
+        if key not in self._kept:
+            self._kept[key] = compute()
+        return self._kept[key]
+
+
+class Keeps(nn.Module):
+    """A module that keeps what it computes from its parameters, in `kept`, and forgets it when they may have changed."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.kept = Kept()
+        self.register_load_state_dict_post_hook(lambda module, keys: module.kept.forget())
+
+    def train(self, mode: bool = True) -> "Keeps":
+        self.kept.forget()
+        return super().train(mode)
+
+    def _apply(self, *args, **kwargs) -> "Keeps":
+        self.kept.forget()
+        return super()._apply(*args, **kwargs)
+
+
+def weights_for(stack: nn.Module, x: Tensor, kept: Kept) -> StackWeights:
+    """The weights of `stack` for a pass over `x` `(batch, length, embed_dim)`, in its type: anew where something may learn."""
+    if is_traced(x):
+        return stack_weights(stack, x.dtype)
+    tokens = x.numel() // x.size(-1)
+    if torch.is_grad_enabled() or stack.training:
+        return stack_weights(stack, x.dtype, _thin_for(stack, tokens))
+    thin = thin_once_folded(stack, tokens)
+    return kept.get((x.dtype, thin), lambda: _parameters(stack), lambda: stack_weights(stack, x.dtype, thin))
+
+
+def _parameters(stack: nn.Module) -> List[nn.Parameter]:
+    # The feed-forward may be the other stack's, and then is none of this stack's parameters.
+    return [*stack.parameters(), *(() if stack.ffn is None else stack.ffn.parameters())]
+
+
+def _thin_for(stack: nn.Module, tokens: int) -> Tuple[str, ...]:
+    """Parts where thin products over `tokens` cost less than folding anew."""
+    rows = {"attn": 3 * stack.config.embed_dim, "ffn": stack.config.ffn_dim}
+    return tuple(part for part, signals in (stack.signals or {}).items() if signals.pays_thin(tokens, rows[part]))
+
+
+def thin_once_folded(stack: nn.Module, tokens: int) -> Tuple[str, ...]:
+    """Parts whose signals stay thin for a pass over `tokens` although folding would have to be paid once only."""
+    return ()
