@@ -150,6 +150,10 @@ class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
         if cache is not None:
             cache.reorder(new_order)
 
+    def reorder_incremental_state_scripting(self, incremental_state: Dict[str, Any], new_order: Tensor) -> None:
+        """fairseq's way in; all the state is here, so there is no need to look for it in every sub-module at every step."""
+        self.reorder_incremental_state(incremental_state, new_order)
+
     def _cache(self, incremental_state: Dict[str, Any]) -> DecoderCache:
         cache = self.get_incremental_state(incremental_state, CACHE)
         if cache is None:

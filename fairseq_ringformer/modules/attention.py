@@ -86,11 +86,10 @@ class CrossAttentionWeights(NamedTuple):
     dropout: nn.Module
 
 
-def split_heads(x: Tensor, parts: int, num_heads: int) -> Tuple[Tensor, ...]:
-    """`parts` packed projections `(batch, length, parts * embed_dim)` as `(batch, heads, length, head_dim)` each."""
+def split_heads(x: Tensor, parts: int, num_heads: int) -> Tensor:
+    """`parts` packed projections `(batch, length, parts * embed_dim)` as `(parts, batch, heads, length, head_dim)`."""
     batch, length, channels = x.shape
-    split = x.view(batch, length, parts, num_heads, channels // (parts * num_heads))
-    return split.permute(2, 0, 3, 1, 4).unbind(0)
+    return x.view(batch, length, parts, num_heads, channels // (parts * num_heads)).permute(2, 0, 3, 1, 4)
 
 
 def merge_heads(x: Tensor) -> Tensor:
@@ -124,13 +123,18 @@ def attend(
     if not need_weights and _fused_is_quicker(query, key):
         mask = None if causal else mask
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=drop, is_causal=causal), None
-    scores = torch.matmul(query * query.size(-1) ** -0.5, key.transpose(-2, -1))
-    weights = torch.softmax(scores if mask is None else scores + mask, dim=-1)
-    return torch.matmul(apply_dropout(weights, drop), value), weights if need_weights else None
+    batch, heads, length, head_dim = query.shape
+    flat = (batch * heads, -1, head_dim)
+    scores = torch.baddbmm(  # beta 0: what is added is not read
+        query.new_empty(()), query.reshape(flat), key.reshape(flat).transpose(1, 2), beta=0.0, alpha=head_dim**-0.5
+    ).view(batch, heads, length, -1)
+    weights = torch.softmax(scores if mask is None else scores.add_(mask), dim=-1)
+    out = torch.bmm(apply_dropout(weights, drop).flatten(0, 1), value.reshape(flat))
+    return out.view(query.shape), weights if need_weights else None
 
 
 def _fused_is_quicker(query: Tensor, key: Tensor) -> bool:
-    if is_traced(query) or query.device.type != "cpu":
+    if query.device.type != "cpu" or is_traced(query):
         return True
     return key.size(2) > (SHORT_BFLOAT16 if query.dtype == torch.bfloat16 else SHORT)
 

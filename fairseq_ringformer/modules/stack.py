@@ -18,7 +18,7 @@ from .feed_forward import FeedForward
 from .projection import Projection
 from .sharing import Bank
 from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal
-from .weights import Keeps, LevelWeights, Norm, weights_for
+from .weights import Keeps, LevelWeights, weights_for
 
 Weights = Dict[str, Tensor]
 
@@ -40,7 +40,7 @@ class Context(NamedTuple):
     """What is the same for every level of a pass.
 
     `self_mask` is additive; `causal` says that it hides the future and nothing else. `coordinates` are the position part
-    of a static signal.
+    of a static signal; `drop` is the probability of dropping elements of a sub-layer's output.
     """
 
     self_mask: Optional[Tensor]
@@ -48,6 +48,7 @@ class Context(NamedTuple):
     memory: Optional[Memory]
     coordinates: Optional[Tensor]
     cache: Optional[DecoderCache]
+    drop: float
 
 
 class Stack(Keeps):
@@ -155,16 +156,17 @@ class Stack(Keeps):
         if cache is None or not cache.length:
             held = self._memory(prepared.memories, memory, memory_padding_mask)
         coordinates = None if self.static_signal is None else self.static_signal.positions(positions).to(x.dtype)
+        drop = drop_probability(self.dropout)
         if cache is None:
             only_causal = causal and padding_mask is None
             mask = causal_mask(x.size(1), x) if only_causal else attention_mask(x, padding_mask, causal)
-            context = Context(mask, only_causal, held, coordinates, None)
+            context = Context(mask, only_causal, held, coordinates, None, drop)
         else:
             # The beams of a sentence run side by side, like positions: they read the same memory and pool.
             cache.enter(len(x), held)
             x = x.view(cache.sentences, cache.beams, -1)
             coordinates = None if coordinates is None else coordinates.view_as(x)
-            context = Context(cache.step_mask(x), False, cache.memory, coordinates, cache)
+            context = Context(cache.step_mask(x), False, cache.memory, coordinates, cache, drop)
 
         states = [x] if return_states else None
         weights: Dict[int, Weights] = {}
@@ -193,23 +195,30 @@ class Stack(Keeps):
         weights: Optional[Weights] = {} if need_weights else None
         if context.coordinates is not None:
             x = x + context.coordinates + self.static_signal.step(level).to(x.dtype)
-        norms = own.norms
-        x = self._sublayer(norms["self_attn"], x, lambda state: self._self_attention(level, own, state, context, weights))
+
+        def sublayer(part: str, run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+            """Residual and norm around `run`; a signal reads what its projection reads."""
+            norm = own.norms[part]
+            if self.config.pre_norm:
+                return add_dropped(x, run(norm(x)), context.drop)
+            return norm(add_dropped(x, run(x), context.drop))
+
+        x = sublayer("self_attn", lambda state: self._self_attention(level, own, state, context, weights), x)
         if own.cross_attn is not None:
-            x = self._sublayer(
-                norms["cross_attn"], x, lambda state: self._cross_attention(level, own, state, context, weights)
-            )
+            x = sublayer("cross_attn", lambda state: self._cross_attention(level, own, state, context, weights), x)
         if own.ffn is not None:
-            x = self._sublayer(norms["ffn"], x, own.ffn)
+            x = sublayer("ffn", own.ffn, x)
         return x, weights
 
     def _self_attention(
         self, level: int, own: LevelWeights, x: Tensor, context: Context, weights: Optional[Weights]
     ) -> Tensor:
         attn = own.self_attn
-        query, key, value = split_heads(attn.qkv(x), 3, self.config.num_heads)
-        if context.cache is not None:
-            key, value = context.cache.append(level, torch.stack((key, value)))
+        heads = split_heads(attn.qkv(x), 3, self.config.num_heads)
+        if context.cache is None:
+            query, key, value = heads.unbind(0)
+        else:
+            query, (key, value) = heads[0], context.cache.append(level, heads[1:])
         out, own_weights = attend(
             query, key, value, context.self_mask, context.causal, attn.dropout, need_weights=weights is not None
         )
@@ -224,7 +233,7 @@ class Stack(Keeps):
         key, value = context.memory.keys_values[self.cross_attn.sharing[level]]
         # Rows that read the same sentence are as many more positions.
         rows = x.view(len(key), -1, x.size(-1))
-        (query,) = split_heads(attn.q(rows), 1, self.config.num_heads)
+        query = split_heads(attn.q(rows), 1, self.config.num_heads)[0]
         out, own_weights = attend(
             query, key, value, context.memory.mask, dropout=attn.dropout, need_weights=weights is not None
         )
@@ -232,20 +241,13 @@ class Stack(Keeps):
             weights["cross_attn"] = own_weights
         return attn.out(merge_heads(out)).view_as(x)
 
-    def _sublayer(self, norm: Norm, x: Tensor, run: Callable[[Tensor], Tensor]) -> Tensor:
-        """Residual and norm around one sub-layer; a signal reads what its projection reads."""
-        drop = drop_probability(self.dropout)
-        if self.config.pre_norm:
-            return add_dropped(x, run(norm(x)), drop)
-        return norm(add_dropped(x, run(x), drop))
-
     def _memory(
         self, projections: List[Projection], memory: Optional[Tensor], padding_mask: Optional[Tensor]
     ) -> Optional[Memory]:
         """Cross-attention keys and values, once per copy: they depend on the memory alone, not on the level."""
         if self.cross_attn is None:
             return None
-        keys_values = [split_heads(project(memory), 2, self.config.num_heads) for project in projections]
+        keys_values = [split_heads(project(memory), 2, self.config.num_heads).unbind(0) for project in projections]
         return Memory(keys_values, attention_mask(memory, padding_mask, causal=False))
 
 

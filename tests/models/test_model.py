@@ -185,7 +185,7 @@ def test_levels_truly_differ_after_training(arch):
     def level_outputs():
         stack = model.encoder.stack
         coordinates = None if stack.static_signal is None else stack.static_signal.positions(positions)
-        context = Context(None, False, None, coordinates, None)
+        context = Context(None, False, None, coordinates, None, 0.0)
         levels = stack_weights(stack).levels
         return [stack._level(level, own, x, context, False)[0] for level, own in enumerate(levels)]
 
