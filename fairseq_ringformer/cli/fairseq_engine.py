@@ -15,12 +15,10 @@ from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from ..export.loading import OVERRIDES
 from .errors import UserError, load_checkpoint
 from .subwords import Subwords, build_codec
 from .text_stream import Hypothesis
-
-# Options of a run that must not follow its checkpoint: files that were needed for training only.
-OVERRIDES = {"encoder_embed_path": None, "decoder_embed_path": None}
 
 Languages = Tuple[Optional[str], Optional[str]]
 

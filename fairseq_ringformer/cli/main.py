@@ -15,6 +15,7 @@ COMMANDS = {
     "flags": "flags",
     "params": "params",
     "average": "average",
+    "fold": "fold",
     "translate": "translate",
 }
 
