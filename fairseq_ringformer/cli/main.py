@@ -16,6 +16,7 @@ COMMANDS = {
     "params": "params",
     "average": "average",
     "fold": "fold",
+    "export": "export",
     "translate": "translate",
 }
 

@@ -331,9 +331,9 @@ def test_missing_embedding_files_of_the_training_are_not_needed(toy, translate, 
 
 
 def test_long_output_is_possible_for_long_input():
-    from fairseq_ringformer.cli.fairseq_engine import _longest_output
+    from fairseq_ringformer.cli.text_stream import longest_output
 
-    assert [_longest_output(length) for length in (1, 100, 101, 200, 201, 1000)] == [200, 200, 400, 400, 800, 3200]
+    assert [longest_output(length) for length in (1, 100, 101, 200, 201, 1000)] == [200, 200, 400, 400, 800, 3200]
 
 
 def test_closed_output_ends_quietly(toy):
