@@ -63,19 +63,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--translators",
         type=positive,
         metavar="N",
-        help="batches to translate side by side, with --model; default: --threads, and 1 for large models",
+        help="batches to translate side by side, with --model; default: as many as threads",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
     with _quiet():
-        engine = _load(args)
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(_open_input(args))
+            size = args.buffer_size or (1 if source.isatty() else 1024)
+            engine = _load(args, alone=size == 1)
             target = stack.enter_context(_open_output(args))
             progress = stack.enter_context(_progress(source, target))
-            size = args.buffer_size or (1 if source.isatty() else 1024)
             lines = read_lines(source, _note)
             for number, line in enumerate(translate_lines(lines, engine, size, _note), start=1):
                 target.write(_format(line, args.json).encode() + b"\n")
@@ -121,12 +121,14 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--output is the file of --input: choose another name")
 
 
-def _load(args: argparse.Namespace) -> Engine:
+def _load(args: argparse.Namespace, alone: bool) -> Engine:
     search = Search(args.beam, args.lenpen, args.nbest, args.batch_size, args.max_tokens)
     if args.model is not None:
         from .ctranslate2_engine import CTranslate2Engine
 
-        return CTranslate2Engine(args.model, search, args.device, args.threads, args.translators, scores=args.json)
+        return CTranslate2Engine(
+            args.model, search, args.device, args.threads, args.translators, alone=alone, scores=args.json
+        )
     require_fairseq()
     import torch
 
