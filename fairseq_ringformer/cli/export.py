@@ -10,10 +10,12 @@ import argparse
 import os
 import shutil
 import tempfile
+from typing import Any, Dict, Optional
 
 from . import subwords
 from .ctranslate2_engine import FORMAT, MODEL, Recipe
 from .errors import UserError, load_checkpoint, require_fairseq
+from .quiet import quiet
 
 HELP = "convert a model for CTranslate2"
 SUBWORD_FILES = {"sentencepiece": "sentencepiece.model", "subword_nmt": "subword_nmt.codes"}
@@ -45,8 +47,23 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.data}: no such data folder")
     cut = subwords.find_subwords(args, args.data)
     subwords.build_codec(cut, "en", "en")  # a damaged one is refused now
+    with quiet():
+        model = _export(args, state, cut, output)
+    from ..export.loading import architecture
+
+    size = os.path.getsize(os.path.join(output, MODEL)) / 1e6
+    count = sum(weight.numel() for weight in model.parameters())
+    print(
+        f"{architecture(state)} of {count:,} parameters, {os.path.getsize(args.path) / 1e6:.1f} MB: "
+        f"{args.quantization} weights of {size:.1f} MB, vocabularies and sub-words written to {args.output}"
+    )
+    return 0
+
+
+def _export(args: argparse.Namespace, state: Dict[str, Any], cut: subwords.Subwords, output: str):
+    """Write the model of `state` to the folder `output`, and return it."""
     from ..export.ctranslate2 import RingConverter
-    from ..export.loading import architecture, load_model
+    from ..export.loading import load_model
     from .fairseq_engine import build_task, check_dictionaries
 
     task = build_task(args.path, state, args.data, (args.source_lang, args.target_lang))
@@ -68,13 +85,7 @@ def run(args: argparse.Namespace) -> int:
         quantization=args.quantization,
     )
     _write(output, converter, recipe, cut.model)
-    size = os.path.getsize(os.path.join(output, MODEL)) / 1e6
-    count = sum(weight.numel() for weight in model.parameters())
-    print(
-        f"{architecture(state)} of {count:,} parameters, {os.path.getsize(args.path) / 1e6:.1f} MB: "
-        f"{args.quantization} weights of {size:.1f} MB, vocabularies and sub-words written to {args.output}"
-    )
-    return 0
+    return model
 
 
 def _check_output(output: str, force: bool) -> None:
@@ -93,7 +104,7 @@ def _check_output(output: str, force: bool) -> None:
         raise UserError(f"--output {output} holds an exported model: name another folder, or add --force to replace it")
 
 
-def _write(output: str, converter, recipe: Recipe, subword_model) -> None:
+def _write(output: str, converter, recipe: Recipe, subword_model: Optional[str]) -> None:
     """Write into a folder beside `output` first, so that `output` is never half a model."""
     try:
         with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".", prefix=".export-") as work:

@@ -15,15 +15,14 @@ import argparse
 import contextlib
 import io
 import json
-import logging
 import os
 import sys
-import warnings
 from typing import BinaryIO, Iterator
 
 from . import subwords
 from .average import positive
 from .errors import UserError, require_fairseq
+from .quiet import quiet
 from .text_stream import Engine, Search, Translated, read_lines, translate_lines
 
 HELP = "translate raw text with trained or exported models"
@@ -69,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    with _quiet():
+    with quiet():
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(_open_input(args))
             size = args.buffer_size or (1 if source.isatty() else 1024)
@@ -159,19 +158,6 @@ def _device(name: str):
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UserError(f"--device {name}: torch finds no such device here") from None
     return device
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Standard error is for notes on the text: keep fairseq's log and torch's warnings out of it."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 @contextlib.contextmanager
