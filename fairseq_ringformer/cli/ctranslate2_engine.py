@@ -147,23 +147,23 @@ class CTranslate2Engine:
     def translate(self, sentences: List[str]) -> List[List[Hypothesis]]:
         tokens = [self._tokens(sentence) for sentence in sentences]
         lengths = [len(line) + 1 for line in tokens]
-        running = [
-            (batch, self._start([tokens[index] for index in batch], longest_output(lengths[batch[0]])))
-            for batch in batches(lengths, self.search.batch_size, self.search.max_batch_tokens)
-        ]
+        running = []
+        for batch in batches(lengths, self.search.batch_size, self.search.max_batch_tokens):
+            sources = [tokens[index] for index in batch]
+            running.append((batch, self._search(sources, longest_output(lengths[batch[0]])), self._empty(sources)))
         results: List[List[Hypothesis]] = [[] for _ in sentences]
-        for batch, futures in running:
-            for index, future in zip(batch, futures, strict=True):
-                results[index] = self._hypotheses(_result(future))
+        for batch, found, empty in running:
+            for index, hypotheses, scored in zip(batch, found, empty, strict=True):
+                results[index] = self._hypotheses(_result(hypotheses), scored and _result(scored).log_probs[0])
         return results
 
     def _tokens(self, text: str) -> List[str]:
         # Text that looks like a special symbol is not one.
         return [UNK if token in SPECIAL else token for token in self.codec.encode(text).split()]
 
-    def _start(self, batch: List[List[str]], longest: int) -> List[Any]:
+    def _search(self, sources: List[List[str]], longest: int) -> List[Any]:
         return self.translator.translate_batch(
-            batch,
+            sources,
             asynchronous=True,
             beam_size=self.search.beam,
             num_hypotheses=self.search.nbest,
@@ -177,15 +177,25 @@ class CTranslate2Engine:
             max_decoding_length=min(longest, self.max_target_tokens),
         )
 
-    def _hypotheses(self, result: Any) -> List[Hypothesis]:
-        scores = result.scores if self.scores else [math.nan] * len(result.hypotheses)
-        return [
-            Hypothesis(
-                self.codec.decode(" ".join(token for token in tokens if token not in (BOS, EOS))),
-                score / math.log(2),
-            )
-            for tokens, score in zip(result.hypotheses, scores, strict=True)
-        ]
+    def _empty(self, sources: List[List[str]]) -> List[Any]:
+        """What the empty translation of each source scores, if scores are wanted; see :meth:`_hypotheses`."""
+        if not self.scores:
+            return [None] * len(sources)
+        return self.translator.score_batch(sources, [[]] * len(sources), asynchronous=True, max_input_length=0)
+
+    def _hypotheses(self, result: Any, empty: Optional[float]) -> List[Hypothesis]:
+        """The hypotheses of a sentence, whose empty translation has the log probability `empty`.
+
+        No hypothesis is empty. CTranslate2 gives that probability to the others, fairseq does not: so it is taken off.
+        """
+        found = []
+        for index, tokens in enumerate(result.hypotheses):
+            score = math.nan
+            if empty is not None:
+                score = result.scores[index] + math.log1p(-math.exp(empty)) / len(tokens) ** self.search.lenpen
+            words = " ".join(token for token in tokens if token not in (BOS, EOS))
+            found.append(Hypothesis(self.codec.decode(words), score / math.log(2)))
+        return found
 
 
 def _load(folder: str, device: str, layout: Tuple[int, int]):
