@@ -32,9 +32,10 @@ DATA_FLAGS = ("data", "source_lang", "target_lang", "bpe", "sentencepiece_model"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="*", metavar="TEXT", help="text to translate; default: --input")
-    parser.add_argument("--path", metavar="CKPT[:CKPT]", help="checkpoint, or several as an ensemble; with --data")
-    parser.add_argument("--data", metavar="DIR", help="folder that fairseq-preprocess has written")
-    parser.add_argument("--model", metavar="DIR", help="folder that ringformer export has written")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--path", metavar="CKPT[:CKPT]", help="checkpoint, or several as an ensemble; with --data")
+    model.add_argument("--model", metavar="DIR", help="folder that ringformer export has written")
+    parser.add_argument("--data", metavar="DIR", help="with --path: folder that fairseq-preprocess has written")
     parser.add_argument("--input", metavar="FILE", help="text to translate, line by line; default: standard input")
     parser.add_argument("--output", metavar="FILE", help="where to write; default: standard output")
     parser.add_argument("-s", "--source-lang", metavar="LANG", help="default: as in training")
@@ -86,16 +87,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
-    if args.path is None and args.model is None:
-        raise UserError("no model: add --path CKPT --data DIR (checkpoints), or --model DIR (of ringformer export)")
     if args.model is None:
         if args.data is None:
             raise UserError("--path needs --data DIR, the folder that fairseq-preprocess has written")
         if args.translators:
             raise UserError("--translators needs --model: fairseq translates one batch at a time")
     else:
-        if args.path is not None:
-            raise UserError("--path and --model exclude each other: checkpoints, or a model of ringformer export")
         for flag in DATA_FLAGS:
             if getattr(args, flag) is not None:
                 raise UserError(f"--{flag.replace('_', '-')} needs --path: what --model names holds its own text settings")

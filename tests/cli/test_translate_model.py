@@ -141,19 +141,26 @@ def test_batches_are_of_like_length():
 
 def test_flags_of_the_other_engine_are_refused(toy, exported, refused):
     checkpoint = ("--path", toy.run / "checkpoint_last.pt")
-    assert "no model: add --path CKPT --data DIR (checkpoints), or --model DIR" in refused("translate", "eins")
-    assert "no model: add --path" in refused("translate", "--data", toy.data, "eins")
     assert "--path needs --data DIR" in refused("translate", *checkpoint, "eins")
     message = refused("translate", *checkpoint, "--data", toy.data, "--translators", 2, "eins")
     assert "--translators needs --model: fairseq translates one batch at a time" in message
     model = ("translate", "--model", exported, "eins")
-    assert "--path and --model exclude each other" in refused(*model, *checkpoint)
     for flag, value in (("--data", toy.data), ("--bpe", "none"), ("--sentencepiece-model", "x"), ("--bpe-codes", "x"),
                         ("--tokenizer", "moses"), ("--source-lang", "de"), ("--target-lang", "en")):
         assert f"{flag} needs --path: what --model names holds its own text settings" in refused(*model, flag, value)
     assert "--translators 3 needs --threads of at least 3" in refused(*model, "--translators", 3, "--threads", 2)
     assert "--device nonsense: choose cpu, cuda, cuda:1 ... or auto" in refused(*model, "--device", "nonsense")
     assert "--device cuda:77: CTranslate2 finds no such device here" in refused(*model, "--device", "cuda:77")
+
+
+def test_one_engine_at_a_time(toy, exported, ringformer, capsysbinary):
+    for flags, message in (
+        ((), "one of the arguments --path --model is required"),
+        (("--path", "a.pt", "--model", exported), "argument --model: not allowed with argument --path"),
+    ):
+        with pytest.raises(SystemExit) as error:
+            ringformer("translate", "eins", *flags)
+        assert error.value.code == 2 and message in capsysbinary.readouterr().err.decode()
 
 
 def test_damaged_models(exported, refused, tmp_path):
