@@ -21,6 +21,7 @@ setup(
         "sentencepiece>=0.2",
         "subword-nmt>=0.3.8",
         "sacremoses>=0.1.1",
+        "ctranslate2>=4.5",
         "lxml",
         "tabulate",
         "tqdm",

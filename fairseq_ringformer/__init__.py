@@ -1,14 +1,19 @@
 """RingFormer (arXiv 2502.13181) for fairseq: ``fairseq-train --user-dir fairseq_ringformer --arch ringformer_base``.
 
-Importing the package registers its models with fairseq, where fairseq is installed, and lets torch's safe loader read
-fairseq's checkpoints.
+Whoever imports this package and fairseq, in either order, has its models registered with fairseq, and torch's safe loader
+reads fairseq's checkpoints. The package itself imports neither, so that what needs neither starts at once.
 """
 
-from ._fairseq import allow_safe_loading, check_fairseq, quiet_import
+from ._fairseq import allow_safe_loading, check_fairseq, quiet_import, when_imported
 
 __version__ = "0.1.0"
 
-if check_fairseq(required=False):
-    allow_safe_loading()
+
+def _register_models() -> None:
     with quiet_import():
-        from .models import ringformer  # noqa: F401  registers the models
+        from .models import ringformer  # noqa: F401  registers them
+
+
+when_imported("torch", allow_safe_loading)
+if check_fairseq(required=False):
+    when_imported("fairseq", _register_models)

@@ -2,12 +2,14 @@
 
 import argparse
 import contextlib
+import importlib.abc
 import importlib.metadata
 import importlib.util
 import logging
 import re
+import sys
 import warnings
-from typing import Iterator
+from typing import Callable, Iterator
 
 INSTALL = "pip install fairseq-fixed"
 
@@ -41,6 +43,31 @@ def check_fairseq(required: bool = True) -> bool:
             "(the same code with fixes for Python 3.11 and 3.12; it imports as fairseq)"
         )
     return True
+
+
+def when_imported(name: str, action: Callable[[], None]) -> None:
+    """Call `action` once the top-level module `name` is imported: now if it is already, else when something imports it."""
+    if sys.modules.get(name) is not None:
+        action()
+        return
+
+    class Watcher(importlib.abc.MetaPathFinder):
+        def find_spec(self, wanted, path=None, target=None):
+            if wanted != name:
+                return None
+            sys.meta_path.remove(self)
+            spec = importlib.util.find_spec(name)
+            if spec is not None and spec.loader is not None:
+                execute = spec.loader.exec_module
+
+                def execute_then_act(module):
+                    execute(module)
+                    action()
+
+                spec.loader.exec_module = execute_then_act
+            return spec
+
+    sys.meta_path.insert(0, Watcher())
 
 
 @contextlib.contextmanager

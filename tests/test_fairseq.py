@@ -81,3 +81,33 @@ def test_safe_loading_takes_what_checkpoints_hold_and_no_more(tmp_path):
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)
     assert not (tmp_path / "executed").exists()
+
+
+def python(code):
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_importing_the_package_imports_nothing_large():
+    code = "import sys, fairseq_ringformer, fairseq_ringformer.cli.main as m; m.build_parser(); print('torch' in sys.modules)"
+    assert python(code) == "False\n"
+
+
+@pytest.mark.parametrize("imports", [
+    "import fairseq_ringformer, fairseq",
+    "import fairseq, fairseq_ringformer",
+    "import fairseq_ringformer; from fairseq.models import register_model",
+    "import fairseq_ringformer.models.config",
+    "import fairseq_ringformer.export.loading",
+    "import fairseq_ringformer.analysis.parameters",
+])
+def test_models_are_registered_in_any_order(imports):
+    code = f"{imports}; from fairseq.models import ARCH_MODEL_REGISTRY as r; print(r['ringformer_tiny'].__name__, len(r) > 50)"
+    assert python(code) == "RingFormerModel True\n"
+
+
+@pytest.mark.parametrize("imports", ["import fairseq_ringformer, torch", "import torch, fairseq_ringformer"])
+def test_safe_loading_needs_no_fairseq(imports):
+    code = f"{imports}, sys; print(len(torch.serialization.get_safe_globals()) > 5, 'fairseq' in sys.modules)"
+    assert python(code) == "True False\n"

@@ -56,13 +56,15 @@ def build_on_meta(arch: str, flags: Iterable[str] = (), source_vocab: int = 52_0
     args = parser.parse_args(list(flags))
     ARCH_CONFIG_REGISTRY[arch](args)
     cfg = RingFormerConfig.from_namespace(args)
-    task = argparse.Namespace(source_dictionary=_dictionary(source_vocab), target_dictionary=_dictionary(target_vocab))
+    source, target = numbered_dictionary(source_vocab), numbered_dictionary(target_vocab)
+    task = argparse.Namespace(source_dictionary=source, target_dictionary=target)
     with torch.device("meta"):
         return model_class.build_model(cfg, task)
 
 
 @functools.lru_cache(maxsize=2)
-def _dictionary(size: int) -> Dictionary:
+def numbered_dictionary(size: int) -> Dictionary:
+    """A dictionary of `size` entries, special symbols included, for a model whose text is not at hand."""
     dictionary = Dictionary()
     if size < len(dictionary):
         raise ValueError(f"a vocabulary of {size} entries is too small: fairseq's special symbols are {len(dictionary)}")

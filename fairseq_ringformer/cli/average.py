@@ -11,6 +11,7 @@ import os
 import re
 from typing import Any, Dict, List, Optional
 
+from .checkpoints import check_output, without_training_state, write_checkpoint
 from .errors import UserError, load_checkpoint, require_fairseq
 
 HELP = "average checkpoints, or take a run's EMA weights"
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     require_fairseq()
     paths = _chosen(args)
-    _check_output(args.output, paths)
+    check_output(args.output, paths)
     mean = Mean()
     newest: Optional[Dict[str, Any]] = None
     for path in paths:
@@ -57,10 +58,10 @@ def run(args: argparse.Namespace) -> int:
         mean.add(path, ema_weights(path, state) if args.ema else state["model"])
         print(_describe(path, state), flush=True)
         if newest is None or _updates(state) >= _updates(newest):
-            newest = _without_training_state(state)
+            newest = without_training_state(state)
     newest["model"] = mean.result()
     newest["averaged_from"] = [os.path.basename(path) for path in paths]
-    _write(newest, args.output)
+    write_checkpoint(newest, args.output)
     what = "EMA weights" if args.ema else "weights"
     print(f"{what} of {len(paths)} checkpoint{'s' if len(paths) > 1 else ''} written to {args.output}")
     return 0
@@ -229,38 +230,3 @@ def _require_same(path: str, weights: Dict[str, Any], expected: Dict[str, Any], 
         ours, theirs = tuple(weights[key].shape), tuple(expected[key].shape)
         if ours != theirs:
             raise UserError(f"{path}: {problem}: {key} is {ours}, not {theirs}")
-
-
-def _without_training_state(state: Dict[str, Any]) -> Dict[str, Any]:
-    """What fairseq needs to build the model of `state` and to fine-tune it, without weights and optimizer."""
-    kept = {key: state.get(key) for key in ("args", "cfg", "criterion", "optimizer_history", "task_state")}
-    extra = state.get("extra_state") or {}
-    kept["extra_state"] = {key: extra[key] for key in ("train_iterator",) if key in extra}
-    return kept
-
-
-def _check_output(output: str, paths: List[str]) -> None:
-    folder = os.path.dirname(output) or "."
-    if not os.path.isdir(folder):
-        raise UserError(f"{folder}: no such folder for --output")
-    if os.path.isdir(output):
-        raise UserError(f"--output {output} is a folder: name a file")
-    if os.path.realpath(output) in map(os.path.realpath, paths):
-        raise UserError(f"--output {output} is one of the checkpoints to average: choose another name")
-
-
-def _write(state: Dict[str, Any], output: str) -> None:
-    """Write `state` under another name first, so that `output` is never half a checkpoint."""
-    import torch
-
-    folder, name = os.path.split(output)
-    partial = os.path.join(folder, f".{name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as stream:
-            torch.save(state, stream)
-        os.replace(partial, output)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"cannot write {output}: {getattr(error, 'strerror', None) or error}") from None
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)

@@ -11,13 +11,15 @@ class UserError(Exception):
 
 
 def require_fairseq() -> None:
-    """Raise UserError unless a usable fairseq is installed."""
-    from .._fairseq import check_fairseq
+    """Import fairseq, and with it the models of this package; UserError unless a usable one is installed."""
+    from .._fairseq import check_fairseq, quiet_import
 
     try:
         check_fairseq()
     except ImportError as error:
         raise UserError(str(error)) from None
+    with quiet_import():
+        import fairseq  # noqa: F401
 
 
 def load_checkpoint(path: str) -> Dict[str, Any]:

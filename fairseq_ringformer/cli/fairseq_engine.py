@@ -1,11 +1,9 @@
 """Translating with fairseq's checkpoints and beam search."""
 
 import argparse
-import itertools
 import math
 import os
-from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from fairseq import checkpoint_utils, tasks, utils
@@ -15,33 +13,12 @@ from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from ..export.loading import OVERRIDES
 from .errors import UserError, load_checkpoint
 from .subwords import Subwords, build_codec
-from .text_stream import Hypothesis
-
-# Options of a run that must not follow its checkpoint: files that were needed for training only.
-OVERRIDES = {"encoder_embed_path": None, "decoder_embed_path": None}
+from .text_stream import Hypothesis, Search, batches, longest_output
 
 Languages = Tuple[Optional[str], Optional[str]]
-
-
-@dataclass(frozen=True)
-class Search:
-    """How to search and how much at a time.
-
-    Attributes:
-        beam: width of the beam.
-        lenpen: exponent of the length that scores are divided by.
-        nbest: hypotheses to return.
-        batch_size: most sentences in a batch.
-        max_batch_tokens: most source tokens in a batch, padding counted.
-    """
-
-    beam: int = 5
-    lenpen: float = 1.0
-    nbest: int = 1
-    batch_size: int = 32
-    max_batch_tokens: int = 4096
 
 
 class FairseqEngine:
@@ -74,8 +51,8 @@ class FairseqEngine:
         for path in paths:
             state = load_checkpoint(path)
             if self.task is None:
-                self.task = _build_task(path, state, data, languages)
-            _check_dictionaries(path, state["model"], data, self.task)
+                self.task = build_task(path, state, data, languages)
+            check_dictionaries(path, state["model"], data, self.task)
             del state  # fairseq reads it again
             self.models.append(_load_model(path, self.task).to(device))
         self.dictionary = self.task.target_dictionary
@@ -94,7 +71,7 @@ class FairseqEngine:
     def translate(self, sentences: List[str]) -> List[List[Hypothesis]]:
         tokens = [self._tokens(sentence) for sentence in sentences]
         results: List[List[Hypothesis]] = [[] for _ in sentences]
-        for batch in self._batches([len(line) for line in tokens]):
+        for batch in batches([len(line) for line in tokens], self.search.batch_size, self.search.max_batch_tokens):
             for index, hypotheses in zip(batch, self._translate_batch([tokens[index] for index in batch])):
                 results[index] = hypotheses
         return results
@@ -106,26 +83,13 @@ class FairseqEngine:
         tokens[:-1][tokens[:-1] < dictionary.nspecial] = dictionary.unk()
         return tokens
 
-    def _batches(self, lengths: List[int]) -> Iterator[List[int]]:
-        """Indices of sentences of like length, longest first."""
-        order = sorted(range(len(lengths)), key=lambda index: lengths[index], reverse=True)
-        for _, group in itertools.groupby(order, key=lambda index: _longest_output(lengths[index])):
-            batch: List[int] = []
-            for index in group:
-                longest = lengths[batch[0]] if batch else 0
-                if len(batch) == self.search.batch_size or (len(batch) + 1) * longest > self.search.max_batch_tokens:
-                    yield batch
-                    batch = []
-                batch.append(index)
-            yield batch
-
     def _translate_batch(self, tokens: List[Tensor]) -> List[List[Hypothesis]]:
         pad, eos = self.dictionary.pad(), self.dictionary.eos()
         net_input = {
             "src_tokens": collate_tokens(tokens, pad, eos, left_pad=True).to(self.device),
             "src_lengths": torch.tensor([len(line) for line in tokens], device=self.device),
         }
-        self.generator.max_len_b = _longest_output(len(tokens[0]))
+        self.generator.max_len_b = longest_output(len(tokens[0]))
         try:
             found = self.task.inference_step(self.generator, self.models, {"net_input": net_input})
         except torch.cuda.OutOfMemoryError:
@@ -138,18 +102,7 @@ class FairseqEngine:
         return Hypothesis(self.codec.decode(words), found["score"].item() / math.log(2))
 
 
-def _longest_output(length: int) -> int:
-    """Most tokens that a sentence of `length` tokens may become: fairseq's 200, doubled for long sentences.
-
-    It is the same for a sentence in any batch, and sentences for which it differs are never in one batch.
-    """
-    most = 200
-    while most < 2 * length:
-        most *= 2
-    return most
-
-
-def _build_task(path: str, state: Dict[str, Any], data: str, languages: Languages) -> TranslationTask:
+def build_task(path: str, state: Dict[str, Any], data: str, languages: Languages) -> TranslationTask:
     """The translation task of a checkpoint, with the dictionaries of the folder `data`."""
     if not isinstance(state.get("cfg"), dict) or "task" not in state["cfg"]:
         raise UserError(f"{path}: holds no settings of its task: an old fairseq's checkpoint, or another tool's")
@@ -179,7 +132,8 @@ def _build_task(path: str, state: Dict[str, Any], data: str, languages: Language
     return tasks.setup_task(cfg)
 
 
-def _check_dictionaries(path: str, weights: Dict[str, Tensor], data: str, task: TranslationTask) -> None:
+def check_dictionaries(path: str, weights: Dict[str, Tensor], data: str, task: TranslationTask) -> None:
+    """Raise UserError unless the dictionaries of `task` are of the size that the `weights` of `path` know."""
     sides = {
         "source": (task.source_dictionary, ("encoder.embed_tokens.weight",)),
         "target": (task.target_dictionary, ("decoder.embed_tokens.weight", "encoder.embed_tokens.weight")),

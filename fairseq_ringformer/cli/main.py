@@ -15,6 +15,8 @@ COMMANDS = {
     "flags": "flags",
     "params": "params",
     "average": "average",
+    "fold": "fold",
+    "export": "export",
     "translate": "translate",
 }
 

@@ -109,23 +109,20 @@ class Codec:
 
 
 def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec:
-    """fairseq's tokenizer and sub-words for `subwords`.
+    """What fairseq's ``--tokenizer`` and ``--bpe`` do for `subwords`, without fairseq.
 
     Raises:
         UserError: if the model is damaged.
     """
-    from fairseq.data import encoders
-
-    tokenizer = encoders.build_tokenizer(
-        argparse.Namespace(tokenizer=subwords.tokenizer, source_lang=source_lang, target_lang=target_lang)
-    )
-    options = {FILES[subwords.bpe]: subwords.model} if subwords.bpe else {}
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            bpe = encoders.build_bpe(argparse.Namespace(bpe=subwords.bpe, **options))
-    except (Exception, SystemExit):  # subword-nmt exits by itself
-        raise UserError(f"{subwords.model}: not a model of {subwords.bpe}, or a damaged one") from None
-    steps = [step for step in (tokenizer, bpe) if step is not None]
+    steps = []
+    if subwords.tokenizer == "moses":
+        steps.append(_moses(source_lang, target_lang))
+    if subwords.bpe:
+        try:
+            with contextlib.redirect_stderr(io.StringIO()):
+                steps.append({"sentencepiece": _sentencepiece, "subword_nmt": _subword_nmt}[subwords.bpe](subwords.model))
+        except (Exception, SystemExit):  # subword-nmt exits by itself
+            raise UserError(f"{subwords.model}: not a model of {subwords.bpe}, or a damaged one") from None
 
     def encode(text: str) -> str:
         for step in steps:
@@ -138,3 +135,31 @@ def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec
         return text
 
     return Codec(encode, decode)
+
+
+def _sentencepiece(path: str) -> Codec:
+    import sentencepiece
+
+    model = sentencepiece.SentencePieceProcessor(model_file=path)
+    return Codec(
+        lambda text: " ".join(model.encode(text, out_type=str)),
+        lambda words: words.replace(" ", "").replace("\N{LOWER ONE EIGHTH BLOCK}", " ").strip(),
+    )
+
+
+def _subword_nmt(path: str) -> Codec:
+    from subword_nmt.apply_bpe import BPE
+
+    with open(path, encoding="utf-8") as codes:
+        model = BPE(codes)
+    return Codec(model.process_line, lambda words: f"{words} ".replace("@@ ", "").rstrip())
+
+
+def _moses(source_lang: str, target_lang: str) -> Codec:
+    from sacremoses import MosesDetokenizer, MosesTokenizer
+
+    tokenizer, detokenizer = MosesTokenizer(source_lang), MosesDetokenizer(target_lang)
+    return Codec(
+        lambda text: tokenizer.tokenize(text, aggressive_dash_splits=True, return_str=True, escape=True),
+        lambda words: detokenizer.detokenize(words.split()),
+    )

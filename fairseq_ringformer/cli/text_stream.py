@@ -3,7 +3,7 @@
 import itertools
 import re
 from dataclasses import dataclass
-from typing import BinaryIO, Callable, Iterable, Iterator, List, Protocol
+from typing import BinaryIO, Callable, Iterable, Iterator, List, Protocol, Sequence
 
 BOM = b"\xef\xbb\xbf"
 
@@ -19,6 +19,25 @@ class Hypothesis:
 
     text: str
     score: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """How to search and how much at a time.
+
+    Attributes:
+        beam: width of the beam.
+        lenpen: exponent of the length that scores are divided by.
+        nbest: hypotheses to return.
+        batch_size: most sentences in a batch.
+        max_batch_tokens: most source tokens in a batch, padding counted.
+    """
+
+    beam: int = 5
+    lenpen: float = 1.0
+    nbest: int = 1
+    batch_size: int = 32
+    max_batch_tokens: int = 4096
 
 
 class Engine(Protocol):
@@ -52,6 +71,37 @@ class Translated:
     @property
     def text(self) -> str:
         return self.hypotheses[0].text if self.hypotheses else ""
+
+
+def longest_output(length: int) -> int:
+    """Most tokens that a sentence of `length` tokens may become: fairseq's 200, doubled for long sentences.
+
+    It is the same for a sentence in any batch, and sentences for which it differs are never in one batch.
+    """
+    most = 200
+    while most < 2 * length:
+        most *= 2
+    return most
+
+
+def batches(lengths: Sequence[int], size: int, max_tokens: int) -> Iterator[List[int]]:
+    """Indices of sentences of like length, longest first.
+
+    Args:
+        lengths: tokens of each sentence, its end counted.
+        size: most sentences in a batch.
+        max_tokens: most tokens in a batch, padding counted; a longer sentence is a batch of its own.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: lengths[index], reverse=True)
+    for _, group in itertools.groupby(order, key=lambda index: longest_output(lengths[index])):
+        batch: List[int] = []
+        for index in group:
+            longest = lengths[batch[0]] if batch else 0
+            if len(batch) == size or (len(batch) + 1) * longest > max_tokens:
+                yield batch
+                batch = []
+            batch.append(index)
+        yield batch
 
 
 def read_lines(stream: BinaryIO, note: Callable[[str], None]) -> Iterator[str]:

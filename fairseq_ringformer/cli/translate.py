@@ -1,7 +1,11 @@
-"""Translate raw text with fairseq checkpoints: line N of the output is the translation of line N.
+"""Translate raw text: line N of the output is the translation of line N.
 
   ringformer translate --path CKPT --data BIN_DIR "Guten Morgen!"
   ringformer translate --path CKPT1:CKPT2 --data BIN_DIR < german.txt > english.txt
+  ringformer translate --model EXPORTED_DIR < german.txt > english.txt
+
+With --path, fairseq translates; with --model, CTranslate2, which needs neither fairseq nor torch (ringformer export writes
+its models).
 
 Text comes from the arguments, from --input or from standard input, in UTF-8. A blank line stays blank. A line that is
 too long for the model is translated sentence by sentence.
@@ -11,24 +15,27 @@ import argparse
 import contextlib
 import io
 import json
-import logging
 import os
 import sys
-import warnings
 from typing import BinaryIO, Iterator
 
 from . import subwords
 from .average import positive
 from .errors import UserError, require_fairseq
-from .text_stream import Translated, read_lines, translate_lines
+from .quiet import quiet
+from .text_stream import Engine, Search, Translated, read_lines, translate_lines
 
-HELP = "translate raw text with trained checkpoints"
+HELP = "translate raw text with trained or exported models"
+# What belongs to fairseq's data folder; an exported model knows it itself.
+DATA_FLAGS = ("data", "source_lang", "target_lang", "bpe", "sentencepiece_model", "bpe_codes", "tokenizer")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="*", metavar="TEXT", help="text to translate; default: --input")
-    parser.add_argument("--path", required=True, metavar="CKPT[:CKPT]", help="checkpoint, or several as an ensemble")
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder that fairseq-preprocess has written")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--path", metavar="CKPT[:CKPT]", help="checkpoint, or several as an ensemble; with --data")
+    model.add_argument("--model", metavar="DIR", help="folder that ringformer export has written")
+    parser.add_argument("--data", metavar="DIR", help="with --path: folder that fairseq-preprocess has written")
     parser.add_argument("--input", metavar="FILE", help="text to translate, line by line; default: standard input")
     parser.add_argument("--output", metavar="FILE", help="where to write; default: standard output")
     parser.add_argument("-s", "--source-lang", metavar="LANG", help="default: as in training")
@@ -51,18 +58,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="lines to read before translating; default: 1024, and 1 where they are typed",
     )
     group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
-    group.add_argument("--threads", type=positive, metavar="N", help="CPU threads; default: torch's choice")
+    group.add_argument("--threads", type=positive, metavar="N", help="CPU threads in all; default: one for each core")
+    group.add_argument(
+        "--translators",
+        type=positive,
+        metavar="N",
+        help="batches to translate side by side, with --model; default: as many as threads",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    with _quiet():
-        engine = _load(args)
+    with quiet():
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(_open_input(args))
+            size = args.buffer_size or (1 if source.isatty() else 1024)
+            engine = _load(args, alone=size == 1)
             target = stack.enter_context(_open_output(args))
             progress = stack.enter_context(_progress(source, target))
-            size = args.buffer_size or (1 if source.isatty() else 1024)
             lines = read_lines(source, _note)
             for number, line in enumerate(translate_lines(lines, engine, size, _note), start=1):
                 target.write(_format(line, args.json).encode() + b"\n")
@@ -74,6 +87,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    if args.model is None:
+        if args.data is None:
+            raise UserError("--path needs --data DIR, the folder that fairseq-preprocess has written")
+        if args.translators:
+            raise UserError("--translators needs --model: fairseq translates one batch at a time")
+    else:
+        for flag in DATA_FLAGS:
+            if getattr(args, flag) is not None:
+                raise UserError(f"--{flag.replace('_', '-')} needs --path: what --model names holds its own text settings")
+        if args.translators and args.threads and args.translators > args.threads:
+            raise UserError(f"--translators {args.translators} needs --threads of at least {args.translators}")
     if args.text and args.input:
         raise UserError("TEXT and --input exclude each other")
     if args.nbest > args.beam:
@@ -93,11 +117,18 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--output is the file of --input: choose another name")
 
 
-def _load(args: argparse.Namespace):
+def _load(args: argparse.Namespace, alone: bool) -> Engine:
+    search = Search(args.beam, args.lenpen, args.nbest, args.batch_size, args.max_tokens)
+    if args.model is not None:
+        from .ctranslate2_engine import CTranslate2Engine
+
+        return CTranslate2Engine(
+            args.model, search, args.device, args.threads, args.translators, alone=alone, scores=args.json
+        )
     require_fairseq()
     import torch
 
-    from .fairseq_engine import FairseqEngine, Search
+    from .fairseq_engine import FairseqEngine
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -107,7 +138,7 @@ def _load(args: argparse.Namespace):
         args.path.split(os.pathsep),
         args.data,
         subwords.find_subwords(args, args.data),
-        Search(args.beam, args.lenpen, args.nbest, args.batch_size, args.max_tokens),
+        search,
         _device(args.device),
         (args.source_lang, args.target_lang),
     )
@@ -124,19 +155,6 @@ def _device(name: str):
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UserError(f"--device {name}: torch finds no such device here") from None
     return device
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Standard error is for notes on the text: keep fairseq's log and torch's warnings out of it."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 @contextlib.contextmanager

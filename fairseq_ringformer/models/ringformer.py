@@ -151,8 +151,8 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         ):
             sizes = "{} source and {} target symbols"
             raise ValueError(
-                f"the checkpoint knows {sizes.format(*_vocabularies(state_dict))}, "
-                f"the data folder has dictionaries of {sizes.format(*_vocabularies(own))}: use the data that it was "
+                f"the checkpoint knows {sizes.format(*vocabularies(state_dict))}, "
+                f"the data folder has dictionaries of {sizes.format(*vocabularies(own))}: use the data that it was "
                 "trained on, or binarise with the dictionaries of that data (fairseq-preprocess --srcdict, --tgtdict)"
             )
         first = (
@@ -167,7 +167,7 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         )
 
 
-def _vocabularies(state_dict: Dict[str, Tensor]) -> Tuple[int, int]:
+def vocabularies(state_dict: Dict[str, Tensor]) -> Tuple[int, int]:
     """Symbols of source and target that a state dict has embeddings for; without a target table the source's is both's."""
     source = state_dict["encoder.embed_tokens.weight"]
     return len(source), len(state_dict.get("decoder.embed_tokens.weight", source))

@@ -136,3 +136,14 @@ def toy(tmp_path_factory) -> Toy:
     )
     _train(toy, toy.other, "--encoder-embed-dim", "16", "--max-update", "2", "--ema-fp32", "--no-epoch-checkpoints")
     return toy
+
+
+@pytest.fixture(scope="session")
+def exported(toy) -> Path:
+    """The folder of the toy's model for CTranslate2, in fp32."""
+    from fairseq_ringformer.cli.main import main
+
+    folder = toy.root / "exported"
+    path = str(toy.run / "checkpoint_last.pt")
+    assert main(["export", "--path", path, "--data", str(toy.data), "--to", "ctranslate2", "--output", str(folder)]) == 0
+    return folder

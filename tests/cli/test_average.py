@@ -178,7 +178,7 @@ def test_contradictions(toy, refused, tmp_path):
     assert "--best excludes --by" in refused("average", "--dir", toy.run, "--best", 1, "--by", "epoch", *out)
     assert "say --by update or --by epoch" in refused("average", "--dir", toy.run, "--last", 1, *out)
     assert "is given twice" in refused("average", path, toy.run / "../run/checkpoint30.pt", *out)
-    assert "is one of the checkpoints to average" in refused("average", path, "--output", path)
+    assert "is one of the checkpoints to read" in refused("average", path, "--output", path)
     assert not list(tmp_path.iterdir())
 
 

@@ -117,13 +117,22 @@ def test_reading_bytes():
 
 
 @pytest.fixture
-def translate(toy, ringformer):
-    """Run ``ringformer translate`` with the toy's model."""
+def with_fairseq(toy, ringformer):
+    """Run ``ringformer translate`` with the toy's checkpoint."""
 
     def run(*arguments, path=None):
         return ringformer("translate", "--path", path or toy.run / "checkpoint_last.pt", "--data", toy.data, *arguments)
 
     return run
+
+
+@pytest.fixture(params=["fairseq", "ctranslate2"])
+def translate(request, ringformer):
+    """Run ``ringformer translate`` with either engine and the same model: nothing tells them apart."""
+    if request.param == "fairseq":
+        return request.getfixturevalue("with_fairseq")
+    exported = request.getfixturevalue("exported")
+    return lambda *arguments: ringformer("translate", "--model", exported, *arguments)
 
 
 def test_the_model_translates(translate):
@@ -184,8 +193,8 @@ def test_blank_text(translate):
     assert translate("", " ", "eins.", "\t") == (0, "\n\none.\n\n", "")
 
 
-def test_special_symbols_in_the_text_are_text(translate):
-    status, out, _ = translate("<pad>", "</s>", "--bpe", "none")
+def test_special_symbols_in_the_text_are_text(with_fairseq):
+    status, out, _ = with_fairseq("<pad>", "</s>", "--bpe", "none")
     assert status == 0 and out.count("\n") == 2
 
 
@@ -200,9 +209,9 @@ def test_json_lines(translate):
     assert second == {"line": 2, "source": "", "hypotheses": [], "pieces": 0}
 
 
-def test_ensemble(toy, translate):
+def test_ensemble(toy, with_fairseq):
     paths = [str(toy.run / f"checkpoint{epoch}.pt") for epoch in (20, 30)]
-    scores = [json.loads(translate("eins drei.", "--json", path=path)[1])["hypotheses"][0]["score"]
+    scores = [json.loads(with_fairseq("eins drei.", "--json", path=path)[1])["hypotheses"][0]["score"]
               for path in (*paths, ":".join(paths), ":".join([paths[1]] * 2))]
     assert scores[2] not in scores[:2] and scores[3] == pytest.approx(scores[1], abs=1e-3)
 
@@ -213,12 +222,12 @@ def test_output_file_and_standard_input(translate, tmp_path, monkeypatch):
     assert (tmp_path / "out.txt").read_text().startswith("five.\none")
 
 
-def test_plain_words_and_moses(toy, translate, tmp_path):
-    status, plain, _ = translate("▁ei n s .", "--bpe", "none")
+def test_plain_words_and_moses(toy, with_fairseq, tmp_path):
+    status, plain, _ = with_fairseq("▁ei n s .", "--bpe", "none")
     assert (status, plain) == (0, "▁ o ne .\n")
     codes = tmp_path / "codes"
     codes.write_text("#version: 0.2\ne i\n", encoding="utf-8")
-    status, out, err = translate("eins zwei", "--bpe-codes", codes, "--tokenizer", "moses")
+    status, out, err = with_fairseq("eins zwei", "--bpe-codes", codes, "--tokenizer", "moses")
     assert (status, err) == (0, "") and out.count("\n") == 1
 
 
@@ -323,22 +332,24 @@ class Harm:
         return os.mkdir, (self.path,)
 
 
-def test_missing_embedding_files_of_the_training_are_not_needed(toy, translate, tmp_path):
+def test_missing_embedding_files_of_the_training_are_not_needed(toy, with_fairseq, tmp_path):
     state = torch.load(toy.run / "checkpoint_last.pt", weights_only=True)
     state["cfg"]["model"]["encoder_embed_path"] = state["cfg"]["model"]["decoder_embed_path"] = "/gone.txt"
     torch.save(state, tmp_path / "moved.pt")
-    assert translate("eins.", path=tmp_path / "moved.pt") == (0, "one.\n", "")
+    assert with_fairseq("eins.", path=tmp_path / "moved.pt") == (0, "one.\n", "")
 
 
 def test_long_output_is_possible_for_long_input():
-    from fairseq_ringformer.cli.fairseq_engine import _longest_output
+    from fairseq_ringformer.cli.text_stream import longest_output
 
-    assert [_longest_output(length) for length in (1, 100, 101, 200, 201, 1000)] == [200, 200, 400, 400, 800, 3200]
+    assert [longest_output(length) for length in (1, 100, 101, 200, 201, 1000)] == [200, 200, 400, 400, 800, 3200]
 
 
-def test_closed_output_ends_quietly(toy):
-    command = f'"{sys.executable}" -m fairseq_ringformer.cli.main translate --path "{toy.run}/checkpoint_last.pt" '
-    command += f'--data "{toy.data}" --buffer-size 1 --input "{toy.root}/train.de" | head -1; exit ${{PIPESTATUS[0]}}'
+@pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
+def test_closed_output_ends_quietly(toy, exported, engine):
+    model = f'--model "{exported}"' if engine == "ctranslate2" else f'--path "{toy.run}/checkpoint_last.pt" --data "{toy.data}"'
+    command = f'"{sys.executable}" -m fairseq_ringformer.cli.main translate {model} --buffer-size 1 '
+    command += f'--input "{toy.root}/train.de" | head -1; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=100)
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 1, "")
 

@@ -1,0 +1,120 @@
+"""Convert a trained model for an engine that needs neither fairseq nor torch.
+
+  ringformer export --path runs/a/averaged.pt --data BIN_DIR --to ctranslate2 --output runs/a/ct2 --quantization int8
+  ringformer translate --model runs/a/ct2 < german.txt > english.txt
+
+The output folder holds all that translating needs: weights, vocabularies, the sub-word model, and how text is cut.
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+from typing import Any, Dict, Optional
+
+from . import subwords
+from .ctranslate2_engine import FORMAT, MODEL, Recipe
+from .errors import UserError, load_checkpoint, require_fairseq
+from .quiet import quiet
+
+HELP = "convert a model for CTranslate2"
+SUBWORD_FILES = {"sentencepiece": "sentencepiece.model", "subword_nmt": "subword_nmt.codes"}
+QUANTIZATIONS = ("float32", "int8", "int8_float32", "bfloat16", "float16")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--path", required=True, metavar="CKPT", help="checkpoint of a model of this plug-in, or of one that fold has written"
+    )
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder that fairseq-preprocess has written")
+    parser.add_argument("--to", required=True, choices=(FORMAT,), help="the engine")
+    parser.add_argument("--output", required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument(
+        "--quantization", choices=QUANTIZATIONS, default="float32", help="type of the weights; default: float32"
+    )
+    parser.add_argument("--force", action="store_true", help="replace the exported model that --output holds")
+    parser.add_argument("-s", "--source-lang", metavar="LANG", help="default: as in training")
+    parser.add_argument("-t", "--target-lang", metavar="LANG", help="default: as in training")
+    subwords.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    require_fairseq()
+    output = os.path.normpath(args.output)
+    _check_output(output, args.force)
+    state = load_checkpoint(args.path)
+    if not os.path.isdir(args.data):
+        raise UserError(f"{args.data}: no such data folder")
+    cut = subwords.find_subwords(args, args.data)
+    subwords.build_codec(cut, "en", "en")  # a damaged one is refused now
+    with quiet():
+        model = _export(args, state, cut, output)
+    from ..export.loading import architecture
+
+    size = os.path.getsize(os.path.join(output, MODEL)) / 1e6
+    count = sum(weight.numel() for weight in model.parameters())
+    print(
+        f"{architecture(state)} of {count:,} parameters, {os.path.getsize(args.path) / 1e6:.1f} MB: "
+        f"{args.quantization} weights of {size:.1f} MB, vocabularies and sub-words written to {args.output}"
+    )
+    return 0
+
+
+def _export(args: argparse.Namespace, state: Dict[str, Any], cut: subwords.Subwords, output: str):
+    """Write the model of `state` to the folder `output`, and return it."""
+    from ..export.ctranslate2 import RingConverter
+    from ..export.loading import load_model
+    from .fairseq_engine import build_task, check_dictionaries
+
+    task = build_task(args.path, state, args.data, (args.source_lang, args.target_lang))
+    check_dictionaries(args.path, state["model"], args.data, task)
+    try:
+        model = load_model(state)
+        converter = RingConverter(model, task.source_dictionary.symbols, task.target_dictionary.symbols)
+    except ValueError as error:
+        raise UserError(f"{args.path}: {error}") from None
+    recipe = Recipe(
+        source_lang=task.cfg.source_lang,
+        target_lang=task.cfg.target_lang,
+        bpe=cut.bpe,
+        bpe_model=SUBWORD_FILES.get(cut.bpe),
+        tokenizer=cut.tokenizer,
+        # One position is for the end of the sentence.
+        max_source_tokens=min(model.encoder.max_positions(), task.cfg.max_source_positions) - 1,
+        max_target_tokens=min(model.decoder.max_positions(), task.cfg.max_target_positions) - 1,
+        quantization=args.quantization,
+    )
+    _write(output, converter, recipe, cut.model)
+    return model
+
+
+def _check_output(output: str, force: bool) -> None:
+    folder = os.path.dirname(output) or "."
+    if not os.path.isdir(folder):
+        raise UserError(f"{folder}: no such folder for --output")
+    if os.path.islink(output) or (os.path.exists(output) and not os.path.isdir(output)):
+        raise UserError(f"--output {output} is a file or a link: name a folder")
+    if not os.path.isdir(output) or not os.listdir(output):
+        return
+    try:
+        Recipe.read(output)
+    except UserError:
+        raise UserError(f"--output {output} is a folder that holds something else: name another") from None
+    if not force:
+        raise UserError(f"--output {output} holds an exported model: name another folder, or add --force to replace it")
+
+
+def _write(output: str, converter, recipe: Recipe, subword_model: Optional[str]) -> None:
+    """Write into a folder beside `output` first, so that `output` is never half a model."""
+    try:
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".", prefix=".export-") as work:
+            fresh, old = os.path.join(work, "new"), os.path.join(work, "old")
+            converter.convert(fresh, quantization=recipe.quantization)
+            recipe.write(fresh)
+            if subword_model is not None:
+                shutil.copyfile(subword_model, os.path.join(fresh, recipe.bpe_model))
+            if os.path.isdir(output):
+                os.replace(output, old)
+            os.replace(fresh, output)
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror or error}") from None

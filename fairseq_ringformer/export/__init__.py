@@ -1,0 +1,1 @@
+"""Folding a ring into a plain Transformer, and writing the result for what runs it."""

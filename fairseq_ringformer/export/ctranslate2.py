@@ -1,0 +1,147 @@
+"""A ring as a model of CTranslate2, which runs it in C++, in int8 where asked, without torch and fairseq."""
+
+from typing import Dict, List
+
+import torch
+from ctranslate2.converters import Converter
+from ctranslate2.specs import attention_spec, common_spec, transformer_spec
+from fairseq.models import FairseqEncoderDecoderModel
+from torch import Tensor, nn
+
+from ..models.config import SIDES
+from ..models.ringformer import RingFormerModel
+from .folding import PlainLayer, plain_layers
+
+# fairseq's activations and CTranslate2's; it has no others of fairseq's.
+ACTIVATIONS = {
+    "relu": common_spec.Activation.RELU,
+    "gelu": common_spec.Activation.GELU,
+    "gelu_accurate": common_spec.Activation.GELUTanh,
+    "gelu_fast": common_spec.Activation.GELUTanh,
+    "tanh": common_spec.Activation.Tanh,
+}
+
+
+class RingConverter(Converter):
+    """Converts a model of this plug-in, or fairseq's `transformer`, that is already in memory.
+
+    Weights that are equal, such as those that levels share, are stored once.
+
+    Args:
+        model: in evaluation mode, in fp32; it is not changed.
+        source, target: symbols of both dictionaries, in order.
+
+    Raises:
+        ValueError: if CTranslate2 has no such model, saying why.
+    """
+
+    def __init__(self, model: FairseqEncoderDecoderModel, source: List[str], target: List[str]):
+        self.symbols = {"source": source, "target": target}
+        options = model.cfg
+        activation = str(options.activation_fn)
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"CTranslate2 has no activation {activation}: it knows {', '.join(ACTIVATIONS)}")
+        for side, stack in (("source", model.encoder), ("target", model.decoder)):
+            known, named = len(stack.embed_tokens.weight), len(self.symbols[side])
+            if known != named:
+                raise ValueError(f"it knows {known} {side} symbols, the dictionary names {named}")
+        self.activation = ACTIVATIONS[activation]
+        self.sides = {side: getattr(model, side) for side in SIDES}
+        self.layers = {side: _layers(model, side) for side in SIDES}
+        # Heads and norm order are those of a side: CTranslate2 keeps them apart, though its own converter does not.
+        self.heads = {side: getattr(options, f"{side}_attention_heads") for side in SIDES}
+        self.pre_norm = {side: getattr(options, f"{side}_normalize_before") for side in SIDES}
+
+    @torch.no_grad()
+    def _load(self) -> transformer_spec.TransformerSpec:
+        encoder = self._side("encoder", transformer_spec.TransformerEncoderSpec)
+        decoder = self._side("decoder", transformer_spec.TransformerDecoderSpec)
+        host = self.sides["decoder"]
+        if host.output_projection is None:
+            decoder.projection.weight = host.embed_tokens.weight.clone()
+            bias = host.output_bias
+        else:
+            decoder.projection.weight = host.output_projection.weight.clone()
+            bias = host.output_projection.bias
+        if bias is not None:
+            decoder.projection.bias = bias.clone()
+        spec = transformer_spec.TransformerSpec(encoder, decoder)
+        spec.register_source_vocabulary(self.symbols["source"])
+        spec.register_target_vocabulary(self.symbols["target"])
+        # fairseq ends the source with the end of the sentence and begins the target with it.
+        spec.config.add_source_eos = True
+        spec.config.decoder_start_token = spec.config.eos_token
+        return spec
+
+    def _side(self, side: str, kind: type):
+        host = self.sides[side]
+        spec = kind(
+            len(self.layers[side]),
+            self.heads[side],
+            pre_norm=self.pre_norm[side],
+            activation=self.activation,
+            layernorm_embedding=host.layernorm_embedding is not None,
+        )
+        embeddings = spec.embeddings[0] if isinstance(spec.embeddings, list) else spec.embeddings
+        embeddings.weight = host.embed_tokens.weight.clone()
+        spec.scale_embeddings = float(host.embed_scale)
+        spec.position_encodings.encodings = _positions(host)
+        if host.layernorm_embedding is not None:
+            _set_norm(spec.layernorm_embedding, dict(host.layernorm_embedding.named_parameters()), "")
+        if self.pre_norm[side]:
+            final_norm = host.stack.final_norm if hasattr(host, "stack") else host.layer_norm
+            _set_norm(spec.layer_norm, dict(final_norm.named_parameters()), "")
+        for layer_spec, layer in zip(spec.layer, self.layers[side]):
+            _set_attention(layer_spec.self_attention, layer, "self_attn", ("q", "k", "v"))
+            _set_norm(layer_spec.self_attention.layer_norm, layer, "self_attn_layer_norm.")
+            if side == "decoder":
+                _set_attention(layer_spec.attention, layer, "encoder_attn", ("q",), ("k", "v"))
+                _set_norm(layer_spec.attention.layer_norm, layer, "encoder_attn_layer_norm.")
+            _set_linear(layer_spec.ffn.linear_0, layer, "fc1")
+            _set_linear(layer_spec.ffn.linear_1, layer, "fc2")
+            _set_norm(layer_spec.ffn.layer_norm, layer, "final_layer_norm.")
+        return spec
+
+
+def _layers(model: FairseqEncoderDecoderModel, side: str) -> List[PlainLayer]:
+    if isinstance(model, RingFormerModel):
+        return plain_layers(getattr(model, side).stack)
+    layers = [
+        {name: weight.detach() for name, weight in layer.named_parameters()} for layer in getattr(model, side).layers
+    ]
+    # A folded ring's biases are zero: without them CTranslate2 has less to add.
+    return [
+        {name: weight for name, weight in layer.items() if "norm" in name or weight.dim() > 1 or weight.any()}
+        for layer in layers
+    ]
+
+
+def _positions(host) -> Tensor:
+    """Position embeddings `(positions, embed_dim)`, from the first position on."""
+    count = host.max_positions()
+    if host.embed_positions is None:
+        # CTranslate2 would make up sinusoids.
+        return host.embed_tokens.weight.new_zeros(count, host.embed_tokens.embedding_dim)
+    learned = isinstance(host.embed_positions, nn.Embedding)
+    table = host.embed_positions.weight if learned else host.embed_positions.weights
+    return table[host.padding_idx + 1 :][:count].clone()
+
+
+def _set_attention(spec: attention_spec.MultiHeadAttentionSpec, layer: PlainLayer, name: str, *inputs) -> None:
+    """Projections that read the same input are one product in CTranslate2."""
+    for linear, parts in zip(spec.linear, inputs):
+        _set_linear(linear, layer, *(f"{name}.{part}_proj" for part in parts))
+    _set_linear(spec.linear[-1], layer, f"{name}.out_proj")
+
+
+def _set_linear(spec: common_spec.LinearSpec, layer: PlainLayer, *names: str) -> None:
+    # Copies: quantising works in place.
+    spec.weight = torch.cat([layer[f"{name}.weight"] for name in names])
+    if any(f"{name}.bias" in layer for name in names):
+        spec.bias = torch.cat([
+            layer.get(f"{name}.bias", spec.weight.new_zeros(len(layer[f"{name}.weight"]))) for name in names
+        ])
+
+
+def _set_norm(spec: common_spec.LayerNormSpec, weights: Dict[str, Tensor], prefix: str) -> None:
+    spec.gamma, spec.beta = weights[f"{prefix}weight"].detach().clone(), weights[f"{prefix}bias"].detach().clone()

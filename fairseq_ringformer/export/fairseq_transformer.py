@@ -1,0 +1,105 @@
+"""A ring as a checkpoint of fairseq's own `transformer`, which needs no plug-in and no unsafe loading."""
+
+import argparse
+import enum
+import functools
+from typing import Any, Dict
+
+import torch
+from torch import Tensor
+
+from ..models.config import SIDES, RingFormerConfig
+from ..models.ringformer import RingFormerModel
+from .folding import plain_layers
+
+# Options that both models have, and what they mean is the same.
+SIDE_OPTIONS = ("embed_dim", "attention_heads", "layers", "normalize_before", "learned_pos")
+COMMON_OPTIONS = (
+    "activation_fn",
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "no_token_positional_embeddings",
+    "share_decoder_input_output_embed",
+    "share_all_embeddings",
+    "layernorm_embedding",
+    "no_scale_embedding",
+    "max_source_positions",
+    "max_target_positions",
+)
+# The version of fairseq's state dicts from which a pre-norm stack ends in a norm.
+VERSION = 3.0
+
+
+def fold_checkpoint(state: Dict[str, Any], model: RingFormerModel) -> Dict[str, Any]:
+    """The checkpoint of fairseq's `transformer` that equals `model`.
+
+    Args:
+        state: the checkpoint of `model`; its settings other than the model's are kept, as plain containers.
+        model: in evaluation mode, in fp32.
+
+    Raises:
+        ValueError: if there is no such transformer, saying why and what to do.
+    """
+    common = {**(state["cfg"].get("common") or {}), "user_dir": None}
+    cfg = {**state["cfg"], "common": common, "model": transformer_options(model)}
+    return {**plain_containers({**state, "args": None, "cfg": cfg, "model": None}), "model": transformer_state(model)}
+
+
+def transformer_options(model: RingFormerModel) -> Dict[str, Any]:
+    """The options of the `transformer` that :func:`transformer_state` fits."""
+    cfg: RingFormerConfig = model.cfg
+    options: Dict[str, Any] = {"_name": "transformer", "arch": "transformer"}
+    for side in SIDES:
+        stack = getattr(model, side).stack
+        options.update((f"{side}_{name}", getattr(cfg, f"{side}_{name}")) for name in SIDE_OPTIONS)
+        # A stack without feed-forward gets one of a single channel.
+        options[f"{side}_ffn_embed_dim"] = 1 if stack.ffn is None else stack.config.ffn_dim
+    options.update((name, getattr(cfg, name)) for name in COMMON_OPTIONS)
+    options["decoder_input_dim"] = options["decoder_output_dim"] = cfg.decoder_embed_dim
+    return plain_containers(options)
+
+
+def transformer_state(model: RingFormerModel) -> Dict[str, Tensor]:
+    """The weights of `model` under the names of fairseq's `transformer`; biases that it lacks are zero.
+
+    Raises:
+        ValueError: if the model has static signals or an output bias, which that transformer has not.
+    """
+    if any(key.endswith(("output_bias", "output_projection.bias")) for key in model.state_dict()):
+        raise ValueError(
+            "the model has an output bias, fairseq's transformer has none: train without --output-bias, or use "
+            "ringformer export --to ctranslate2, which keeps it"
+        )
+    zeros = functools.cache(torch.zeros)
+    state = {key: weight.detach() for key, weight in model.state_dict().items() if ".stack." not in key}
+    for side in SIDES:
+        stack = getattr(model, side).stack
+        for level, layer in enumerate(plain_layers(stack)):
+            biases = {
+                key.replace("weight", "bias"): zeros(len(weight)) for key, weight in layer.items() if weight.dim() == 2
+            }
+            state.update((f"{side}.layers.{level}.{key}", weight) for key, weight in {**biases, **layer}.items())
+        if stack.final_norm is not None:
+            state.update((f"{side}.layer_norm.{key}", weight) for key, weight in stack.final_norm.state_dict().items())
+        state[f"{side}.version"] = torch.tensor([VERSION])
+    if model.cfg.share_all_embeddings:
+        state["decoder.embed_tokens.weight"] = state["encoder.embed_tokens.weight"]
+    return {"decoder.output_projection.weight": state["decoder.embed_tokens.weight"], **state}
+
+
+def plain_containers(value: Any) -> Any:
+    """`value` with namespaces as dictionaries, and numpy's numbers and enumerations as Python's own."""
+    if isinstance(value, argparse.Namespace):
+        value = vars(value)
+    if isinstance(value, dict):
+        return {key: plain_containers(own) for key, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_containers(own) for own in value]
+    if isinstance(value, enum.Enum):
+        return plain_containers(value.value)
+    if isinstance(value, str):
+        return str(value)
+    if hasattr(value, "tolist") and not isinstance(value, Tensor):
+        return value.tolist()
+    return value

@@ -1,0 +1,50 @@
+"""Building the model of a checkpoint without the data that it was trained on."""
+
+import argparse
+from typing import Any, Dict, Optional
+
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY, FairseqEncoderDecoderModel, build_model
+from fairseq.models.transformer import TransformerModel
+from fairseq.tasks.translation import TranslationTask
+from omegaconf import OmegaConf
+
+from ..analysis.parameters import numbered_dictionary
+from ..models.ringformer import RingFormerModel, vocabularies
+
+# Options of a run that must not follow its checkpoint: files that were needed for training only.
+OVERRIDES = {"encoder_embed_path": None, "decoder_embed_path": None}
+
+
+def architecture(state: Dict[str, Any]) -> Optional[str]:
+    """The architecture that the checkpoint `state` names; None if it names none."""
+    options = _options(state)
+    return options.get("_name") or options.get("arch")
+
+
+def _options(state: Dict[str, Any]) -> Dict[str, Any]:
+    options = (state.get("cfg") or {}).get("model") or {}
+    return dict(vars(options) if isinstance(options, argparse.Namespace) else options)
+
+
+def load_model(state: Dict[str, Any]) -> FairseqEncoderDecoderModel:
+    """The model of the checkpoint `state`, in fp32 and evaluation mode; its dictionaries have the right sizes only.
+
+    Raises:
+        ValueError: if it is neither a model of this plug-in nor fairseq's `transformer`, or cannot be built.
+    """
+    name = architecture(state)
+    kind = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
+    if kind is None or not (issubclass(kind, RingFormerModel) or kind is TransformerModel):
+        raise ValueError(f"its architecture is {name}: neither one of this plug-in nor fairseq's transformer")
+    cfg = OmegaConf.create({**_options(state), **OVERRIDES, "_name": name}, flags={"allow_objects": True})
+    source, target = map(numbered_dictionary, vocabularies(state["model"]))
+    task = TranslationTask(argparse.Namespace(eval_bleu=False), source, target)
+    try:
+        model = build_model(cfg, task, from_checkpoint=True)
+        model.load_state_dict(state["model"], strict=True, model_cfg=cfg)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"its model cannot be built: {' '.join(str(error).split())[:300]}") from None
+    diverged = [key for key, weight in model.named_parameters() if weight.isnan().any()]
+    if diverged:
+        raise ValueError(f"{diverged[0]} is not a number (NaN) in places: that training has diverged")
+    return model.float().eval()

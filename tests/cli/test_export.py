@@ -1,0 +1,129 @@
+import json
+import os
+import re
+import shutil
+import stat
+
+import pytest
+import torch
+
+from fairseq_ringformer.cli.ctranslate2_engine import Recipe
+from fairseq_ringformer.cli.errors import UserError
+
+CONTENT = ["config.json", "model.bin", "recipe.json", "sentencepiece.model", "shared_vocabulary.json"]
+
+
+@pytest.fixture
+def export(toy):
+    """The arguments of an export of the toy's model to a folder."""
+    path = ("--path", toy.run / "checkpoint_last.pt", "--data", toy.data)
+    return lambda output, *flags: ("export", *path, "--to", "ctranslate2", "--output", output, *flags)
+
+
+def test_the_folder_holds_all_that_translating_needs(toy, ringformer, export, tmp_path):
+    status, out, err = ringformer(*export(tmp_path / "model"))
+    assert (status, err) == (0, "")
+    pattern = r"ringformer_tiny of [\d,]+ parameters, .* MB: float32 weights of 0.\d MB, vocabularies and sub-words written to "
+    assert re.fullmatch(pattern + f"{tmp_path}/model\n", out)
+    assert sorted(os.listdir(tmp_path / "model")) == CONTENT and os.listdir(tmp_path) == ["model"]
+    assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == 0o777 & ~current_umask()
+    assert (tmp_path / "model" / "sentencepiece.model").read_bytes() == (toy.root / "toy.model").read_bytes()
+    assert json.loads((tmp_path / "model" / "recipe.json").read_text()) == {
+        "source_lang": "de", "target_lang": "en", "bpe": "sentencepiece", "bpe_model": "sentencepiece.model",
+        "tokenizer": None, "max_source_tokens": 23, "max_target_tokens": 1023, "quantization": "float32",
+        "format": "ctranslate2",
+    }
+    symbols = json.loads((tmp_path / "model" / "shared_vocabulary.json").read_text())
+    named = [line.split()[0] for line in (toy.data / "dict.de.txt").read_text().splitlines()]
+    assert symbols == ["<s>", "<pad>", "</s>", "<unk>", *named]
+
+
+def current_umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_a_folded_checkpoint_gives_the_same_model(toy, ringformer, export, tmp_path):
+    assert ringformer("fold", "--path", toy.run / "checkpoint_last.pt", "--output", tmp_path / "folded.pt")[0] == 0
+    assert ringformer(*export(tmp_path / "ring"))[0] == 0
+    assert ringformer(*export(tmp_path / "folded"), "--path", tmp_path / "folded.pt")[0] == 0
+    for name in CONTENT:
+        assert (tmp_path / "ring" / name).read_bytes() == (tmp_path / "folded" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int8_float32", "bfloat16", "float16"])
+def test_other_weights_are_smaller(ringformer, export, tmp_path, quantization):
+    assert ringformer(*export(tmp_path / "full"))[0] == 0
+    assert ringformer(*export(tmp_path / "small", "--quantization", quantization))[0] == 0
+    sizes = [(tmp_path / name / "model.bin").stat().st_size for name in ("full", "small")]
+    assert sizes[1] < 0.8 * sizes[0] and Recipe.read(str(tmp_path / "small")).quantization == quantization
+
+
+def test_only_an_exported_model_is_replaced(ringformer, refused, export, tmp_path):
+    output = tmp_path / "model"
+    output.mkdir()
+    assert ringformer(*export(output))[0] == 0  # an empty folder is taken
+    before = (output / "model.bin").read_bytes()
+    message = refused(*export(output, "--quantization", "int8"))
+    assert "holds an exported model: name another folder, or add --force to replace it" in message
+    assert (output / "model.bin").read_bytes() == before
+    assert ringformer(*export(output, "--quantization", "int8", "--force"))[0] == 0
+    assert Recipe.read(str(output)).quantization == "int8" and os.listdir(tmp_path) == ["model"]
+    (output / "recipe.json").unlink()
+    for flags in ((), ("--force",)):
+        assert "is a folder that holds something else: name another" in refused(*export(output, *flags))
+    (output / "recipe.json").symlink_to(output / "config.json")
+    assert "holds something else" in refused(*export(output, "--force")) and (output / "model.bin").exists()
+
+
+def test_a_failed_export_leaves_the_old_model(toy, ringformer, refused, export, tmp_path, monkeypatch):
+    output = tmp_path / "model"
+    assert ringformer(*export(output))[0] == 0
+    monkeypatch.setattr(shutil, "copyfile", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    assert refused(*export(output, "--force")).endswith(f"cannot write {output}: No space left on device\n")
+    assert sorted(os.listdir(output)) == CONTENT and os.listdir(tmp_path) == ["model"]
+
+
+def test_mistakes_are_refused_before_any_work(toy, refused, export, tmp_path):
+    output = tmp_path / "model"
+    (tmp_path / "file").touch()
+    assert "is a file or a link: name a folder" in refused(*export(tmp_path / "file"))
+    assert "no such folder for --output" in refused(*export(tmp_path / "none" / "model"))
+    assert "no such checkpoint" in refused(*export(output), "--path", tmp_path / "none.pt")
+    assert "no such data folder" in refused(*export(output), "--data", tmp_path / "none")
+    assert "no recipe.json in" in refused(*export(output), "--data", tmp_path)
+    assert "not a model of sentencepiece" in refused(*export(output), "--sentencepiece-model", tmp_path / "file")
+    assert "no such sub-word model" in refused(*export(output), "--bpe-codes", tmp_path / "none")
+    state = torch.load(toy.run / "checkpoint_last.pt", weights_only=True)
+    state["cfg"]["model"]["activation_fn"] = "linear"
+    torch.save(state, tmp_path / "linear.pt")
+    message = refused(*export(output), "--path", tmp_path / "linear.pt")
+    assert "linear.pt: CTranslate2 has no activation linear: it knows relu" in message
+    assert sorted(os.listdir(tmp_path)) == ["file", "linear.pt"]
+
+
+def test_another_dictionary_is_refused(toy, refused, export, tmp_path):
+    shutil.copytree(toy.data, tmp_path / "bin")
+    for language in ("de", "en"):
+        with open(tmp_path / "bin" / f"dict.{language}.txt", "a") as stream:
+            stream.write("more 1\n")
+    message = refused(*export(tmp_path / "model"), "--data", tmp_path / "bin", "--bpe", "none")
+    assert "has other dictionaries than" in message
+
+
+@pytest.mark.parametrize("change, message", [
+    (None, "no model of ringformer export --to ctranslate2"),
+    (dict(format="other"), "no model of ringformer export --to ctranslate2"),
+    (dict(extra=1), "no model of ringformer export --to ctranslate2"),
+    (dict(bpe="other"), "unknown kind of sub-words 'other'"),
+])
+def test_recipes_of_others(tmp_path, change, message):
+    recipe = Recipe("de", "en", "sentencepiece", "sentencepiece.model", None, 10, 10, "int8")
+    recipe.write(str(tmp_path))
+    (tmp_path / "model.bin").touch()
+    assert Recipe.read(str(tmp_path)) == recipe
+    path = tmp_path / "recipe.json"
+    path.write_text("[" if change is None else json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UserError, match=message):
+        Recipe.read(str(tmp_path))

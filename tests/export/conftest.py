@@ -1,0 +1,53 @@
+"""Every form of the paper that folds, with weights that are nowhere at rest."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.building import ABLATIONS, WIDE_FFN, build
+
+BOTH_PRE_NORM = ("--encoder-normalize-before", "--decoder-normalize-before")
+FORMS = {
+    **{name: form for name, form in ABLATIONS.items() if name != "static signal"},
+    **{f"one wide ffn, {name}": ("one_wide_ffn", flags) for name, flags in WIDE_FFN.items()},
+    "vanilla": ("vanilla_transformer", ()),
+    "sharing maps": ("ringformer", ("--self-attn-sharing", "cycle:2", "--ffn-sharing", "sequence:2",
+                                    "--cross-attn-sharing", "own", "--norm-sharing", "0,1,1")),
+    "no feed-forward at all": ("ringformer", ("--ffn-sharing", "none")),
+}
+OPTIONS = {
+    "shared embeddings": ("--share-all-embeddings",),
+    "tied head": ("--share-decoder-input-output-embed",),
+    "learned positions": ("--encoder-learned-pos", "--decoder-learned-pos"),
+    "no positions": ("--no-token-positional-embeddings",),
+    "embedding norm, no scale": ("--layernorm-embedding", "--no-scale-embedding"),
+    "biases": ("--attn-bias", "--ffn-bias"),
+    "sides of other sizes": ("--decoder-embed-dim", "40", "--decoder-ffn-embed-dim", "24", "--decoder-layers", "2"),
+    "sides of other heads and norms": ("--decoder-attention-heads", "2", "--decoder-normalize-before"),
+}
+
+
+def ring(arch, *flags, **options):
+    """A model whose norms and biases differ from what they start as, as after training."""
+    model = build(arch, *flags, **options)
+    torch.manual_seed(5)
+    for name, parameter in model.named_parameters():
+        if "norm" in name or name.endswith("bias"):
+            nn.init.normal_(parameter, mean=float(name.endswith("weight")), std=0.2)
+    return model
+
+
+@pytest.fixture(params=[False, True], ids=["post-norm", "pre-norm"])
+def norm_flags(request):
+    return BOTH_PRE_NORM if request.param else ()
+
+
+@pytest.fixture(params=FORMS)
+def any_form(request, norm_flags):
+    arch, flags = FORMS[request.param]
+    return ring(arch, *norm_flags, *flags)
+
+
+@pytest.fixture(params=OPTIONS)
+def any_options(request, norm_flags):
+    return ring("ringformer", *norm_flags, *OPTIONS[request.param])
