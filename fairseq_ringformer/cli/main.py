@@ -16,6 +16,7 @@ COMMANDS = {
     "params": "params",
     "average": "average",
     "translate": "translate",
+    "benchmark": "benchmark",
 }
 
 

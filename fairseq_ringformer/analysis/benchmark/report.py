@@ -1,0 +1,122 @@
+"""What a benchmark found: as a table, as JSON, as bars."""
+
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, List, Optional
+
+import torch
+from tabulate import tabulate
+
+from ... import __version__
+from .contenders import describe
+from .measure import Result
+from .runner import Benchmark
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Results with all that is needed to judge or repeat them.
+
+    Attributes:
+        machine: processor, cores, threads, versions.
+        settings: the benchmark's, by name.
+        data: where the lengths are from.
+        command: as typed.
+        contenders: name, architecture, options, parameters; the baseline first.
+        results: see :class:`.measure.Result`.
+    """
+
+    machine: Dict[str, Any]
+    settings: Dict[str, Any]
+    data: str
+    command: str
+    contenders: List[Dict[str, Any]]
+    results: List[Result]
+
+    @classmethod
+    def of(cls, benchmark: Benchmark) -> "Outcome":
+        """Run `benchmark`."""
+        contenders = [
+            {**asdict(contender), "parameters": total, "parameters_without_embeddings_and_head": inner}
+            for contender, (_, total, inner) in zip(benchmark.contenders, describe(benchmark.contenders))
+        ]
+        results = benchmark.run()
+        command = " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
+        settings = asdict(benchmark.settings)
+        return cls(
+            describe_machine(settings["device"]), settings, benchmark.lengths.origin, command, contenders, results
+        )
+
+    def table(self) -> str:
+        """For people: the machine, the contenders, and a row for each result."""
+        machine, settings = self.machine, self.settings
+        lines = [
+            f"{machine['processor']}, {machine['cores']} cores, {settings['threads']} threads"
+            + (f", {machine['gpu']}" if machine["gpu"] else "") + f"; torch {machine['torch']}",
+            f"lengths of {self.data}, seed {settings['seed']}, {settings['rounds']} rounds in turn",
+        ]
+        lines += [
+            f"{contender['name']}: {contender['parameters']:,} parameters, "
+            f"{contender['parameters_without_embeddings_and_head']:,} without embeddings and head"
+            for contender in self.contenders
+        ]
+        rows, last = [], None
+        for result in self.results:
+            title = f"{result.measure}: {result.setting}"
+            tokens = result.extra.get("tokens/s")
+            rows.append([
+                "" if title == last else title,
+                result.contender,
+                show(result.value, result.unit) + (f", {tokens:,.0f} tokens/s" if tokens else ""),
+                "" if result.ratio is None else f"{result.ratio:.3f}",
+                "" if result.spread is None else "{:.3f} - {:.3f}".format(*result.spread),
+            ])
+            last = title
+        headers = ["measure", "", "median", "ratio", "middle half"]
+        return "\n".join(lines) + "\n\n" + tabulate(
+            rows, headers=headers, colalign=("left", "left", "right", "right", "left"), disable_numparse=True
+        )
+
+    def as_dict(self) -> Dict[str, Any]:
+        return {"schema": SCHEMA, **asdict(self)}
+
+    def write_json(self, path: str) -> None:
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(self.as_dict(), file, indent=2)
+            file.write("\n")
+
+
+def show(value: float, unit: str) -> str:
+    """`value` as people read it."""
+    if unit == "bytes":
+        return f"{value / 1e6:,.1f} MB"
+    if unit == "share":
+        return f"{100 * value:.1f}%"
+    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.2f} {unit}"
+
+
+def describe_machine(device: str) -> Dict[str, Any]:
+    """What the figures depend on."""
+    gpu: Optional[str] = torch.cuda.get_device_name() if device == "cuda" else None
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "gpu": gpu,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "ringformer": __version__,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as info:
+            return next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
