@@ -31,6 +31,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="model flags for --arch alone, such as --own-flags=\"--signal-rank 4\"")
     models.add_argument("--vocab-size", type=int, default=8000, metavar="N", help="dictionary entries (8000)")
     models.add_argument("--autocast", default="none", metavar="TYPE", help="measure --arch also with --autocast TYPE (bf16)")
+    models.add_argument("--ctranslate2", nargs="+", default=[], metavar="TYPE",
+                        help="measure also --arch exported to CTranslate2, with these compute types: float32, int8, "
+                             "int8_float32, bfloat16, float16 (generation only)")
+    models.add_argument("--translators", type=int, metavar="N",
+                        help="CTranslate2's translators side by side, which share --threads (chosen by the model's size)")
     work = parser.add_argument_group("work")
     work.add_argument("--measure", nargs="+", metavar="WHAT",
                       help="of training, generation, memory, checkpoint (all)")
@@ -49,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     work.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where (cpu)")
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write everything here, raw times included")
+    output.add_argument("--profile", action="store_true", help="also show where the time of one batch goes, by part")
     output.add_argument("--plot", metavar="FILE", help="draw the ratios as bars: a PNG")
 
 
@@ -56,23 +62,29 @@ def run(args: argparse.Namespace) -> int:
     require_fairseq()
     _check(args)
     from ..analysis.benchmark.contenders import quiet_fairseq
+    from ..analysis.benchmark.plot import draw_ratios
     from ..analysis.benchmark.report import Outcome
     from ..analysis.benchmark.runner import Benchmark
 
+    layout = None
+    if args.ctranslate2:
+        from .ctranslate2_engine import layout
     with quiet_fairseq():
         try:
-            benchmark = Benchmark(_contenders(args), _lengths(args), _settings(args))
+            benchmark = Benchmark(_contenders(args), _lengths(args), _settings(args), layout)
         except ValueError as error:
             raise UserError(str(error)) from None
         try:
-            outcome = Outcome.of(benchmark)
+            outcome = Outcome.of(benchmark, args.profile)
         except MemoryError as error:
             raise UserError(str(error)) from None
     print(outcome.table())
+    if args.profile:
+        print("\n" + outcome.profile_tables())
     if args.json:
         outcome.write_json(args.json)
     if args.plot:
-        outcome.draw(args.plot)
+        draw_ratios(outcome, args.plot)
     return 0
 
 
@@ -96,10 +108,14 @@ def _check(args: argparse.Namespace) -> None:
     one_of("--measure", args.measure, MEASURES)
     one_of("--criterion", [args.criterion], CRITERIA)
     one_of("--autocast", [args.autocast], ("none", "bf16"))
+    if args.ctranslate2:
+        from .export import QUANTIZATIONS
+
+        one_of("--ctranslate2", args.ctranslate2, QUANTIZATIONS)
     args.threads = _cores() if args.threads is None else args.threads
-    for flag in ("rounds", "threads", "vocab_size", "max_tokens", "beam", "batch_size"):
+    for flag in ("rounds", "threads", "translators", "vocab_size", "max_tokens", "beam", "batch_size"):
         value = getattr(args, flag)
-        if min(value if isinstance(value, list) else [value]) < 1:
+        if value is not None and min(value if isinstance(value, list) else [value]) < 1:
             raise UserError(f"--{flag.replace('_', '-')} must be at least 1")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no GPU here; leave it out to run on the CPU")
@@ -121,7 +137,7 @@ def _contenders(args: argparse.Namespace):
 
     return choose(
         args.arch or f"ringformer_{args.size}", args.against, args.model_flags, shlex.split(args.own_flags),
-        args.vocab_size, args.seed, args.autocast,
+        args.vocab_size, args.seed, args.autocast, args.ctranslate2,
     )
 
 
@@ -131,7 +147,7 @@ def _settings(args: argparse.Namespace):
     return Settings(
         measures=tuple(args.measure), size=args.size, rounds=args.rounds, max_tokens=args.max_tokens,
         criterion=args.criterion, beams=tuple(args.beam), batch_sizes=tuple(args.batch_size), device=args.device,
-        threads=args.threads, seed=args.seed,
+        threads=args.threads, seed=args.seed, translators=args.translators,
     )
 
 

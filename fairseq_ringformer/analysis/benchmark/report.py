@@ -13,6 +13,7 @@ from tabulate import tabulate
 from ... import __version__
 from .contenders import describe
 from .measure import Result
+from .profile import Profile
 from .runner import Benchmark
 
 SCHEMA = 1
@@ -29,6 +30,7 @@ class Outcome:
         command: as typed.
         contenders: name, architecture, options, parameters; the baseline first.
         results: see :class:`.measure.Result`.
+        profiles: by what was run and contender, see :class:`.profile.Profile`.
     """
 
     machine: Dict[str, Any]
@@ -37,10 +39,11 @@ class Outcome:
     command: str
     contenders: List[Dict[str, Any]]
     results: List[Result]
+    profiles: Dict[str, Dict[str, Profile]]
 
     @classmethod
-    def of(cls, benchmark: Benchmark) -> "Outcome":
-        """Run `benchmark`."""
+    def of(cls, benchmark: Benchmark, profiled: bool = False) -> "Outcome":
+        """Run `benchmark`; if `profiled`, also say where the time goes."""
         contenders = [
             {**asdict(contender), "parameters": total, "parameters_without_embeddings_and_head": inner}
             for contender, (_, total, inner) in zip(benchmark.contenders, describe(benchmark.contenders))
@@ -49,7 +52,8 @@ class Outcome:
         command = " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
         settings = asdict(benchmark.settings)
         return cls(
-            describe_machine(settings["device"]), settings, benchmark.lengths.origin, command, contenders, results
+            describe_machine(settings["device"]), settings, benchmark.lengths.origin, command, contenders, results,
+            benchmark.profiles() if profiled else {},
         )
 
     def table(self) -> str:
@@ -82,6 +86,23 @@ class Outcome:
             rows, headers=headers, colalign=("left", "left", "right", "right", "left"), disable_numparse=True
         )
 
+    def profile_tables(self, longest: int = 12) -> str:
+        """For people: milliseconds by part, and the `longest` operations of each contender."""
+        tables = []
+        for title, profiles in self.profiles.items():
+            parts = list(dict.fromkeys(part for own in profiles.values() for part in own.parts))
+            rows = [[part, *(cell for own in profiles.values() for cell in _part_cells(own, part))] for part in parts]
+            rows.append(["in all", *(cell for own in profiles.values() for cell in (f"{own.total:,.1f}", "", ""))])
+            headers = ["", *(f"{name}\n{what}" for name in profiles for what in ("ms", "of it backward", "share"))]
+            tables.append(f"{title}, one batch\n" + _aligned(rows, headers))
+            rows = [
+                [name if not rank else "", operation, f"{spent:,.1f}", f"{100 * spent / own.total:.1f}%", f"{count:,}"]
+                for name, own in profiles.items()
+                for rank, (operation, (spent, count)) in enumerate(list(own.operations.items())[:longest])
+            ]
+            tables.append(_aligned(rows, ["", "operation", "ms", "share", "calls"], names=2))
+        return "\n\n".join(tables)
+
     def as_dict(self) -> Dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
 
@@ -89,6 +110,16 @@ class Outcome:
         with open(path, "w", encoding="utf-8") as file:
             json.dump(self.as_dict(), file, indent=2)
             file.write("\n")
+
+
+def _part_cells(profile: Profile, part: str) -> List[str]:
+    forward, backward = profile.parts.get(part, (0.0, 0.0))
+    return [f"{forward + backward:,.1f}", f"{backward:,.1f}", f"{100 * (forward + backward) / profile.total:.1f}%"]
+
+
+def _aligned(rows: List[List[str]], headers: List[str], names: int = 1) -> str:
+    sides = ["left"] * names + ["right"] * (len(headers) - names)
+    return tabulate(rows, headers=headers, colalign=sides, disable_numparse=True)
 
 
 def show(value: float, unit: str) -> str:

@@ -1,16 +1,18 @@
 """All measures of a benchmark, one after another."""
 
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from tqdm import tqdm
 
 from .contenders import Contender, build_task
+from .ctranslate2 import CTranslate2Generation, Layout
 from .generation import Generation
 from .measure import Result, interleave, sizes, speeds
 from .memory import CheckpointSize, checkpoint_size, training_memory
 from .peak import matmul_peak, step_multiply_adds
+from .profile import Profile, profile_run
 from .training import Training
 from .workload import Lengths, Sample, count_tokens, generation_batches, output_tokens, training_batches
 
@@ -42,7 +44,7 @@ class Settings:
         device: "cpu" or "cuda".
         threads: of torch.
         seed: of weights, sentences and dropout.
-        translators: CTranslate2's translators times threads; (0, 0): chosen by model and batch size.
+        translators: of CTranslate2, side by side; None: chosen by the model's size.
     """
 
     measures: Tuple[str, ...] = MEASURES
@@ -55,7 +57,7 @@ class Settings:
     device: str = "cpu"
     threads: int = 1
     seed: int = 1
-    translators: Tuple[int, int] = (0, 0)
+    translators: Optional[int] = None
 
 
 class Benchmark:
@@ -65,10 +67,13 @@ class Benchmark:
         contenders: see :func:`.contenders.choose`.
         lengths: what the sentences are like.
         settings: what to do.
+        layout: how many translators of how many threads CTranslate2 runs; needed where a contender runs in it.
     """
 
-    def __init__(self, contenders: Sequence[Contender], lengths: Lengths, settings: Settings):
-        self.contenders, self.lengths, self.settings = list(contenders), lengths, settings
+    def __init__(
+        self, contenders: Sequence[Contender], lengths: Lengths, settings: Settings, layout: Optional[Layout] = None
+    ):
+        self.contenders, self.lengths, self.settings, self.layout = list(contenders), lengths, settings, layout
         self.task = build_task(contenders[0].vocabulary)
         self.longest = min(
             min(contender.build_on_meta(self.task).max_positions()) for contender in contenders
@@ -143,18 +148,26 @@ class Benchmark:
 
     def _generation(self, beam: int, batch_size: int) -> List[Result]:
         samples = self.generation_samples(beam, batch_size)
-        engines = [
-            Generation(contender, self.task, beam, self.settings.device) for contender in self.trainable
-        ]
-        names = [contender.name for contender in self.trainable]
+        engines = [self._engine(contender, beam, batch_size) for contender in self.contenders]
+        names = [contender.name for contender in self.contenders]
         setting = f"{f'beam {beam}' if beam > 1 else 'greedy'}, batch {batch_size}"
         seconds = self._rounds(f"generation, {setting}", [lambda own=own: own.run(samples) for own in engines])
         sentences, _ = count_tokens(samples)
         tokens = output_tokens(samples)
         results = speeds("generation", setting, "sentences/s", names, seconds, sentences)
-        for result, times in zip(results, seconds):
+        for result, engine in zip(results, engines):
             result.extra["tokens/s"] = result.value * tokens / sentences
+            if isinstance(engine, CTranslate2Generation):
+                result.extra["translators"], result.extra["threads of each"] = engine.layout
         return results
+
+    def _engine(self, contender: Contender, beam: int, batch_size: int) -> Union[Generation, CTranslate2Generation]:
+        chosen = self.settings
+        if not contender.quantization:
+            return Generation(contender, self.task, beam, chosen.device)
+        return CTranslate2Generation(
+            contender, self.task, beam, batch_size, chosen.device, chosen.threads, chosen.translators, self.layout
+        )
 
     def memory(self) -> List[Result]:
         """Peak resident bytes of training, whole and without what the imports took."""
@@ -180,3 +193,36 @@ class Benchmark:
         for result in inner:
             result.extra["parameters"] = found[result.contender].inner_parameters
         return results + inner
+
+    def profiles(self) -> Dict[str, Dict[str, Profile]]:
+        """Where the time of one batch goes, by measure and contender: training, and the first setting of generation."""
+        found: Dict[str, Dict[str, Profile]] = {}
+        for contender in tqdm(self.trainable, desc="profile", unit="model", leave=False):
+            if "training" in self.settings.measures:
+                found.setdefault("training", {})[contender.name] = self._profile_training(contender)
+            if "generation" in self.settings.measures:
+                beam, batch_size = self.settings.beams[0], self.settings.batch_sizes[0]
+                setting = f"generation, beam {beam}, batch {batch_size}"
+                found.setdefault(setting, {})[contender.name] = self._profile_generation(contender, beam, batch_size)
+        return found
+
+    def _profile_training(self, contender: Contender) -> Profile:
+        chosen, samples = self.settings, self.training_samples()[:1]
+        training = Training(contender, self.task, chosen.criterion, chosen.device, chosen.seed)
+        hosts = [(training.trainer.criterion, "compute_loss", "softmax, loss")]
+        training.run(samples)
+        return profile_run(lambda: training.run(samples), hosts, training.trainer.model, chosen.device)
+
+    def _profile_generation(self, contender: Contender, beam: int, batch_size: int) -> Profile:
+        samples = self.generation_samples(beam, batch_size)[:1]
+        engine = Generation(contender, self.task, beam, self.settings.device)
+        ensemble = engine.generator.model
+        hosts = [
+            (engine.model, "get_normalized_probs", "softmax, loss"),
+            (ensemble, "reorder_incremental_state", "reordering the cache"),
+            (ensemble, "reorder_encoder_out", "reordering the cache"),
+            (ensemble, "forward_encoder", "encoder, in between"),
+            (ensemble, "forward_decoder", "decoder, in between"),
+        ]
+        engine.run(samples)
+        return profile_run(lambda: engine.run(samples), hosts, engine.model, self.settings.device)
