@@ -78,13 +78,13 @@ def run(args: argparse.Namespace) -> int:
             outcome = Outcome.of(benchmark, args.profile)
         except MemoryError as error:
             raise UserError(str(error)) from None
-    print(outcome.table())
-    if args.profile:
-        print("\n" + outcome.profile_tables())
-    if args.json:
-        outcome.write_json(args.json)
-    if args.plot:
-        draw_ratios(outcome, args.plot)
+        print(outcome.table())
+        if args.profile:
+            print("\n" + outcome.profile_tables())
+        if args.json:
+            outcome.write_json(args.json)
+        if args.plot:
+            draw_ratios(outcome, args.plot)
     return 0
 
 

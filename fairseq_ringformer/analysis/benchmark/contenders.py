@@ -175,18 +175,14 @@ def _shared_options(model: RingFormerModel) -> Dict[str, Any]:
 
 @contextlib.contextmanager
 def quiet_fairseq() -> Iterator[None]:
-    """Without fairseq's log, and what Hydra and torch have to say about how fairseq calls them."""
-    loggers = [logging.getLogger(name) for name in ("fairseq", "hydra.core.utils")]
-    levels = [logger.level for logger in loggers]
+    """Without what fairseq logs, and what Hydra and torch have to say about how fairseq calls them."""
+    logging.disable(logging.WARNING)
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels):
-            logger.setLevel(level)
+        logging.disable(logging.NOTSET)
 
 
 def describe(contenders: Sequence[Contender]) -> List[Tuple[str, int, int]]:

@@ -17,6 +17,7 @@ from .profile import Profile
 from .runner import Benchmark
 
 SCHEMA = 1
+TOTAL = "in all"
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,13 @@ class Outcome:
         """For people: milliseconds by part, and the `longest` operations of each contender."""
         tables = []
         for title, profiles in self.profiles.items():
+            columns = {name: _part_columns(own) for name, own in profiles.items()}
             parts = list(dict.fromkeys(part for own in profiles.values() for part in own.parts))
-            rows = [[part, *(cell for own in profiles.values() for cell in _part_cells(own, part))] for part in parts]
-            rows.append(["in all", *(cell for own in profiles.values() for cell in (f"{own.total:,.1f}", "", ""))])
-            headers = ["", *(f"{name}\n{what}" for name in profiles for what in ("ms", "of it backward", "share"))]
+            rows = [
+                [part, *(column.get(part, "") for own in columns.values() for column in own.values())]
+                for part in [*parts, TOTAL]
+            ]
+            headers = ["", *(f"{name}\n{what}" for name, own in columns.items() for what in own)]
             tables.append(f"{title}, one batch\n" + _aligned(rows, headers))
             rows = [
                 [name if not rank else "", operation, f"{spent:,.1f}", f"{100 * spent / own.total:.1f}%", f"{count:,}"]
@@ -112,9 +116,18 @@ class Outcome:
             file.write("\n")
 
 
-def _part_cells(profile: Profile, part: str) -> List[str]:
-    forward, backward = profile.parts.get(part, (0.0, 0.0))
-    return [f"{forward + backward:,.1f}", f"{backward:,.1f}", f"{100 * (forward + backward) / profile.total:.1f}%"]
+def _part_columns(profile: Profile) -> Dict[str, Dict[str, str]]:
+    """Cells by heading and part; the last part is the total."""
+    backward = sum(both[1] for both in profile.parts.values())
+    spent = {**profile.parts, TOTAL: (profile.total - backward, backward)}
+    columns = {
+        "ms": {part: f"{sum(both):,.1f}" for part, both in spent.items()},
+        "backward": {part: f"{both[1]:,.1f}" for part, both in spent.items()},
+        "share": {part: f"{100 * sum(both) / profile.total:.1f}%" for part, both in spent.items()},
+    }
+    if not backward:
+        del columns["backward"]
+    return columns
 
 
 def _aligned(rows: List[List[str]], headers: List[str], names: int = 1) -> str:

@@ -219,6 +219,8 @@ class Benchmark:
         ensemble = engine.generator.model
         hosts = [
             (engine.model, "get_normalized_probs", "softmax, loss"),
+            (engine.generator.search, "step", "search: best candidates"),
+            (engine.generator, "finalize_hypos", "search: finished sentences"),
             (ensemble, "reorder_incremental_state", "reordering the cache"),
             (ensemble, "reorder_encoder_out", "reordering the cache"),
             (ensemble, "forward_encoder", "encoder, in between"),
