@@ -22,6 +22,7 @@ setup(
         "subword-nmt>=0.3.8",
         "sacremoses>=0.1.1",
         "lxml",
+        "matplotlib",
         "tabulate",
         "tqdm",
     ],

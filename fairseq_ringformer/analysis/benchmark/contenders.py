@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import logging
+import re
 import warnings
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
@@ -15,6 +16,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from ...models.ringformer import RingFormerModel
 
 STOCK = "transformer"
+VOCABULARY = re.compile(r"(^|\.)(embed_tokens|output_projection|output_bias)(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -185,10 +187,13 @@ def quiet_fairseq() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
+def is_vocabulary(name: str) -> bool:
+    """Whether a weight of this name belongs to embeddings or output head, in our models and in fairseq's."""
+    return VOCABULARY.search(name) is not None
+
+
 def describe(contenders: Sequence[Contender]) -> List[Tuple[str, int, int]]:
     """Name, parameters and parameters without embeddings and head of each contender."""
-    from .memory import is_vocabulary
-
     rows = []
     for contender in contenders:
         named = list(contender.build_on_meta(build_task(contender.vocabulary)).named_parameters())

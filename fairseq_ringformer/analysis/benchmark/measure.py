@@ -1,7 +1,7 @@
 """Taking turns, and what the times say: medians, their ratio to the baseline's, and its spread."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy
@@ -29,6 +29,7 @@ def interleave(
     works: Sequence[Work],
     rounds: int,
     warmup: int = 1,
+    pause: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
     after_turn: Optional[Callable[[], None]] = None,
 ) -> List[List[float]]:
@@ -37,6 +38,7 @@ def interleave(
     Args:
         works: what each contender does in a round; it returns when its work is done.
         rounds: rounds that are timed; warmup: rounds before them that are not.
+        pause: seconds before every turn, for the threads of another library to stop waiting for more work.
         after_turn: called after every run, for a progress bar.
 
     Returns:
@@ -45,6 +47,7 @@ def interleave(
     seconds: List[List[float]] = [[] for _ in works]
     for number, order in enumerate(turns(len(works), warmup + rounds)):
         for index in order:
+            time.sleep(pause)
             started = clock()
             works[index]()
             elapsed = clock() - started
@@ -84,9 +87,6 @@ class Result:
     rounds: List[float] = field(default_factory=list)
     seconds: List[float] = field(default_factory=list)
     extra: Dict[str, Any] = field(default_factory=dict)
-
-    def as_dict(self) -> Dict[str, Any]:
-        return asdict(self)
 
 
 def speeds(

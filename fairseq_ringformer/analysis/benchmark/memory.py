@@ -2,7 +2,6 @@
 
 import io
 import multiprocessing
-import re
 import resource
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -11,16 +10,8 @@ from typing import Dict, List
 
 import torch
 
-from .contenders import Contender, build_task, quiet_fairseq
+from .contenders import Contender, build_task, is_vocabulary, quiet_fairseq
 from .workload import Sample
-
-VOCABULARY = re.compile(r"(^|\.)(embed_tokens|output_projection|output_bias)(\.|$)")
-
-
-def is_vocabulary(name: str) -> bool:
-    """Whether a weight of this name belongs to embeddings or output head, in our models and in fairseq's."""
-    return VOCABULARY.search(name) is not None
-
 
 @dataclass(frozen=True)
 class CheckpointSize:
@@ -36,7 +27,6 @@ def checkpoint_size(contender: Contender) -> CheckpointSize:
     """Write the model part of a checkpoint as fairseq does (``torch.save``), in memory, and see how long it is."""
     model = contender.build(build_task(contender.vocabulary))
     state = model.state_dict()
-    # Sorted out by storage, too: a tensor that is a view brings all of its storage along.
     inner = {name: tensor for name, tensor in state.items() if not is_vocabulary(name)}
     named = list(model.named_parameters())
     return CheckpointSize(
@@ -76,11 +66,12 @@ def training_memory(
 def _train(
     contender: Contender, samples: List[Sample], criterion: str, device: str, threads: int, steps: int, seed: int
 ) -> MemoryUse:
-    from .training import Training
+    from .training import Training, trainer_config
 
     torch.set_num_threads(threads)
-    imports = _peak_resident()
     with quiet_fairseq():
+        trainer_config(criterion, device, seed)  # imports, too
+        imports = _peak_resident()
         training = Training(contender, build_task(contender.vocabulary), criterion, device, seed)
         for step in range(steps):
             training.run([samples[step % len(samples)]])

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional
@@ -49,11 +50,12 @@ class Outcome:
             {**asdict(contender), "parameters": total, "parameters_without_embeddings_and_head": inner}
             for contender, (_, total, inner) in zip(benchmark.contenders, describe(benchmark.contenders))
         ]
+        machine = describe_machine(benchmark.settings.device)  # its load before we add to it
         results = benchmark.run()
-        command = " ".join([os.path.basename(sys.argv[0]), *sys.argv[1:]])
+        command = shlex.join(["ringformer", *sys.argv[1:]])
         settings = asdict(benchmark.settings)
         return cls(
-            describe_machine(settings["device"]), settings, benchmark.lengths.origin, command, contenders, results,
+            machine, settings, benchmark.lengths.origin, command, contenders, results,
             benchmark.profiles() if profiled else {},
         )
 
@@ -63,6 +65,7 @@ class Outcome:
         lines = [
             f"{machine['processor']}, {machine['cores']} cores, {settings['threads']} threads"
             + (f", {machine['gpu']}" if machine["gpu"] else "") + f"; torch {machine['torch']}",
+            *self._warnings(),
             f"lengths of {self.data}, seed {settings['seed']}, {settings['rounds']} rounds in turn",
         ]
         lines += [
@@ -86,6 +89,12 @@ class Outcome:
         return "\n".join(lines) + "\n\n" + tabulate(
             rows, headers=headers, colalign=("left", "left", "right", "right", "left"), disable_numparse=True
         )
+
+    def _warnings(self) -> List[str]:
+        load, cores = self.machine["load"], self.machine["cores"]
+        if load is None or load < 0.3 * cores:
+            return []
+        return [f"other work was running here (load {load:.1f} on {cores} cores): these times say little"]
 
     def profile_tables(self, longest: int = 12) -> str:
         """For people: milliseconds by part, and the `longest` operations of each contender."""
@@ -151,6 +160,7 @@ def describe_machine(device: str) -> Dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "gpu": gpu,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,
