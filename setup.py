@@ -23,6 +23,7 @@ setup(
         "sacremoses>=0.1.1",
         "lxml",
         "matplotlib",
+        "psutil",
         "tabulate",
         "tqdm",
     ],

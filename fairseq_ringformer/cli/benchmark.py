@@ -135,8 +135,12 @@ def _cores() -> int:
 def _contenders(args: argparse.Namespace):
     from ..analysis.benchmark.contenders import choose
 
+    try:
+        own_flags = shlex.split(args.own_flags)
+    except ValueError as error:
+        raise UserError(f"--own-flags {args.own_flags}: {error}") from None
     return choose(
-        args.arch or f"ringformer_{args.size}", args.against, args.model_flags, shlex.split(args.own_flags),
+        args.arch or f"ringformer_{args.size}", args.against, args.model_flags, own_flags,
         args.vocab_size, args.seed, args.autocast, args.ctranslate2,
     )
 

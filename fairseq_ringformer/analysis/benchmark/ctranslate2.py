@@ -14,17 +14,29 @@ from .workload import Sample, forced_length
 Layout = Callable[[int, Optional[int], int], Tuple[int, int]]
 
 
-def export_to_ctranslate2(contender: Contender, task: TranslationTask, folder: str) -> int:
-    """Write the contender's model to the new `folder`; returns the bytes of its weights.
-
-    Raises:
-        ValueError: if CTranslate2 has no such model.
-    """
+def _converter(contender: Contender, task: TranslationTask):
     from ...export.ctranslate2 import RingConverter
 
     model = contender.build(task).eval()
-    symbols = (task.source_dictionary.symbols, task.target_dictionary.symbols)
-    RingConverter(model, *symbols).convert(folder, quantization=contender.quantization)
+    try:
+        return RingConverter(model, task.source_dictionary.symbols, task.target_dictionary.symbols)
+    except ValueError as error:
+        raise ValueError(f"{contender.arch} cannot be exported to CTranslate2: {error}") from None
+
+
+def check_ctranslate2(contender: Contender, task: TranslationTask, device: str) -> None:
+    """Raise ValueError if CTranslate2 has no such model, or not this compute type on `device`."""
+    from ctranslate2 import get_supported_compute_types
+
+    known = sorted(get_supported_compute_types(device))
+    if contender.quantization not in known:
+        raise ValueError(f"CTranslate2 has no {contender.quantization} on this {device}: it has {', '.join(known)}")
+    _converter(contender, task)
+
+
+def export_to_ctranslate2(contender: Contender, task: TranslationTask, folder: str) -> int:
+    """Write the contender's model to the new `folder`; returns the bytes of its weights."""
+    _converter(contender, task).convert(folder, quantization=contender.quantization)
     return os.path.getsize(os.path.join(folder, "model.bin"))
 
 

@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional
 
+import psutil
 import torch
 from tabulate import tabulate
 
@@ -19,6 +20,7 @@ from .runner import Benchmark
 
 SCHEMA = 1
 TOTAL = "in all"
+BUSY = 10  # percent of the processor that others may use before the table warns
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Outcome:
     """Results with all that is needed to judge or repeat them.
 
     Attributes:
-        machine: processor, cores, threads, versions.
+        machine: processor, cores, versions; `busy`: percent of the processor that other work took, before or after.
         settings: the benchmark's, by name.
         data: where the lengths are from.
         command: as typed.
@@ -50,8 +52,10 @@ class Outcome:
             {**asdict(contender), "parameters": total, "parameters_without_embeddings_and_head": inner}
             for contender, (_, total, inner) in zip(benchmark.contenders, describe(benchmark.contenders))
         ]
-        machine = describe_machine(benchmark.settings.device)  # its load before we add to it
+        machine = describe_machine(benchmark.settings.device)
+        busy = psutil.cpu_percent(interval=1)
         results = benchmark.run()
+        machine["busy"] = max(busy, psutil.cpu_percent(interval=1))
         command = shlex.join(["ringformer", *sys.argv[1:]])
         settings = asdict(benchmark.settings)
         return cls(
@@ -76,11 +80,10 @@ class Outcome:
         rows, last = [], None
         for result in self.results:
             title = f"{result.measure}: {result.setting}"
-            tokens = result.extra.get("tokens/s")
             rows.append([
                 "" if title == last else title,
                 result.contender,
-                show(result.value, result.unit) + (f", {tokens:,.0f} tokens/s" if tokens else ""),
+                show(result),
                 "" if result.ratio is None else f"{result.ratio:.3f}",
                 "" if result.spread is None else "{:.3f} - {:.3f}".format(*result.spread),
             ])
@@ -91,10 +94,10 @@ class Outcome:
         )
 
     def _warnings(self) -> List[str]:
-        load, cores = self.machine["load"], self.machine["cores"]
-        if load is None or load < 0.3 * cores:
+        busy = self.machine["busy"]
+        if busy < BUSY:
             return []
-        return [f"other work was running here (load {load:.1f} on {cores} cores): these times say little"]
+        return [f"other work took {busy:.0f}% of the processor before or after: do not trust these times"]
 
     def profile_tables(self, longest: int = 12) -> str:
         """For people: milliseconds by part, and the `longest` operations of each contender."""
@@ -144,13 +147,16 @@ def _aligned(rows: List[List[str]], headers: List[str], names: int = 1) -> str:
     return tabulate(rows, headers=headers, colalign=sides, disable_numparse=True)
 
 
-def show(value: float, unit: str) -> str:
-    """`value` as people read it."""
+def show(result: Result) -> str:
+    """The value of `result` as people read it."""
+    value, unit = result.value, result.unit
     if unit == "bytes":
         return f"{value / 1e6:,.1f} MB"
     if unit == "share":
-        return f"{100 * value:.1f}%"
-    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.2f} {unit}"
+        return f"{100 * value:.1f}% of {result.extra['peak'] / 1e9:,.0f} G multiply-adds/s"
+    text = f"{value:,.0f} {unit}" if value >= 100 else f"{value:.2f} {unit}"
+    tokens = result.extra.get("tokens/s")
+    return f"{text}, {tokens:,.0f} tokens/s" if tokens else text
 
 
 def describe_machine(device: str) -> Dict[str, Any]:
@@ -160,7 +166,6 @@ def describe_machine(device: str) -> Dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "gpu": gpu,
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,

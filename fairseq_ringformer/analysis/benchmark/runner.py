@@ -7,7 +7,7 @@ import torch
 from tqdm import tqdm
 
 from .contenders import Contender, build_task
-from .ctranslate2 import CTranslate2Generation, Layout
+from .ctranslate2 import CTranslate2Generation, Layout, check_ctranslate2
 from .generation import Generation
 from .measure import Result, interleave, sizes, speeds
 from .memory import CheckpointSize, checkpoint_size, training_memory
@@ -70,6 +70,9 @@ class Benchmark:
         lengths: what the sentences are like.
         settings: what to do.
         layout: how many translators of how many threads CTranslate2 runs; needed where a contender runs in it.
+
+    Raises:
+        ValueError: if CTranslate2 cannot run a contender that it should.
     """
 
     def __init__(
@@ -80,6 +83,9 @@ class Benchmark:
         self.longest = min(
             min(contender.build_on_meta(self.task).max_positions()) for contender in contenders
         ) - 1
+        for contender in self.contenders:
+            if contender.quantization:
+                check_ctranslate2(contender, self.task, settings.device)
         self.trainable = [contender for contender in self.contenders if not contender.quantization]
 
     def run(self) -> List[Result]:
@@ -134,7 +140,7 @@ class Benchmark:
             kind = "bfloat16" if contender.options.get("autocast") == "bf16" else "float32"
             shares.append(Result(
                 "peak share", f"training, of {kind} products", contender.name, "share", rate / peaks[kind], None,
-                extra={"multiply_adds": multiply_adds, "multiply_adds_per_second": rate, "peaks": peaks},
+                extra={"multiply_adds": multiply_adds, "multiply_adds_per_second": rate, "peak": peaks[kind]},
             ))
         for share in shares:
             share.ratio = share.value / shares[0].value
