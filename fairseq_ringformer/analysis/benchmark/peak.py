@@ -13,7 +13,7 @@ from .workload import Sample
 SHAPES = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 512, 2048), (4096, 2048, 2048))
 
 
-def matmul_peak(dtype: torch.dtype, device: str, seconds: float = 0.5) -> float:
+def matmul_peak(dtype: torch.dtype, device: str, seconds: float = 0.3) -> float:
     """Multiply-adds per second of the best of several matrix products, each repeated for about `seconds`."""
     best = 0.0
     for rows, inner, columns in SHAPES:

@@ -28,7 +28,7 @@ AMOUNTS = {
     "large": (1, {(5, 32): 32, (5, 1): 2, (1, 32): 32, (1, 1): 4}),
 }
 MEMORY_STEPS = 3
-# Threads of torch and of CTranslate2 spin for up to 0.2 s after their last work (OpenMP's block time).
+# CTranslate2's threads wait for more work for up to 0.2 s, with the processor (OpenMP's block time): no turn begins before.
 PAUSE = 0.25
 
 
@@ -112,8 +112,9 @@ class Benchmark:
 
     def _rounds(self, name: str, works: Sequence[Callable[[], None]]) -> List[List[float]]:
         total = len(works) * (self.settings.rounds + 1)
+        pause = PAUSE if any(contender.quantization for contender in self.contenders) else 0.0
         with tqdm(total=total, desc=name, unit="turn", leave=False) as progress:
-            return interleave(works, self.settings.rounds, pause=PAUSE, after_turn=progress.update)
+            return interleave(works, self.settings.rounds, pause=pause, after_turn=progress.update)
 
     def training(self) -> List[Result]:
         """Target tokens per second of training, and the share of the machine's matrix-product peak that this is."""
