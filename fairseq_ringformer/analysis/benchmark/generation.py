@@ -1,12 +1,11 @@
 """Generation with fairseq's SequenceGenerator, outputs forced to the reference's length."""
 
+import argparse
 from typing import List, Tuple
 
-import torch
 from fairseq import utils
-from fairseq.dataclass.configs import FairseqConfig
+from fairseq.dataclass.configs import GenerationConfig
 from fairseq.tasks.translation import TranslationTask
-from omegaconf import OmegaConf
 
 from .contenders import Contender
 from .training import synchronise
@@ -27,8 +26,7 @@ class Generation:
     """
 
     def __init__(self, contender: Contender, task: TranslationTask, beam: int, device: str):
-        config = OmegaConf.structured(FairseqConfig)
-        config.generation.beam = beam
+        config = argparse.Namespace(generation=GenerationConfig(beam=beam))
         self.task, self.device = task, device
         self.model = contender.build(task).to(device).eval()
         self.model.prepare_for_inference_(config)

@@ -27,7 +27,7 @@ AMOUNTS = {
     "base": (1, {(5, 32): 64, (5, 1): 6, (1, 32): 96, (1, 1): 12}),
     "large": (1, {(5, 32): 32, (5, 1): 2, (1, 32): 32, (1, 1): 4}),
 }
-MEMORY_STEPS = 3
+MEMORY_STEPS = 2  # the optimiser has its memory from the first on
 # CTranslate2's threads wait for more work for up to 0.2 s, with the processor (OpenMP's block time): no turn begins before.
 PAUSE = 0.25
 

@@ -1,6 +1,7 @@
 """Training steps with fairseq's own Trainer."""
 
 import contextlib
+import functools
 import io
 from typing import Iterator, List
 
@@ -18,6 +19,7 @@ CRITERIA = ("cross_entropy", "label_smoothed_cross_entropy")
 LEARNING_RATE = 1e-4  # small: a benchmark's random sentences teach nothing
 
 
+@functools.lru_cache(maxsize=1)
 def trainer_config(criterion: str, device: str, seed: int) -> DictConfig:
     """What fairseq-train would run with: Adam, clipping at norm 1.0, a fixed learning rate; no model in it."""
     flags = ["", "--arch", "transformer", "--criterion", criterion, "--optimizer", "adam", "--lr", str(LEARNING_RATE)]
