@@ -10,8 +10,9 @@ from fairseq.tasks.translation import TranslationTask
 from .contenders import Contender
 from .workload import Sample, forced_length
 
-# Translators side by side and threads of each, for threads in all, translators asked for (or None), and bytes of weights.
-Layout = Callable[[int, Optional[int], int], Tuple[int, int]]
+# Translators side by side and threads of each, for threads in all, translators asked for (or None), bytes of weights, and
+# whether sentences come one at a time.
+Layout = Callable[[int, Optional[int], int, bool], Tuple[int, int]]
 
 
 def _converter(contender: Contender, task: TranslationTask):
@@ -43,8 +44,8 @@ def export_to_ctranslate2(contender: Contender, task: TranslationTask, folder: s
 class CTranslate2Generation:
     """One contender and its search; see :class:`.generation.Generation`, which it does the same work as.
 
-    Batches of several sentences are queued, as for the lines of a file, and every translator takes the next; single
-    sentences are translated one after another by one translator, as for somebody who waits.
+    Batches of several sentences are queued, as for the lines of a file, and every translator takes the next; of single
+    sentences, the next is given when the one before is translated, as for somebody who waits.
 
     Args:
         contender: what generates; its quantization is the compute type.
@@ -65,7 +66,7 @@ class CTranslate2Generation:
             folder = os.path.join(work, "model")
             size = export_to_ctranslate2(contender, task, folder)
             self.queued = batch_size > 1
-            self.layout = layout(threads, translators if self.queued else 1, size)
+            self.layout = layout(threads, translators, size, not self.queued)
             self.translator = Translator(
                 folder, device, compute_type=contender.quantization, inter_threads=self.layout[0],
                 intra_threads=self.layout[1], max_queued_batches=-1,
@@ -80,7 +81,7 @@ class CTranslate2Generation:
             results = self.translator.translate_batch(
                 _symbols(sample, self.dictionary), asynchronous=self.queued, beam_size=self.beam,
                 min_decoding_length=length, max_decoding_length=length, max_input_length=0, return_end_token=True,
-                return_scores=self.beam > 1,
+                return_scores=self.beam > 1, suppress_sequences=[[self.dictionary.pad_word]],  # as fairseq does
             )
             running.append(results)
         return [

@@ -13,13 +13,13 @@ from fairseq_ringformer.analysis.benchmark.workload import forced_length
 from fairseq_ringformer.cli.ctranslate2_engine import layout
 
 
-@pytest.mark.parametrize("beam, batch_size, translators", ((3, 8, 2), (1, 8, 2), (1, 1, 1)))
-def test_outputs_have_the_forced_length_that_fairseqs_have(contenders, task, samples, beam, batch_size, translators):
-    """Queued over two translators, or one sentence after another by one."""
+@pytest.mark.parametrize("beam, batch_size", ((3, 8), (1, 8), (3, 1)))
+def test_outputs_have_the_forced_length_that_fairseqs_have(contenders, task, samples, beam, batch_size):
+    """Queued batches, and one after another."""
     contender = replace(contenders[1], quantization="int8")
     engine = CTranslate2Generation(contender, task, beam, batch_size, "cpu", 2, None, layout)
     assert engine.run(samples) == [(forced_length(sample) + 1,) * 8 for sample in samples]
-    assert engine.layout == (translators, 2 // translators)
+    assert engine.queued == (batch_size > 1) and engine.layout == layout(2, None, 0, not engine.queued)
 
 
 def test_the_number_of_translators_can_be_set(contenders, task):
