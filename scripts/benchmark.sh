@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# The whole benchmark table: RingFormer against fairseq's stock transformer in fp32, bf16 and CTranslate2 int8, at the sizes
-# base, small and tiny. Each size writes SIZE.txt (table), SIZE.json (everything) and SIZE.png (bars).
+# The whole benchmark table: RingFormer against fairseq's stock transformer in fp32, bf16 and CTranslate2 int8, at the
+# sizes base, small and tiny. Each size writes SIZE.txt (table), SIZE.json (everything) and SIZE.png (bars).
 #
 #   scripts/benchmark.sh [--output DIR] [--sizes "base small tiny"] [FLAG ...]
 #
-# DIR is benchmarks by default; sizes that it holds already are skipped, so an interrupted run goes on where it was. FLAGs go
-# to ringformer benchmark, such as --rounds 9 or --measure training (all: ringformer benchmark --help). Leave the machine
-# alone meanwhile: other work disturbs the times.
+# DIR is benchmarks by default; sizes that it holds already are skipped, so an interrupted run goes on where it was.
+# FLAGs go to ringformer benchmark, such as --rounds 9 or --measure training (all: ringformer benchmark --help). Leave the
+# machine alone meanwhile: other work disturbs the times.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -4,9 +4,9 @@
   ringformer benchmark --size small --autocast bf16 --json small.json --plot small.png
   ringformer benchmark --arch ringformer_small --against vanilla_transformer_small --measure training --rounds 9
 
-Both get random weights, the same sizes and options, and the same batches; model flags of fairseq-train may follow and go to
-both. Rounds are run in turn, A B, B A, after one that is not counted; ratios are of medians, with the middle half of the
-rounds' own ratios.
+Both get random weights, the same sizes and options, and the same batches; model flags of fairseq-train may follow and
+go to both. Rounds are run in turn, A B, B A, after one that is not counted; ratios are of medians, with the middle half
+of the rounds' own ratios.
 """
 
 import argparse
@@ -22,26 +22,27 @@ DEFAULT_DATA = os.path.join("data", "debian_de_en_quick")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     models = parser.add_argument_group("models")
-    models.add_argument("--size", help="tiny, small, base or large (base): default architecture, and the work per round")
+    models.add_argument("--size", help="tiny, small, base or large (base): architecture, and how much a round does")
     models.add_argument("--arch", help="architecture to measure (ringformer_SIZE); model flags may follow")
     models.add_argument("--against", default="transformer", metavar="ARCH",
-                        help="architecture to compare with: fairseq's transformer with the same sizes and options (default), "
-                             "or any other with its own")
+                        help="architecture to compare with: fairseq's transformer with the same sizes and options "
+                             "(default), or any other with its own")
     models.add_argument("--own-flags", default="", metavar="FLAGS",
                         help="model flags for --arch alone, such as --own-flags=\"--signal-rank 4\"")
     models.add_argument("--vocab-size", type=int, default=8000, metavar="N", help="dictionary entries (8000)")
-    models.add_argument("--autocast", default="none", metavar="TYPE", help="measure --arch also with --autocast TYPE (bf16)")
+    models.add_argument("--autocast", default="none", metavar="TYPE",
+                        help="measure --arch also with --autocast TYPE (bf16)")
     models.add_argument("--ctranslate2", nargs="+", default=[], metavar="TYPE",
                         help="measure also --arch exported to CTranslate2, with these compute types: float32, int8, "
                              "int8_float32, bfloat16, float16 (generation only)")
     models.add_argument("--translators", type=int, metavar="N",
-                        help="CTranslate2's translators side by side, which share --threads (chosen by the model's size)")
+                        help="CTranslate2's translators, side by side, which share --threads (by the model's size)")
     work = parser.add_argument_group("work")
     work.add_argument("--measure", nargs="+", metavar="WHAT",
                       help="of training, generation, memory, checkpoint (all)")
     work.add_argument("--data", metavar="DIR",
-                      help="folder of fairseq-preprocess, or that has it as bin: sentences get its lengths and random tokens "
-                           f"({DEFAULT_DATA} if it is there, else lengths of a distribution fitted to it)")
+                      help="folder of fairseq-preprocess, or that has it as bin: sentences get its lengths and random "
+                           f"tokens ({DEFAULT_DATA} if it is there, else lengths of a distribution fitted to it)")
     work.add_argument("--criterion", default="cross_entropy", help="cross_entropy or label_smoothed_cross_entropy")
     work.add_argument("--max-tokens", type=int, default=4096, metavar="N",
                       help="tokens of either side in a training batch, padding counted (4096)")

@@ -91,8 +91,8 @@ def choose(
 
     Args:
         ours: architecture that is compared.
-        baseline: architecture it is compared with. fairseq's plain ``transformer`` gets every option that both know from
-            `ours` (sizes, dropout, activation, norm order, embedding sharing ...); any other keeps its own numbers.
+        baseline: architecture it is compared with. fairseq's plain ``transformer`` gets every option that both know
+            from `ours` (sizes, dropout, activation, norm order, embedding sharing ...); any other keeps its own numbers.
         flags: model flags for both; own_flags: model flags for `ours` alone.
         vocabulary, seed: see :class:`Contender`.
         autocast: if not "none", a further contender, `ours` with ``--autocast`` of this value.
@@ -128,7 +128,9 @@ def _check_architecture(arch: str) -> None:
     model_class = ARCH_MODEL_REGISTRY.get(arch)
     if model_class is None:
         ours = sorted(name for name, known in ARCH_MODEL_REGISTRY.items() if issubclass(known, RingFormerModel))
-        raise ValueError(f"unknown architecture {arch!r}: choose one of fairseq's, such as {STOCK}, or {', '.join(ours)}")
+        raise ValueError(
+            f"unknown architecture {arch!r}: choose one of fairseq's, such as {STOCK}, or {', '.join(ours)}"
+        )
     if not issubclass(model_class, FairseqEncoderDecoderModel):
         raise ValueError(f"{arch} is no encoder-decoder: only translation models can be compared")
 

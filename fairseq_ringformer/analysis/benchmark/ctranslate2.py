@@ -10,8 +10,8 @@ from fairseq.tasks.translation import TranslationTask
 from .contenders import Contender
 from .workload import Sample, forced_length
 
-# Translators side by side and threads of each, for threads in all, translators asked for (or None), bytes of weights, and
-# whether sentences come one at a time.
+# Translators side by side and threads of each, for threads in all, translators asked for (or None), bytes of weights,
+# and whether sentences come one at a time.
 Layout = Callable[[int, Optional[int], int, bool], Tuple[int, int]]
 
 

@@ -94,7 +94,7 @@ def speeds(
 ) -> List[Result]:
     """Results of contenders that all did the same `work` (in the numerator of `unit`) in `seconds` per round.
 
-    The ratio is that of medians; the spread is that of the ratios within each round, in which both met the same machine.
+    The ratio is that of medians; the spread is that of the ratios within each round, in which both met one machine.
     """
     times = numpy.asarray(seconds, dtype=float)
     medians = numpy.median(times, axis=1)

@@ -11,7 +11,7 @@ INCHES, MARGIN = 0.3, 0.7
 
 
 def draw_ratios(outcome: Outcome, path: str) -> None:
-    """Write a PNG: bars from the baseline's 1 to each ratio, speeds above (more is better), sizes below (less is better).
+    """Write a PNG: bars from the baseline's 1 to each ratio; speeds (more is better) above sizes (less is better).
 
     The axes are logarithmic, so that twice and half are equally far from 1; the thin lines are the middle half of the
     rounds' own ratios.
@@ -42,7 +42,8 @@ def draw_ratios(outcome: Outcome, path: str) -> None:
     figure.legend(bars, names[1:], loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     machine, settings = outcome.machine, outcome.settings
     figure.suptitle(
-        f"ratios to {names[0]}: {machine['gpu'] or machine['processor']}, {settings['threads']} threads", fontsize="medium"
+        f"ratios to {names[0]}: {machine['gpu'] or machine['processor']}, {settings['threads']} threads",
+        fontsize="medium",
     )
     figure.savefig(path, dpi=150)
     pyplot.close(figure)

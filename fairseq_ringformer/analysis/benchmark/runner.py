@@ -20,7 +20,7 @@ MEASURES = ("training", "generation", "memory", "checkpoint")
 BATCH_SIZES = (32, 1)
 BEAMS = (5, 1)
 
-# How much a round does: training batches, and sentences to generate by (beam, batch size); it takes some seconds at most.
+# How much a round does: training batches, and sentences to generate by (beam, batch size); some seconds at most.
 AMOUNTS = {
     "tiny": (4, {(5, 32): 96, (5, 1): 12, (1, 32): 192, (1, 1): 24}),
     "small": (3, {(5, 32): 96, (5, 1): 8, (1, 32): 192, (1, 1): 16}),
@@ -28,7 +28,7 @@ AMOUNTS = {
     "large": (1, {(5, 32): 32, (5, 1): 2, (1, 32): 32, (1, 1): 4}),
 }
 MEMORY_STEPS = 2  # the optimiser has its memory from the first on
-# CTranslate2's threads wait for more work for up to 0.2 s, with the processor (OpenMP's block time): no turn begins before.
+# CTranslate2's threads wait for more work, keeping a core busy, for up to 0.2 s (OpenMP's block time).
 PAUSE = 0.25
 
 

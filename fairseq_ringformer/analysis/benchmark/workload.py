@@ -10,8 +10,8 @@ from fairseq.data import Dictionary, LanguagePairDataset, data_utils
 
 Sample = Dict[str, Any]
 
-# Lengths of the Debian quick set (63,735 training pairs, 8,000 and 4,000 sub-words alike to a few percent), with the end
-# of the sentence: log(source) is normal, and log(target) is linear in it, with normal noise.
+# Lengths of the Debian quick set's 63,735 training pairs, end of sentence included: log(source) is normal, and
+# log(target) is linear in it, with normal noise.
 LOG_SOURCE_MEAN, LOG_SOURCE_DEVIATION = 2.62, 0.61
 LOG_TARGET_SLOPE, LOG_TARGET_OFFSET, LOG_TARGET_DEVIATION = 0.90, 0.19, 0.21
 SHORTEST, LONGEST = 2, 330
@@ -36,7 +36,7 @@ def sample_lengths(pairs: int, seed: int) -> numpy.ndarray:
 
 
 def read_lengths(folder: str) -> Lengths:
-    """Lengths of the train and test set of a folder of fairseq-preprocess, or of a prepared folder that has it as ``bin``.
+    """Lengths of the train and test set of a folder of fairseq-preprocess, or of one that has it as ``bin``.
 
     Raises:
         ValueError: if it is none.
@@ -65,7 +65,7 @@ def read_lengths(folder: str) -> Lengths:
 def training_batches(
     lengths: numpy.ndarray, dictionary: Dictionary, max_tokens: int, count: int, longest: int, seed: int
 ) -> List[Sample]:
-    """`count` of the batches that fairseq-train would make of pairs of these lengths, spread evenly over short and long.
+    """`count` of the batches that fairseq-train would make of such pairs, spread evenly over short and long.
 
     Args:
         lengths: `(pairs, 2)` source and target lengths.
@@ -130,7 +130,7 @@ def _sample(lengths: numpy.ndarray, dictionary: Dictionary, seed: int) -> Sample
 
 
 def forced_length(sample: Sample) -> int:
-    """Length that every output of the batch is forced to, end of sentence not counted: that of the longest reference."""
+    """Length that all outputs of a batch are forced to: its longest reference's, end of sentence not counted."""
     return sample["target"].size(1) - 1
 
 

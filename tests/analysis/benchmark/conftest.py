@@ -8,8 +8,8 @@ from fairseq_ringformer.analysis.benchmark.workload import training_batches
 
 VOCABULARY = 60
 FLAGS = (
-    "--encoder-embed-dim 32 --encoder-ffn-embed-dim 48 --encoder-layers 2 --decoder-layers 3 --encoder-attention-heads 4 "
-    "--decoder-attention-heads 4 --max-source-positions 64 --max-target-positions 64"
+    "--encoder-embed-dim 32 --encoder-ffn-embed-dim 48 --encoder-layers 2 --decoder-layers 3 "
+    "--encoder-attention-heads 4 --decoder-attention-heads 4 --max-source-positions 64 --max-target-positions 64"
 ).split()
 
 

@@ -41,7 +41,8 @@ def test_another_baseline_keeps_its_own_numbers():
     stock = pick(baseline="transformer_iwslt_de_en")[0].build_on_meta(build_task(60)).cfg
     assert (stock.encoder.ffn_embed_dim, stock.decoder.attention_heads) == (1024, 4)
     vanilla, ours = pick(baseline="vanilla_transformer_small", ours="ringformer_small")
-    assert (vanilla.name, vanilla.build_on_meta(build_task(60)).cfg.encoder_embed_dim) == ("vanilla_transformer_small", 128)
+    assert vanilla.name == "vanilla_transformer_small"
+    assert vanilla.build_on_meta(build_task(60)).cfg.encoder_embed_dim == 128
 
 
 def test_a_model_can_be_compared_with_itself_under_other_flags():
@@ -60,7 +61,7 @@ def test_only_what_was_typed_is_set():
 
 
 @pytest.mark.parametrize("message, arguments", (
-    ("unknown architecture 'ring': choose one of fairseq's, such as transformer, or .*ringformer_base", {"ours": "ring"}),
+    ("unknown architecture 'ring': choose one of fairseq's, .* or .*ringformer_base", {"ours": "ring"}),
     ("lightconv_lm is no encoder-decoder", {"baseline": "lightconv_lm"}),
     ('transformer does not know --signal-rank 4: .* for ringformer_tiny alone, write --own-flags="--signal-rank 4"',
      {"flags": ("--signal-rank", "4")}),

@@ -40,5 +40,5 @@ def test_what_ctranslate2_cannot_run_is_refused_in_words(contenders, task):
         check_ctranslate2(replace(contenders[1], quantization="int3"), task, "cpu")
     universal = choose("universal_transformer_tiny", "transformer", (), (), 60, 1, quantizations=["int8"])[2]
     assert universal.name == "universal_transformer_tiny CTranslate2 int8"
-    with pytest.raises(ValueError, match="universal_transformer_tiny cannot be exported to CTranslate2: static signals"):
+    with pytest.raises(ValueError, match="_tiny cannot be exported to CTranslate2: static signals"):
         check_ctranslate2(universal, task, "cpu")
