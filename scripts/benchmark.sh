@@ -5,8 +5,8 @@
 #   scripts/benchmark.sh [--output DIR] [--sizes "base small tiny"] [FLAG ...]
 #
 # DIR is benchmarks by default; sizes that it holds already are skipped, so an interrupted run goes on where it was.
-# FLAGs go to ringformer benchmark, such as --rounds 9 or --measure training (all: ringformer benchmark --help). Leave the
-# machine alone meanwhile: other work disturbs the times.
+# FLAGs go to ringformer benchmark, such as --rounds 9 or --measure training (all: ringformer benchmark --help). Leave
+# the machine alone meanwhile: other work disturbs the times.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -92,7 +92,7 @@ def choose(
     Args:
         ours: architecture that is compared.
         baseline: architecture it is compared with. fairseq's plain ``transformer`` gets every option that both know
-            from `ours` (sizes, dropout, activation, norm order, embedding sharing ...); any other keeps its own numbers.
+            from `ours` (sizes, dropout, activation, norm order, shared embeddings ...); any other keeps its own numbers.
         flags: model flags for both; own_flags: model flags for `ours` alone.
         vocabulary, seed: see :class:`Contender`.
         autocast: if not "none", a further contender, `ours` with ``--autocast`` of this value.
