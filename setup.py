@@ -23,6 +23,8 @@ setup(
         "sacremoses>=0.1.1",
         "ctranslate2>=4.5",
         "lxml",
+        "matplotlib",
+        "psutil",
         "tabulate",
         "tqdm",
     ],

@@ -18,6 +18,7 @@ COMMANDS = {
     "fold": "fold",
     "export": "export",
     "translate": "translate",
+    "benchmark": "benchmark",
 }
 
 

@@ -1,0 +1,99 @@
+"""Generation by CTranslate2, from a model that was exported to it, outputs forced to the reference's length."""
+
+import os
+import tempfile
+from typing import Callable, List, Optional, Tuple
+
+from fairseq.data import Dictionary
+from fairseq.tasks.translation import TranslationTask
+
+from .contenders import Contender
+from .workload import Sample, forced_length
+
+# Translators side by side and threads of each, for threads in all, translators asked for (or None), bytes of weights,
+# and whether sentences come one at a time.
+Layout = Callable[[int, Optional[int], int, bool], Tuple[int, int]]
+
+
+def _converter(contender: Contender, task: TranslationTask):
+    from ...export.ctranslate2 import RingConverter
+
+    model = contender.build(task).eval()
+    try:
+        return RingConverter(model, task.source_dictionary.symbols, task.target_dictionary.symbols)
+    except ValueError as error:
+        raise ValueError(f"{contender.arch} cannot be exported to CTranslate2: {error}") from None
+
+
+def check_ctranslate2(contender: Contender, task: TranslationTask, device: str) -> None:
+    """Raise ValueError if CTranslate2 has no such model, or not this compute type on `device`."""
+    from ctranslate2 import get_supported_compute_types
+
+    known = sorted(get_supported_compute_types(device))
+    if contender.quantization not in known:
+        raise ValueError(f"CTranslate2 has no {contender.quantization} on this {device}: it has {', '.join(known)}")
+    _converter(contender, task)
+
+
+def export_to_ctranslate2(contender: Contender, task: TranslationTask, folder: str) -> int:
+    """Write the contender's model to the new `folder`; returns the bytes of its weights."""
+    _converter(contender, task).convert(folder, quantization=contender.quantization)
+    return os.path.getsize(os.path.join(folder, "model.bin"))
+
+
+class CTranslate2Generation:
+    """One contender and its search; see :class:`.generation.Generation`, which it does the same work as.
+
+    Batches of several sentences are queued, as for the lines of a file, and every translator takes the next; of single
+    sentences, the next is given when the one before is translated, as for somebody who waits.
+
+    Args:
+        contender: what generates; its quantization is the compute type.
+        task: its task.
+        beam: width of the beam.
+        batch_size: sentences in a batch.
+        device: "cpu" or "cuda".
+        threads: CPU threads in all.
+        translators: side by side; None: as `layout` has it.
+        layout: see :data:`Layout`.
+    """
+
+    def __init__(self, contender: Contender, task: TranslationTask, beam: int, batch_size: int, device: str,
+                 threads: int, translators: Optional[int], layout: Layout):
+        from ctranslate2 import Translator
+
+        with tempfile.TemporaryDirectory() as work:
+            folder = os.path.join(work, "model")
+            size = export_to_ctranslate2(contender, task, folder)
+            self.queued = batch_size > 1
+            self.layout = layout(threads, translators, size, not self.queued)
+            self.translator = Translator(
+                folder, device, compute_type=contender.quantization, inter_threads=self.layout[0],
+                intra_threads=self.layout[1], max_queued_batches=-1,
+            )
+        self.beam, self.dictionary = beam, task.source_dictionary
+
+    def run(self, samples: List[Sample]) -> List[Tuple[int, ...]]:
+        """Translate `samples`; lengths of the best hypotheses, batch by batch."""
+        running = []
+        for sample in samples:
+            length = forced_length(sample) + 1  # CTranslate2 counts the end of the sentence
+            results = self.translator.translate_batch(
+                _symbols(sample, self.dictionary), asynchronous=self.queued, beam_size=self.beam,
+                min_decoding_length=length, max_decoding_length=length, max_input_length=0, return_end_token=True,
+                return_scores=self.beam > 1, suppress_sequences=[[self.dictionary.pad_word]],  # as fairseq does
+            )
+            running.append(results)
+        return [
+            tuple(len((result.result() if self.queued else result).hypotheses[0]) for result in results)
+            for results in running
+        ]
+
+
+def _symbols(sample: Sample, dictionary: Dictionary) -> List[List[str]]:
+    """The source sentences as symbols, without padding and the end of the sentence, which CTranslate2 adds."""
+    outside = (dictionary.pad(), dictionary.eos())
+    return [
+        [dictionary[token] for token in sentence if token not in outside]
+        for sentence in sample["net_input"]["src_tokens"].tolist()
+    ]

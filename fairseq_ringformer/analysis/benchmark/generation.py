@@ -1,0 +1,45 @@
+"""Generation with fairseq's SequenceGenerator, outputs forced to the reference's length."""
+
+import argparse
+from typing import List, Tuple
+
+from fairseq import utils
+from fairseq.dataclass.configs import GenerationConfig
+from fairseq.tasks.translation import TranslationTask
+
+from .contenders import Contender
+from .training import synchronise
+from .workload import Sample, forced_length
+
+
+class Generation:
+    """One contender and its search, as fairseq-generate sets them up.
+
+    Random weights end sentences anywhere; each output is forced to the length of the batch's longest reference, so that
+    all contenders do the same work.
+
+    Args:
+        contender: what generates.
+        task: its task.
+        beam: width of the beam; 1 is greedy.
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(self, contender: Contender, task: TranslationTask, beam: int, device: str):
+        config = argparse.Namespace(generation=GenerationConfig(beam=beam))
+        self.task, self.device = task, device
+        self.model = contender.build(task).to(device).eval()
+        self.model.prepare_for_inference_(config)
+        self.generator = task.build_generator([self.model], config.generation)
+
+    def run(self, samples: List[Sample]) -> List[Tuple[int, ...]]:
+        """Translate `samples` one after another; lengths of the best hypotheses, batch by batch."""
+        lengths = []
+        for sample in samples:
+            if self.device == "cuda":
+                sample = utils.move_to_cuda(sample)
+            self.generator.min_len = self.generator.max_len_b = forced_length(sample)
+            found = self.task.inference_step(self.generator, [self.model], sample)
+            lengths.append(tuple(len(hypotheses[0]["tokens"]) for hypotheses in found))
+        synchronise(self.device)
+        return lengths

@@ -1,0 +1,117 @@
+"""Taking turns, and what the times say: medians, their ratio to the baseline's, and its spread."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+import numpy
+
+Work = Callable[[], None]
+
+
+def turns(contenders: int, rounds: int) -> List[List[int]]:
+    """Who runs when: each round has every contender once, and every round begins with the next one.
+
+    With two contenders that is A B, B A, A B ...; with more the order is rotated, so that none always goes first and
+    none always follows the same one's heat.
+    """
+    orders = []
+    for number in range(rounds):
+        order = list(range(contenders))
+        if contenders > 2 and (number // contenders) % 2:
+            order.reverse()
+        first = number % contenders
+        orders.append(order[first:] + order[:first])
+    return orders
+
+
+def interleave(
+    works: Sequence[Work],
+    rounds: int,
+    warmup: int = 1,
+    pause: float = 0.0,
+    clock: Callable[[], float] = time.perf_counter,
+    after_turn: Optional[Callable[[], None]] = None,
+) -> List[List[float]]:
+    """Run every work once per round, in turn.
+
+    Args:
+        works: what each contender does in a round; it returns when its work is done.
+        rounds: rounds that are timed; warmup: rounds before them that are not.
+        pause: seconds before every turn, for the threads of another library to stop waiting for more work.
+        after_turn: called after every run, for a progress bar.
+
+    Returns:
+        seconds, by contender and round, warm-up excluded.
+    """
+    seconds: List[List[float]] = [[] for _ in works]
+    for number, order in enumerate(turns(len(works), warmup + rounds)):
+        for index in order:
+            time.sleep(pause)
+            started = clock()
+            works[index]()
+            elapsed = clock() - started
+            if number >= warmup:
+                seconds[index].append(elapsed)
+            if after_turn is not None:
+                after_turn()
+    return seconds
+
+
+@dataclass
+class Result:
+    """One contender in one measure.
+
+    Attributes:
+        measure: "training", "generation", "memory", "checkpoint" or "peak share".
+        setting: what tells the rows of a measure apart, such as "beam 5, batch 32".
+        contender: name.
+        unit: of `value`.
+        value: median over the rounds, or the one figure there is.
+        ratio: `value` to the baseline's.
+        spread: middle half of the rounds' own ratios, as (lower, upper) quartile; None where there are no rounds.
+        more_is_better: true for speeds.
+        rounds: the raw values, one per round; speeds, not seconds.
+        seconds: the raw times, one per round.
+        extra: further figures of this contender.
+    """
+
+    measure: str
+    setting: str
+    contender: str
+    unit: str
+    value: float
+    ratio: Optional[float]
+    spread: Optional[Tuple[float, float]] = None
+    more_is_better: bool = True
+    rounds: List[float] = field(default_factory=list)
+    seconds: List[float] = field(default_factory=list)
+    extra: Dict[str, Any] = field(default_factory=dict)
+
+
+def speeds(
+    measure: str, setting: str, unit: str, names: Sequence[str], seconds: Sequence[Sequence[float]], work: float
+) -> List[Result]:
+    """Results of contenders that all did the same `work` (in the numerator of `unit`) in `seconds` per round.
+
+    The ratio is that of medians; the spread is that of the ratios within each round, in which both met one machine.
+    """
+    times = numpy.asarray(seconds, dtype=float)
+    medians = numpy.median(times, axis=1)
+    results = []
+    for name, own, median in zip(names, times, medians):
+        quartiles = numpy.quantile(times[0] / own, (0.25, 0.75))
+        results.append(Result(
+            measure, setting, name, unit, float(work / median), float(medians[0] / median),
+            (float(quartiles[0]), float(quartiles[1])), True, (work / own).tolist(), own.tolist(),
+        ))
+    return results
+
+
+def sizes(measure: str, setting: str, unit: str, values: Dict[str, float]) -> List[Result]:
+    """Results of a measure without rounds, in which less is better; the first of `values` is the baseline."""
+    baseline = next(iter(values.values()))
+    return [
+        Result(measure, setting, name, unit, value, value / baseline if baseline else None, more_is_better=False)
+        for name, value in values.items()
+    ]

@@ -1,0 +1,54 @@
+"""What matrix products this machine can do at most, and how many a training step asks for."""
+
+import time
+from typing import Tuple
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+from .training import Training, synchronise
+from .workload import Sample
+
+# Rows, inner and outer size: square products of several sizes, and the shape of a feed-forward on a large batch.
+SHAPES = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 512, 2048), (4096, 2048, 2048))
+
+
+def matmul_peak(dtype: torch.dtype, device: str, seconds: float = 0.3) -> float:
+    """Multiply-adds per second of the best of several matrix products, each repeated for about `seconds`."""
+    best = 0.0
+    for rows, inner, columns in SHAPES:
+        left = torch.randn(rows, inner, device=device).to(dtype)
+        right = torch.randn(inner, columns, device=device).to(dtype)
+        left @ right  # the first one prepares
+        fastest, until = float("inf"), time.perf_counter() + seconds
+        while time.perf_counter() < until:
+            synchronise(device)
+            started = time.perf_counter()
+            left @ right
+            synchronise(device)
+            fastest = min(fastest, time.perf_counter() - started)
+        best = max(best, rows * inner * columns / fastest)
+    return best
+
+
+def _attention_forward(query: Tuple[int, ...], key: Tuple[int, ...], value: Tuple[int, ...], *args, **kwargs) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward(grad, query, key, value, *args, **kwargs) -> int:
+    return sdpa_backward_flop_count(grad, query, key, value)
+
+
+# torch counts the fused attention of GPUs alone.
+CPU_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_forward,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+
+
+def step_multiply_adds(training: Training, sample: Sample) -> int:
+    """Multiply-adds in the matrix products of one forward and backward pass over `sample`, attention included."""
+    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
+        with training.gradients_of(sample):
+            pass
+    return counter.get_total_flops() // 2

@@ -1,0 +1,56 @@
+from dataclasses import dataclass
+from typing import Optional
+
+import pytest
+
+from fairseq_ringformer.analysis.benchmark.profile import MARK, REST, profile_run, summarise
+from fairseq_ringformer.analysis.benchmark.training import Training
+
+
+@dataclass
+class Event:
+    name: str
+    self_cpu_time_total: float
+    cpu_parent: Optional["Event"] = None
+    sequence_nr: int = -1
+
+
+def test_time_is_added_up_by_innermost_part_and_backward_by_what_it_is_the_gradient_of():
+    root = Event(MARK + REST, 1000)
+    attention = Event(MARK + "self-attention", 500, root)
+    dropout = Event(MARK + "dropout", 100, attention)
+    linear = Event("aten::linear", 10, attention, 7)
+    step = Event("optimizer", 40, root)
+    node = Event("autograd::engine::evaluate_function: MmBackward0", 3, root, 7)
+    accumulate = Event("autograd::engine::evaluate_function: torch::autograd::AccumulateGrad", 1, root)
+    events = [
+        root, attention, dropout, Event("aten::mul", 20, dropout, 8), linear, Event("aten::mm", 2000, linear, 7),
+        Event("aten::gelu", 60, root), step, Event("aten::add_", 60, step), node,
+        Event("MmBackward0", 2, node, 7), Event("aten::mm", 3000, node), accumulate, Event("aten::add_", 9, accumulate),
+    ]
+    profile = summarise(events)
+    microseconds = {part: tuple(round(1000 * spent) for spent in both) for part, both in profile.parts.items()}
+    assert microseconds == {
+        "self-attention": (2510, 3005), REST: (1000, 0), "dropout": (120, 0), "optimiser": (100, 0),
+        "feed-forward": (60, 0), "adding up gradients": (0, 10),
+    }
+    assert list(profile.parts)[:2] == ["self-attention", REST]
+    assert profile.operations["aten::mm"] == (5.0, 2) and list(profile.operations)[0] == "aten::mm"
+    assert profile.total == pytest.approx(sum(event.self_cpu_time_total for event in events) / 1000)
+
+
+def test_every_part_of_both_models_is_told_apart(contenders, task, samples):
+    for contender in contenders:
+        training = Training(contender, task, "cross_entropy", "cpu", seed=1)
+        model, criterion = training.trainer.model, training.trainer.criterion
+        training.run(samples[:1])
+        hosts = [(criterion, "compute_loss", "softmax, loss")]
+        profile = profile_run(lambda: training.run(samples[:1]), hosts, model, "cpu")
+        both = {"self-attention", "cross-attention", "feed-forward", "norms", "dropout", "embeddings", "output layer",
+                "softmax, loss"}
+        assert {part for part, (forward, backward) in profile.parts.items() if forward and backward} >= both
+        assert ("level signals" in profile.parts) == contender.arch.startswith("ringformer")
+        assert profile.parts["optimiser"][0] > 0
+        # Nothing is watched any longer.
+        watched = [vars(module).keys() & {"forward", "attend", "fold"} for module in model.modules()]
+        assert not any(watched) and "compute_loss" not in vars(criterion)

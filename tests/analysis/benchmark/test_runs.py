@@ -1,0 +1,78 @@
+"""What the contenders do when they train, generate, and are written."""
+
+import pytest
+import torch
+
+from fairseq_ringformer.analysis.benchmark.generation import Generation
+from fairseq_ringformer.analysis.benchmark.memory import checkpoint_size, training_memory
+from fairseq_ringformer.analysis.benchmark.peak import matmul_peak, step_multiply_adds
+from fairseq_ringformer.analysis.benchmark.training import CRITERIA, Training
+from fairseq_ringformer.analysis.benchmark.workload import forced_length
+
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_training_updates_every_weight_once_per_batch(contenders, task, samples, criterion):
+    for contender in contenders:
+        training = Training(contender, task, criterion, "cpu", seed=1)
+        before = {name: weight.clone() for name, weight in training.trainer.model.named_parameters()}
+        training.run(samples)
+        assert training.trainer.get_num_updates() == len(samples) == 2
+        same = [n for n, w in training.trainer.model.named_parameters() if torch.equal(w, before[n])]
+        # The gradient of softmax does not depend on the key projection's bias.
+        assert not [name for name in same if not name.endswith("k_proj.bias")]
+
+
+@pytest.mark.parametrize("beam", (1, 3))
+def test_all_generate_outputs_of_the_same_forced_length(contenders, task, samples, beam):
+    expected = [(forced_length(sample) + 1,) * 8 for sample in samples]
+    assert expected == [(5,) * 8, (8,) * 8]
+    for contender in contenders:
+        assert Generation(contender, task, beam, "cpu").run(samples) == expected
+
+
+def test_multiply_adds_of_a_step_are_those_of_the_formula(tiny, task, samples):
+    """fairseq's transformer: forward, and twice as much for the gradients of both factors of a product.
+
+    Its self-attention is fused, and computes the weights again for its backward pass; its cross-attention is not.
+    """
+    stock = tiny("--dropout", "0", "--activation-dropout", "0")[0]
+    training = Training(stock, task, "cross_entropy", "cpu", seed=1)
+    batch, source, target, width, hidden = 8, 9, 8, 32, 48
+    encoder = 2 * (4 * width**2 + 2 * width * hidden) * batch * source
+    decoder = 3 * ((6 * width**2 + 2 * width * hidden) * batch * target + 2 * width**2 * batch * source)
+    head = width * len(task.target_dictionary) * batch * target
+    fused = (2 * source * source + 3 * target * target) * batch * width
+    cross = 3 * target * source * batch * width
+    expected = 3 * (encoder + decoder + head) + (2 + 5) * fused + (2 + 4) * cross
+    assert step_multiply_adds(training, samples[1]) == expected
+
+
+def test_counting_leaves_no_gradients(contenders, task, samples):
+    training = Training(contenders[1], task, "cross_entropy", "cpu", seed=1)
+    assert step_multiply_adds(training, samples[0]) > 0
+    gradients = [weight.grad for weight in training.trainer.model.parameters()]
+    assert all(gradient is None or not gradient.any() for gradient in gradients)
+
+
+def test_a_products_peak_is_above_what_one_core_does_per_second_without_vectors():
+    assert matmul_peak(torch.float32, "cpu", seconds=0.01) > 1e9
+
+
+def test_checkpoint_bytes_are_those_of_the_parameters_and_a_little_more(contenders, task):
+    vocabulary = 3 * len(task.target_dictionary) * 32
+    for size in map(checkpoint_size, contenders):
+        assert size.parameters - size.inner_parameters == vocabulary
+        assert 4 * size.parameters < size.bytes < 4 * size.parameters + 80_000
+        assert 4 * size.inner_parameters < size.inner_bytes < size.bytes - 4 * vocabulary
+
+
+def test_training_memory_holds_weights_gradients_and_the_optimiser(tiny, samples):
+    contender = tiny(vocabulary=100_000)[1]
+    use = training_memory(contender, samples, "cross_entropy", "cpu", threads=1, steps=2, seed=1)
+    floats = 4 * 3 * 100_000 * 32  # weights, gradients, two moments
+    assert use.imports > 50e6 and use.peak - use.imports > 4 * floats
+    # What this process holds does not count: a smaller model needs less, after this process has grown.
+    ballast = torch.ones(300_000_000 // 4)
+    small = training_memory(tiny()[1], samples, "cross_entropy", "cpu", threads=1, steps=2, seed=1)
+    assert ballast.sum() > 0 and small.peak < use.peak - 2 * floats
