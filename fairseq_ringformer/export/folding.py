@@ -5,22 +5,19 @@ Level signals are linear, so they fold into the weights beside which they stand 
 """
 
 import functools
-from typing import Dict, List
+from typing import Dict, List, Tuple, Union
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..modules import Stack
+from ..modules import Projection, Stack, stack_weights
+from ..modules.weights import Norm
 
 # Weights of one layer, under the names of fairseq's TransformerEncoderLayer and TransformerDecoderLayer; biases that a
 # part does not have are left out.
 PlainLayer = Dict[str, Tensor]
 
-NAMES = {"self_attn": "self_attn.", "cross_attn": "encoder_attn.", "ffn": ""}
-NORM_NAMES = {"self_attn": "self_attn_layer_norm.", "cross_attn": "encoder_attn_layer_norm.", "ffn": "final_layer_norm."}
-# The weight that each signal of a level folds into.
-FOLDED = {"q": "self_attn.q_proj.weight", "k": "self_attn.k_proj.weight", "v": "self_attn.v_proj.weight",
-          "ffn": "fc1.weight"}
+NORMS = {"self_attn": "self_attn_layer_norm", "cross_attn": "encoder_attn_layer_norm", "ffn": "final_layer_norm"}
 
 
 @torch.no_grad()
@@ -38,31 +35,37 @@ def plain_layers(stack: Stack) -> List[PlainLayer]:
             "static signals (Universal Transformer) do not fold: they are added to the state before every level, and a "
             "plain layer has no place for that"
         )
-    weights = functools.cache(_weights)
+    weights = stack_weights(stack)
+    unpack = functools.cache(_unpack)
     nothing = _without_feed_forward(stack) if stack.ffn is None else {}
     layers = []
-    for level in range(stack.levels):
-        layer: PlainLayer = {}
-        for part, norm in stack.norm_of.items():
-            _put(layer, NAMES[part], weights(getattr(stack, part)[getattr(stack.config, part)[level]]))
-            _put(layer, NORM_NAMES[part], weights(stack.norms[norm].at(level)))
-        for name, signal in (stack.signals[level] if stack.signals is not None else {}).items():
-            layer[FOLDED[name]] = signal.fold(layer[FOLDED[name]])
+    for level, own in enumerate(weights.levels):
+        layer = {**unpack("self_attn", ("q", "k", "v"), own.self_attn.qkv), **unpack("self_attn", ("out",), own.self_attn.out)}
+        if own.cross_attn is not None:
+            layer.update(unpack("encoder_attn", ("q",), own.cross_attn.q))
+            layer.update(unpack("encoder_attn", ("k", "v"), weights.memories[stack.cross_attn.sharing[level]]))
+            layer.update(unpack("encoder_attn", ("out",), own.cross_attn.out))
+        if own.ffn is not None:
+            layer.update({**unpack("fc1", (), own.ffn.fc1), **unpack("fc2", (), own.ffn.fc2)})
+        for part, norm in own.norms.items():
+            layer.update(unpack(NORMS[part], (), norm))
         if nothing and not stack.config.pre_norm:
-            last = NORM_NAMES["self_attn" if stack.cross_attn is None else "cross_attn"]
+            last = NORMS["self_attn" if own.cross_attn is None else "cross_attn"]
             for name in ("weight", "bias"):
-                layer[f"final_layer_norm.{name}"] = layer.pop(last + name)
-                layer[last + name] = nothing[f"final_layer_norm.{name}"]
+                layer[f"final_layer_norm.{name}"] = layer.pop(f"{last}.{name}")
+                layer[f"{last}.{name}"] = nothing[f"final_layer_norm.{name}"]
         layers.append({**nothing, **layer})
     return layers
 
 
-def _weights(module: nn.Module) -> Dict[str, Tensor]:
-    return {name: parameter.detach() for name, parameter in module.named_parameters()}
-
-
-def _put(layer: PlainLayer, prefix: str, weights: Dict[str, Tensor]) -> None:
-    layer.update((prefix + name, weight) for name, weight in weights.items())
+def _unpack(prefix: str, parts: Tuple[str, ...], module: Union[Projection, Norm]) -> PlainLayer:
+    """The weight and bias of `module` under their names; a packed projection's by `parts`."""
+    layer = {}
+    for name, tensor in (("weight", module.weight), ("bias", module.bias)):
+        if tensor is not None:
+            names = [f"{prefix}.{part}_proj" for part in parts] or [prefix]
+            layer.update(zip((f"{own}.{name}" for own in names), tensor.detach().chunk(len(names))))
+    return layer
 
 
 def _without_feed_forward(stack: Stack) -> PlainLayer:

@@ -64,12 +64,13 @@ def test_a_fold_is_the_signal_in_the_weight():
     model = ring("ringformer")
     stack = model.decoder.stack
     x = torch.randn(5, 32)
-    for layer, signals in zip(plain_layers(stack), stack.signals):
-        for name, part in (("q", "self_attn.q_proj"), ("k", "self_attn.k_proj"), ("v", "self_attn.v_proj")):
-            shared = getattr(stack.self_attn[0], f"{name}_proj").weight
-            expected = x @ shared.T + x @ signals[name].down.T @ signals[name].up.T
-            torch.testing.assert_close(x @ layer[f"{part}.weight"].T, expected, atol=1e-5, rtol=1e-5)
-        moved = x + x @ signals["ffn"].down.T @ signals["ffn"].up.T
+    queries_keys_values = stack.self_attn[0].qkv_proj.weight.chunk(3)
+    attn, ffn = stack.signals["attn"], stack.signals["ffn"]
+    for level, layer in enumerate(plain_layers(stack)):
+        for part, (name, shared) in enumerate(zip("qkv", queries_keys_values)):
+            expected = x @ shared.T + x @ attn.down[level, part].T @ attn.up[level, part].T
+            torch.testing.assert_close(x @ layer[f"self_attn.{name}_proj.weight"].T, expected, atol=1e-5, rtol=1e-5)
+        moved = x + x @ ffn.down[level, 0].T @ ffn.up[level, 0].T
         torch.testing.assert_close(x @ layer["fc1.weight"].T, moved @ stack.ffn[0].fc1.weight.T, atol=1e-5, rtol=1e-5)
 
 
