@@ -17,10 +17,18 @@ from ..modules import Stack
 PlainLayer = Dict[str, Tensor]
 
 NAMES = {"self_attn": "self_attn.", "cross_attn": "encoder_attn.", "ffn": ""}
-NORM_NAMES = {"self_attn": "self_attn_layer_norm.", "cross_attn": "encoder_attn_layer_norm.", "ffn": "final_layer_norm."}
+NORM_NAMES = {
+    "self_attn": "self_attn_layer_norm.",
+    "cross_attn": "encoder_attn_layer_norm.",
+    "ffn": "final_layer_norm.",
+}
 # The weight that each signal of a level folds into.
-FOLDED = {"q": "self_attn.q_proj.weight", "k": "self_attn.k_proj.weight", "v": "self_attn.v_proj.weight",
-          "ffn": "fc1.weight"}
+FOLDED = {
+    "q": "self_attn.q_proj.weight",
+    "k": "self_attn.k_proj.weight",
+    "v": "self_attn.v_proj.weight",
+    "ffn": "fc1.weight",
+}
 
 
 @torch.no_grad()
