@@ -1,7 +1,7 @@
 """RingFormer (arXiv 2502.13181) for fairseq: ``fairseq-train --user-dir fairseq_ringformer --arch ringformer_base``.
 
-Whoever imports this package and fairseq, in either order, has its models registered with fairseq, and torch's safe loader
-reads fairseq's checkpoints. The package itself imports neither, so that what needs neither starts at once.
+Whoever imports this package and fairseq, in either order, has its models registered with fairseq, and torch's safe
+loader reads fairseq's checkpoints. The package itself imports neither, so that what needs neither starts at once.
 """
 
 from ._fairseq import allow_safe_loading, check_fairseq, quiet_import, when_imported

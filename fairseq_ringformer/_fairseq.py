@@ -46,7 +46,7 @@ def check_fairseq(required: bool = True) -> bool:
 
 
 def when_imported(name: str, action: Callable[[], None]) -> None:
-    """Call `action` once the top-level module `name` is imported: now if it is already, else when something imports it."""
+    """Call `action` once the top-level module `name` is imported: now if it already is, else when it will be."""
     if sys.modules.get(name) is not None:
         action()
         return

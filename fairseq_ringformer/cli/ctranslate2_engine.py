@@ -1,4 +1,4 @@
-"""Translating with a model that ``ringformer export --to ctranslate2`` has written: neither torch nor fairseq is needed."""
+"""Translating with a model that ``ringformer export --to ctranslate2`` has written, without torch and fairseq."""
 
 import json
 import math
@@ -86,10 +86,10 @@ def cores() -> int:
 def layout(threads: int, translators: Optional[int], weight_bytes: int, alone: bool = False) -> Tuple[int, int]:
     """Translators that work side by side, and threads of each.
 
-    Measured in int8 on two cores: translators of one thread each win at every size, 128/512 (5 MB), 512/2048 (40 MB) and
-    1024/4096 (132 MB), greedy and beam 5, since threads that share a matrix product wait for each other more than they
-    save. Only where sentences come one at a time and the weights no longer fit in a core's caches do they help: 1.6 times
-    at 132 MB, 0.9 times at 40 MB, 0.4 times at 5 MB.
+    Measured in int8 on two cores, greedy and beam 5, at widths 128/512 (5 MB), 512/2048 (40 MB) and 1024/4096 (132 MB):
+    translators of one thread each are at least as fast in nearly every case, since threads that share a matrix product
+    wait for each other. Only where sentences come one at a time and the weights are large do shared threads help: two
+    were 1.6 times as fast as one at 132 MB, 0.9 times at 40 MB, 0.3 times at 5 MB.
 
     Args:
         threads: CPU threads in all.
@@ -108,8 +108,9 @@ def layout(threads: int, translators: Optional[int], weight_bytes: int, alone: b
 class CTranslate2Engine:
     """A converted model; see :class:`.text_stream.Engine`.
 
-    Hypotheses and scores are those of fairseq's beam search: every beam is searched to its end, lengths count the end of
-    the sentence, padding is never chosen.
+    Hypotheses and scores are those of fairseq's beam search: every beam is searched to its end, lengths count the end
+    of the sentence, padding is never chosen. Only an output that reaches the longest length is cut there, where fairseq
+    ends it with the end of the sentence.
 
     Args:
         folder: what ``ringformer export`` has written.

@@ -24,7 +24,7 @@ QUANTIZATIONS = ("float32", "int8", "int8_float32", "bfloat16", "float16")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--path", required=True, metavar="CKPT", help="checkpoint of a model of this plug-in, or of one that fold has written"
+        "--path", required=True, metavar="CKPT", help="checkpoint of this plug-in, or one that ringformer fold wrote"
     )
     parser.add_argument("--data", required=True, metavar="DIR", help="folder that fairseq-preprocess has written")
     parser.add_argument("--to", required=True, choices=(FORMAT,), help="the engine")

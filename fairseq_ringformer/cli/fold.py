@@ -38,9 +38,10 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise UserError(f"{args.path}: {error}") from None
     write_checkpoint(folded, args.output)
+    count = sum(weight.numel() for weight in model.parameters())
     print(
-        f"{architecture(state)} of {sum(weight.numel() for weight in model.parameters()):,} parameters, {_size(args.path)}: folded into "
-        f"a transformer of {_count(folded['model']):,}, {_size(args.output)}, written to {args.output}"
+        f"{architecture(state)} of {count:,} parameters, {_size(args.path)}: folded into a transformer of "
+        f"{_count(folded['model']):,}, {_size(args.output)}, written to {args.output}"
     )
     return 0
 

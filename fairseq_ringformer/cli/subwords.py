@@ -118,9 +118,10 @@ def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec
     if subwords.tokenizer == "moses":
         steps.append(_moses(source_lang, target_lang))
     if subwords.bpe:
+        load = {"sentencepiece": _sentencepiece, "subword_nmt": _subword_nmt}[subwords.bpe]
         try:
             with contextlib.redirect_stderr(io.StringIO()):
-                steps.append({"sentencepiece": _sentencepiece, "subword_nmt": _subword_nmt}[subwords.bpe](subwords.model))
+                steps.append(load(subwords.model))
         except (Exception, SystemExit):  # subword-nmt exits by itself
             raise UserError(f"{subwords.model}: not a model of {subwords.bpe}, or a damaged one") from None
 

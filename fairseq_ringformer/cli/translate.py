@@ -4,8 +4,8 @@
   ringformer translate --path CKPT1:CKPT2 --data BIN_DIR < german.txt > english.txt
   ringformer translate --model EXPORTED_DIR < german.txt > english.txt
 
-With --path, fairseq translates; with --model, CTranslate2, which needs neither fairseq nor torch (ringformer export writes
-its models).
+With --path, fairseq translates; with --model, CTranslate2, which needs neither fairseq nor torch (ringformer export
+writes its models).
 
 Text comes from the arguments, from --input or from standard input, in UTF-8. A blank line stays blank. A line that is
 too long for the model is translated sentence by sentence.
@@ -95,7 +95,7 @@ def _check(args: argparse.Namespace) -> None:
     else:
         for flag in DATA_FLAGS:
             if getattr(args, flag) is not None:
-                raise UserError(f"--{flag.replace('_', '-')} needs --path: what --model names holds its own text settings")
+                raise UserError(f"--{flag.replace('_', '-')} needs --path: an exported model knows how its text is cut")
         if args.translators and args.threads and args.translators > args.threads:
             raise UserError(f"--translators {args.translators} needs --threads of at least {args.translators}")
     if args.text and args.input:

@@ -144,6 +144,6 @@ def exported(toy) -> Path:
     from fairseq_ringformer.cli.main import main
 
     folder = toy.root / "exported"
-    path = str(toy.run / "checkpoint_last.pt")
-    assert main(["export", "--path", path, "--data", str(toy.data), "--to", "ctranslate2", "--output", str(folder)]) == 0
+    source = ["--path", str(toy.run / "checkpoint_last.pt"), "--data", str(toy.data)]
+    assert main(["export", *source, "--to", "ctranslate2", "--output", str(folder)]) == 0
     return folder

@@ -347,7 +347,9 @@ def test_long_output_is_possible_for_long_input():
 
 @pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])
 def test_closed_output_ends_quietly(toy, exported, engine):
-    model = f'--model "{exported}"' if engine == "ctranslate2" else f'--path "{toy.run}/checkpoint_last.pt" --data "{toy.data}"'
+    model = f'--path "{toy.run}/checkpoint_last.pt" --data "{toy.data}"'
+    if engine == "ctranslate2":
+        model = f'--model "{exported}"'
     command = f'"{sys.executable}" -m fairseq_ringformer.cli.main translate {model} --buffer-size 1 '
     command += f'--input "{toy.root}/train.de" | head -1; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=ROOT, timeout=100)

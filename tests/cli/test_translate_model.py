@@ -114,10 +114,11 @@ def test_threads_and_translators_change_nothing_but_speed(toy, exported, ringfor
     command = ("translate", "--model", exported, "--input", toy.root / "train.de", "--json", "--batch-size", 16)
     expected = ringformer(*command, "--threads", 1)
     assert expected[0] == 0 and expected[1].count("\n") == 200
-    for flags in ((), ("--threads", 2, "--translators", 1), ("--translators", 3), ("--device", "cpu", "--buffer-size", 7)):
+    lines = [json.loads(line) for line in expected[1].splitlines()]
+    for flags in ((), ("--threads", 2, "--translators", 1), ("--translators", 3), ("--buffer-size", 7)):
         status, out, err = ringformer(*command, *flags)
         assert (status, err) == (0, "")
-        for left, right in zip(map(json.loads, expected[1].splitlines()), map(json.loads, out.splitlines()), strict=True):
+        for left, right in zip(lines, map(json.loads, out.splitlines()), strict=True):
             assert left["hypotheses"][0]["text"] == right["hypotheses"][0]["text"]
 
 
@@ -147,7 +148,7 @@ def test_flags_of_the_other_engine_are_refused(toy, exported, refused):
     model = ("translate", "--model", exported, "eins")
     for flag, value in (("--data", toy.data), ("--bpe", "none"), ("--sentencepiece-model", "x"), ("--bpe-codes", "x"),
                         ("--tokenizer", "moses"), ("--source-lang", "de"), ("--target-lang", "en")):
-        assert f"{flag} needs --path: what --model names holds its own text settings" in refused(*model, flag, value)
+        assert f"{flag} needs --path: an exported model knows how its text is cut" in refused(*model, flag, value)
     assert "--translators 3 needs --threads of at least 3" in refused(*model, "--translators", 3, "--threads", 2)
     assert "--device nonsense: choose cpu, cuda, cuda:1 ... or auto" in refused(*model, "--device", "nonsense")
     assert "--device cuda:77: CTranslate2 finds no such device here" in refused(*model, "--device", "cuda:77")
