@@ -16,4 +16,4 @@ def _register_models() -> None:
 
 when_imported("torch", allow_safe_loading)
 if check_fairseq(required=False):
-    when_imported("fairseq", _register_models)
+    when_imported("fairseq", _register_models, around=quiet_import)

@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 import warnings
-from typing import Callable, Iterator
+from typing import Callable, ContextManager, Iterator
 
 INSTALL = "pip install fairseq-fixed"
 
@@ -45,8 +45,13 @@ def check_fairseq(required: bool = True) -> bool:
     return True
 
 
-def when_imported(name: str, action: Callable[[], None]) -> None:
-    """Call `action` once the top-level module `name` is imported: now if it already is, else when it will be."""
+def when_imported(
+    name: str, action: Callable[[], None], around: Callable[[], ContextManager] = contextlib.nullcontext
+) -> None:
+    """Call `action` once the top-level module `name` is imported: now if it is already, else when something imports it.
+
+    The import then runs in the context that `around` makes.
+    """
     if sys.modules.get(name) is not None:
         action()
         return
@@ -61,7 +66,8 @@ def when_imported(name: str, action: Callable[[], None]) -> None:
                 execute = spec.loader.exec_module
 
                 def execute_then_act(module):
-                    execute(module)
+                    with around():
+                        execute(module)
                     action()
 
                 spec.loader.exec_module = execute_then_act

@@ -41,14 +41,14 @@ def both(toy, exported, ringformer):
 def test_engines_agree(toy, both, flags):
     """The same hypotheses and scores, n-best too, whatever the penalty on length.
 
-    This little model gives padding a probability of up to a thousandth, which only fairseq counts.
+    This little model gives padding a probability of up to a thousandth in every token, which only fairseq counts.
     """
     fairseq, ctranslate2 = both("--json", "--input", toy.root / "valid.de", *flags)
     assert len(fairseq) == len(ctranslate2) == 10
     for expected, found in zip(fairseq, ctranslate2):
         assert [own["text"] for own in found["hypotheses"]] == [own["text"] for own in expected["hypotheses"]]
         scores = [own["score"] for own in expected["hypotheses"]]
-        assert [own["score"] for own in found["hypotheses"]] == pytest.approx(scores, abs=2e-3)
+        assert [own["score"] for own in found["hypotheses"]] == pytest.approx(scores, abs=1e-2)
 
 
 def test_an_output_without_end_is_cut_where_fairseq_cuts(toy, exported, both, monkeypatch):
