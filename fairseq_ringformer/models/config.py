@@ -5,13 +5,15 @@ on the command line and under Hydra alike.
 """
 
 from dataclasses import dataclass, field
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from torch import Tensor
 
 from ..modules import Architecture, StackConfig, parse_sharing
 from ..modules.config import FFN_PLACES, SIGNALS
+from ..modules.feed_forward import gelu
 from ..modules.sharing import SHARING_FORMS, SharingMap
 
 SIDES = ("encoder", "decoder")
@@ -221,7 +223,7 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
             attn_bias=cfg.attn_bias,
             ffn_bias=cfg.ffn_bias,
             memory_dim=cfg.encoder_embed_dim,
-            activation=utils.get_activation_fn(str(cfg.activation_fn)),
+            activation=_activation(str(cfg.activation_fn)),
             dropout=cfg.dropout,
             attention_dropout=cfg.attention_dropout,
             activation_dropout=cfg.activation_dropout,
@@ -229,3 +231,8 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
         )
     except ValueError as error:
         raise ValueError(f"{side}: {error}") from None
+
+
+def _activation(name: str) -> Callable[[Tensor], Tensor]:
+    # fairseq's own computes in float32 whatever the type, and then rounds: torch's rounds the same, at once.
+    return gelu if name == "gelu" else utils.get_activation_fn(name)

@@ -6,15 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .cache import KeyValue
 from .dropout import drop_probability
 from .dropout import dropout as apply_dropout
 from .projection import Projection
 from .tracing import is_traced
 
-# Up to so many keys, two small products and a softmax in between beat torch's fused kernel on CPUs. For bfloat16 the
-# backward pass of that kernel is several times slower at any length; the bound is there for memory.
+# In training on CPUs, up to so many keys, two small products and a softmax in between beat torch's fused kernel. For
+# bfloat16 its backward pass is several times slower at any length; the bound is there for memory.
 SHORT, SHORT_BFLOAT16 = 64, 512
+# Elements of an absorbed projection up to which only calls count: half a megabyte stays in a core's own cache.
+ABSORBED = 1 << 17
 
 
 class SelfAttention(nn.Module):
@@ -134,9 +135,49 @@ def attend(
 
 
 def _fused_is_quicker(query: Tensor, key: Tensor) -> bool:
-    if query.device.type != "cpu" or is_traced(query):
+    if query.device.type != "cpu" or is_traced(query) or not torch.is_grad_enabled():
         return True
     return key.size(2) > (SHORT_BFLOAT16 if query.dtype == torch.bfloat16 else SHORT)
+
+
+class AbsorbedAttention(NamedTuple):
+    """A cross-attention over one sentence, its queries' projection absorbed into the keys, its output's into the values.
+
+    ``(W_Q x) . k = x . (W_Q^T k)``, and the output is linear in the values: for a short sentence both products are
+    smaller than the projections, fewer, and the same at every level that shares the attention.
+
+    `scores` maps to `heads * src_len` scaled scores, `out` maps the weights to `embed_dim`.
+    """
+
+    scores: Projection
+    out: Projection
+    dropout: nn.Module
+    num_heads: int
+
+    def __call__(self, x: Tensor, mask: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+        """Output `(1, length, embed_dim)` for `x` of this shape, and weights `(1, heads, length, src_len)`."""
+        scores = self.scores(x).view(1, x.size(1), self.num_heads, -1)
+        weights = torch.softmax(scores if mask is None else scores.add_(mask), dim=-1)
+        dropped = apply_dropout(weights, drop_probability(self.dropout))
+        return self.out(dropped.flatten(2)), weights.transpose(1, 2)
+
+
+def absorb(own: CrossAttentionWeights, key: Tensor, value: Tensor) -> Optional[AbsorbedAttention]:
+    """`own` over the memory of one sentence, `key` and `value` `(1, heads, src_len, head_dim)`; None if it does not pay.
+
+    It pays where what is read at a step is no more than the projection, or so little that only the calls count.
+    """
+    sentences, heads, length, head_dim = key.shape
+    embed_dim = len(own.out.weight)
+    if sentences > 1 or heads * length * embed_dim > max(own.q.weight.numel(), ABSORBED):
+        return None
+    per_head = own.q.weight.view(heads, head_dim, embed_dim)
+    scale = head_dim**-0.5
+    queries = (key[0] @ per_head).mul_(scale).view(heads * length, embed_dim)
+    bias = None if own.q.bias is None else (key[0] @ own.q.bias.view(heads, head_dim, 1)).mul_(scale).view(-1)
+    outputs = value[0] @ own.out.weight.view(embed_dim, heads, head_dim).permute(1, 2, 0)
+    out = Projection(outputs.view(heads * length, embed_dim).t(), own.out.bias)
+    return AbsorbedAttention(Projection(queries, bias), out, own.dropout, heads)
 
 
 def causal_mask(length: int, like: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from typing import List, NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor
 
+from .attention import AbsorbedAttention
+
 KeyValue = Tuple[Tensor, Tensor]
 
 # Steps by which the self-attention cache grows: each growth copies what is there.
@@ -16,15 +18,20 @@ GROWTH = 32
 
 class Memory(NamedTuple):
     """What cross-attention reads: `keys_values`, a pair `(sentences, heads, src_len, head_dim)` for each copy of the
-    cross-attention, and the additive `mask` `(sentences, 1, 1, src_len)` or None."""
+    cross-attention, and the additive `mask` `(sentences, 1, 1, src_len)` or None.
+
+    `absorbed`, for each copy, is the quicker form of attending over one sentence alone, or None.
+    """
 
     keys_values: List[KeyValue]
     mask: Optional[Tensor]
+    absorbed: List[Optional[AbsorbedAttention]]
 
     def select(self, sentences: Tensor) -> "Memory":
         """The same with sentence i taken from ``sentences[i]``."""
         pairs = [tuple(tensor.index_select(0, sentences) for tensor in pair) for pair in self.keys_values]
-        return Memory(pairs, None if self.mask is None else self.mask.index_select(0, sentences))
+        mask = None if self.mask is None else self.mask.index_select(0, sentences)
+        return Memory(pairs, mask, [None] * len(pairs))
 
 
 class DecoderCache:

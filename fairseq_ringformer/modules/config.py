@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-import torch.nn.functional as F
 from torch import Tensor
 
+from .feed_forward import gelu
 from .sharing import SharingMap
 from .signals import AFTER, BEFORE
 
@@ -57,7 +57,7 @@ class StackConfig:
     ffn_bias: bool = False
     norm_eps: float = 1e-5
     memory_dim: Optional[int] = None
-    activation: Callable[[Tensor], Tensor] = F.gelu
+    activation: Callable[[Tensor], Tensor] = gelu
     dropout: float = 0.0
     attention_dropout: float = 0.0
     activation_dropout: float = 0.0

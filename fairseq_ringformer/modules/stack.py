@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention import CrossAttention, SelfAttention, attend, attention_mask, causal_mask, merge_heads, split_heads
+from .attention import CrossAttention, SelfAttention, absorb, attend, attention_mask, causal_mask, merge_heads, split_heads
 from .cache import DecoderCache, Memory
 from .config import FFN_PLACES, StackConfig
 from .dropout import add_dropped, drop_probability
@@ -18,7 +18,7 @@ from .feed_forward import FeedForward
 from .projection import Projection
 from .sharing import Bank
 from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal
-from .weights import Keeps, LevelWeights, weights_for
+from .weights import Keeps, LevelWeights, StackWeights, weights_for
 
 Weights = Dict[str, Tensor]
 
@@ -154,7 +154,7 @@ class Stack(Keeps):
         prepared = weights_for(self, x, self.kept)
         held = None
         if cache is None or not cache.length:
-            held = self._memory(prepared.memories, memory, memory_padding_mask)
+            held = self._memory(prepared, memory, memory_padding_mask, step_by_step=cache is not None)
         coordinates = None if self.static_signal is None else self.static_signal.positions(positions).to(x.dtype)
         drop = drop_probability(self.dropout)
         if cache is None:
@@ -229,10 +229,16 @@ class Stack(Keeps):
     def _cross_attention(
         self, level: int, own: LevelWeights, x: Tensor, context: Context, weights: Optional[Weights]
     ) -> Tensor:
-        attn = own.cross_attn
-        key, value = context.memory.keys_values[self.cross_attn.sharing[level]]
+        attn, copy = own.cross_attn, self.cross_attn.sharing[level]
+        key, value = context.memory.keys_values[copy]
         # Rows that read the same sentence are as many more positions.
         rows = x.view(len(key), -1, x.size(-1))
+        absorbed = context.memory.absorbed[copy]
+        if absorbed is not None:
+            out, own_weights = absorbed(rows, context.memory.mask)
+            if weights is not None:
+                weights["cross_attn"] = own_weights
+            return out.view_as(x)
         query = split_heads(attn.q(rows), 1, self.config.num_heads)[0]
         out, own_weights = attend(
             query, key, value, context.memory.mask, dropout=attn.dropout, need_weights=weights is not None
@@ -242,13 +248,20 @@ class Stack(Keeps):
         return attn.out(merge_heads(out)).view_as(x)
 
     def _memory(
-        self, projections: List[Projection], memory: Optional[Tensor], padding_mask: Optional[Tensor]
+        self, prepared: StackWeights, memory: Optional[Tensor], padding_mask: Optional[Tensor], step_by_step: bool
     ) -> Optional[Memory]:
         """Cross-attention keys and values, once per copy: they depend on the memory alone, not on the level."""
         if self.cross_attn is None:
             return None
-        keys_values = [split_heads(project(memory), 2, self.config.num_heads).unbind(0) for project in projections]
-        return Memory(keys_values, attention_mask(memory, padding_mask, causal=False))
+        heads = self.config.num_heads
+        keys_values = [split_heads(project(memory), 2, heads).unbind(0) for project in prepared.memories]
+        absorbed = [None] * len(keys_values)
+        if step_by_step and not torch.is_grad_enabled():
+            first_user = [self.cross_attn.sharing.index(copy) for copy in range(len(keys_values))]
+            absorbed = [
+                absorb(prepared.levels[level].cross_attn, *pair) for level, pair in zip(first_user, keys_values)
+            ]
+        return Memory(keys_values, attention_mask(memory, padding_mask, causal=False), absorbed)
 
 
 def _of_rows(weights: Tensor, shape: torch.Size) -> Tensor:
