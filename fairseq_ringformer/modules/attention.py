@@ -171,11 +171,11 @@ def absorb(own: CrossAttentionWeights, key: Tensor, value: Tensor) -> Optional[A
     embed_dim = len(own.out.weight)
     if sentences > 1 or heads * length * embed_dim > max(own.q.weight.numel(), ABSORBED):
         return None
-    per_head = own.q.weight.view(heads, head_dim, embed_dim)
+    per_head = own.q.weight.unflatten(0, (heads, head_dim))
     scale = head_dim**-0.5
     queries = (key[0] @ per_head).mul_(scale).view(heads * length, embed_dim)
     bias = None if own.q.bias is None else (key[0] @ own.q.bias.view(heads, head_dim, 1)).mul_(scale).view(-1)
-    outputs = value[0] @ own.out.weight.view(embed_dim, heads, head_dim).permute(1, 2, 0)
+    outputs = value[0] @ own.out.weight.unflatten(1, (heads, head_dim)).permute(1, 2, 0)
     out = Projection(outputs.view(heads * length, embed_dim).t(), own.out.bias)
     return AbsorbedAttention(Projection(queries, bias), out, own.dropout, heads)
 

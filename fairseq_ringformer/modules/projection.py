@@ -1,6 +1,7 @@
 """A projection as one level of the ring sees it: the shared weight, with the level's signal folded in or beside it."""
 
-from typing import List, NamedTuple, Optional
+import functools
+from typing import Callable, List, NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
@@ -26,27 +27,38 @@ class Projection(NamedTuple):
 
 
 def project_levels(
-    linears: List[nn.Linear], signals: Optional[LevelSignals], dtype: torch.dtype, fold: bool
+    linears: List[nn.Linear], signals: Optional[LevelSignals], dtype: torch.dtype, fold: bool, kept: bool = False
 ) -> List[Projection]:
     """The projections of all levels in `dtype`.
 
     Args:
         linears: the shared module that each level uses.
         signals: their signals, or None for a plain ring.
-        dtype: of the activations. Weights stay as they are and are rounded on the way, so that gradients of all levels
-            add up in the weights' own precision.
+        dtype: of the activations. Where something learns, a shared weight is rounded for each level anew, so that the
+            gradients of all levels add up in the weight's own precision.
         fold: whether to fold the signals in, or to leave them as thin products.
+        kept: whether the result will serve many passes where nothing learns: then what levels share is converted once,
+            and laid out for products with few rows.
     """
-    biases = [None if linear.bias is None else linear.bias.to(dtype) for linear in linears]
-    if signals is None:
-        return [Projection(linear.weight.to(dtype), bias) for linear, bias in zip(linears, biases)]
-    thin = None if fold else signals.thin()
-    if thin is not None:
-        return [
-            Projection(linear.weight.to(dtype), bias, signal.to(dtype))
-            for linear, bias, signal in zip(linears, biases, thin)
-        ]
-    return [Projection(weight, bias) for weight, bias in zip(folded_weights(linears, signals, dtype), biases)]
+    thin = None if fold or signals is None else signals.thin()
+    if signals is not None and thin is None:
+        weights = [lay_out(weight, kept) for weight in folded_weights(linears, signals, dtype)]
+    else:
+        of = _once(lambda weight: lay_out(weight.to(dtype), kept), kept)
+        weights = [of(linear.weight) for linear in linears]
+    of = _once(lambda bias: bias.to(dtype), kept)
+    biases = [None if linear.bias is None else of(linear.bias) for linear in linears]
+    beside = [None] * len(linears) if thin is None else [signal.to(dtype) for signal in thin]
+    return list(map(Projection, weights, biases, beside))
+
+
+def _once(convert: Callable[[Tensor], Tensor], kept: bool) -> Callable[[Tensor], Tensor]:
+    return functools.cache(convert) if kept else convert
+
+
+def lay_out(weight: Tensor, kept: bool) -> Tensor:
+    """`weight` `(out, in)`; if it will be `kept`, with its columns contiguous: up to twice as fast for 5 to 40 rows."""
+    return weight.t().contiguous().t() if kept else weight
 
 
 def folded_weights(linears: List[nn.Linear], signals: LevelSignals, dtype: torch.dtype) -> List[Tensor]:

@@ -39,7 +39,7 @@ class ThinSignal(NamedTuple):
             out = torch.baddbmm(plain, thin, self.up.transpose(1, 2)).transpose(0, 1)
         else:
             signalled = torch.baddbmm(flat.expand(parts, -1, -1), thin, self.up.transpose(1, 2))
-            out = torch.bmm(signalled, weight.view(parts, -1, in_dim).transpose(1, 2)).transpose(0, 1)
+            out = torch.bmm(signalled, weight.unflatten(0, (parts, -1)).transpose(1, 2)).transpose(0, 1)
             out = out if bias is None else out + bias.view(parts, -1)
         return out.reshape(*x.shape[:-1], len(weight))
 

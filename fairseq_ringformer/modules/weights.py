@@ -39,18 +39,22 @@ class StackWeights(NamedTuple):
     final_norm: Optional[Norm]
 
 
-def stack_weights(stack: nn.Module, dtype: torch.dtype = torch.float32, thin: Tuple[str, ...] = ()) -> StackWeights:
+def stack_weights(
+    stack: nn.Module, dtype: torch.dtype = torch.float32, thin: Tuple[str, ...] = (), kept: bool = False
+) -> StackWeights:
     """The weights of `stack` (a :class:`~.stack.Stack`) in `dtype`.
 
     Args:
         thin: parts, ``attn`` or ``ffn``, whose signals stay thin products instead of being folded.
+        kept: whether they will serve many passes where nothing learns (:func:`~.projection.project_levels`).
     """
     levels = range(stack.levels)
 
     def shared(bank: nn.ModuleList, name: str, part: str = "") -> List[Projection]:
         signals = stack.signals[part] if stack.signals is not None and part in stack.signals else None
         sharing = stack.config.ffn if bank is stack.ffn else bank.sharing
-        return project_levels([getattr(bank[sharing[level]], name) for level in levels], signals, dtype, part not in thin)
+        linears = [getattr(bank[sharing[level]], name) for level in levels]
+        return project_levels(linears, signals, dtype, part not in thin, kept)
 
     def norm(module: nn.LayerNorm) -> Norm:
         return Norm(module.weight.to(dtype), module.bias.to(dtype), module.eps)
@@ -65,7 +69,7 @@ def stack_weights(stack: nn.Module, dtype: torch.dtype = torch.float32, thin: Tu
             CrossAttentionWeights(query, out, stack.cross_attn[0].dropout)
             for query, out in zip(shared(stack.cross_attn, "q_proj"), shared(stack.cross_attn, "out_proj"))
         ]
-        memories = project_levels([attn.kv_proj for attn in stack.cross_attn], None, dtype, fold=True)
+        memories = project_levels([attn.kv_proj for attn in stack.cross_attn], None, dtype, True, kept)
     if stack.ffn is not None:
         ffn = [
             FeedForwardWeights(fc1, fc2, stack.config.activation, stack.ffn[0].dropout)
@@ -129,14 +133,17 @@ class Keeps(nn.Module):
 
 
 def weights_for(stack: nn.Module, x: Tensor, kept: Kept) -> StackWeights:
-    """The weights of `stack` for a pass over `x` `(batch, length, embed_dim)`, in its type: anew where something may learn."""
+    """The weights of `stack` for a pass over `x` `(batch, length, embed_dim)`, in its type.
+
+    Where something may learn they are made anew, signals folded or thin, whichever is cheaper for so many tokens. Else
+    they are folded once: even one sentence alone, where decoding is bound by reading weights, gains nothing from reading
+    the shared block and thin signals instead of every level's own folded weights (measured at 512/2048).
+    """
     if is_traced(x):
         return stack_weights(stack, x.dtype)
-    tokens = x.numel() // x.size(-1)
     if torch.is_grad_enabled() or stack.training:
-        return stack_weights(stack, x.dtype, _thin_for(stack, tokens))
-    thin = thin_once_folded(stack, tokens)
-    return kept.get((x.dtype, thin), lambda: _parameters(stack), lambda: stack_weights(stack, x.dtype, thin))
+        return stack_weights(stack, x.dtype, _thin_for(stack, x.numel() // x.size(-1)))
+    return kept.get(x.dtype, lambda: _parameters(stack), lambda: stack_weights(stack, x.dtype, kept=True))
 
 
 def _parameters(stack: nn.Module) -> List[nn.Parameter]:
@@ -148,8 +155,3 @@ def _thin_for(stack: nn.Module, tokens: int) -> Tuple[str, ...]:
     """Parts where thin products over `tokens` cost less than folding anew."""
     rows = {"attn": 3 * stack.config.embed_dim, "ffn": stack.config.ffn_dim}
     return tuple(part for part, signals in (stack.signals or {}).items() if signals.pays_thin(tokens, rows[part]))
-
-
-def thin_once_folded(stack: nn.Module, tokens: int) -> Tuple[str, ...]:
-    """Parts whose signals stay thin for a pass over `tokens` although folding would have to be paid once only."""
-    return ()
