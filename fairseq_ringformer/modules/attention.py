@@ -14,6 +14,8 @@ from .tracing import is_traced
 # In training on CPUs, up to so many keys, two small products and a softmax in between beat torch's fused kernel. For
 # bfloat16 its backward pass is several times slower at any length; the bound is there for memory.
 SHORT, SHORT_BFLOAT16 = 64, 512
+# Channels of a head below which the two products are in float32 whatever the type of the queries.
+NARROW = 32
 # Elements of an absorbed projection up to which only calls count: half a megabyte stays in a core's own cache.
 ABSORBED = 1 << 17
 
@@ -120,18 +122,22 @@ def attend(
     Returns:
         `(batch, heads, tgt_len, head_dim)` and the weights `(batch, heads, tgt_len, src_len)` or None.
     """
-    drop = 0.0 if dropout is None else drop_probability(dropout)
+    drop, own_dtype = 0.0 if dropout is None else drop_probability(dropout), query.dtype
     if not need_weights and _fused_is_quicker(query, key):
         mask = None if causal else mask
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=drop, is_causal=causal), None
     batch, heads, length, head_dim = query.shape
-    flat = (batch * heads, -1, head_dim)
+    # Small products and the softmax between them are slower in bfloat16; the copy that lays heads out casts as well.
+    dtype = torch.float32 if head_dim < NARROW else query.dtype
+    query, key, value = (
+        own.to(dtype, memory_format=torch.contiguous_format).flatten(0, 1) for own in (query, key, value)
+    )
     scores = torch.baddbmm(  # beta 0: what is added is not read
-        query.new_empty(()), query.reshape(flat), key.reshape(flat).transpose(1, 2), beta=0.0, alpha=head_dim**-0.5
+        query.new_empty(()), query, key.transpose(1, 2), beta=0.0, alpha=head_dim**-0.5
     ).view(batch, heads, length, -1)
     weights = torch.softmax(scores if mask is None else scores.add_(mask), dim=-1)
-    out = torch.bmm(apply_dropout(weights, drop).flatten(0, 1), value.reshape(flat))
-    return out.view(query.shape), weights if need_weights else None
+    out = torch.bmm(apply_dropout(weights, drop).flatten(0, 1), value).view(batch, heads, length, head_dim)
+    return out.to(own_dtype), weights if need_weights else None
 
 
 def _fused_is_quicker(query: Tensor, key: Tensor) -> bool:
