@@ -60,17 +60,23 @@ class CTranslate2Generation:
 
     def __init__(self, contender: Contender, task: TranslationTask, beam: int, batch_size: int, device: str,
                  threads: int, translators: Optional[int], layout: Layout):
+        import torch
         from ctranslate2 import Translator
+
+        from ...cli.ctranslate2_engine import use_wide_vectors
 
         with tempfile.TemporaryDirectory() as work:
             folder = os.path.join(work, "model")
             size = export_to_ctranslate2(contender, task, folder)
+            use_wide_vectors(size)
             self.queued = batch_size > 1
             self.layout = layout(threads, translators, size, not self.queued)
             self.translator = Translator(
                 folder, device, compute_type=contender.quantization, inter_threads=self.layout[0],
                 intra_threads=self.layout[1], max_queued_batches=-1,
             )
+        # Making a translator sets the number of OpenMP threads, which are torch's, too.
+        torch.set_num_threads(threads)
         self.beam, self.dictionary = beam, task.source_dictionary
 
     def run(self, samples: List[Sample]) -> List[Tuple[int, ...]]:
