@@ -13,6 +13,7 @@ import argparse
 import os
 import shlex
 
+from ..export.runtime import cores
 from .errors import UserError, require_fairseq
 
 HELP = "speed, memory and size against fairseq's stock transformer"
@@ -67,12 +68,9 @@ def run(args: argparse.Namespace) -> int:
     from ..analysis.benchmark.report import Outcome
     from ..analysis.benchmark.runner import Benchmark
 
-    layout = None
-    if args.ctranslate2:
-        from .ctranslate2_engine import layout
     with quiet_fairseq():
         try:
-            benchmark = Benchmark(_contenders(args), _lengths(args), _settings(args), layout)
+            benchmark = Benchmark(_contenders(args), _lengths(args), _settings(args))
         except ValueError as error:
             raise UserError(str(error)) from None
         try:
@@ -113,7 +111,7 @@ def _check(args: argparse.Namespace) -> None:
         from .export import QUANTIZATIONS
 
         one_of("--ctranslate2", args.ctranslate2, QUANTIZATIONS)
-    args.threads = _cores() if args.threads is None else args.threads
+    args.threads = cores() if args.threads is None else args.threads
     for flag in ("rounds", "threads", "translators", "vocab_size", "max_tokens", "beam", "batch_size"):
         value = getattr(args, flag)
         if value is not None and min(value if isinstance(value, list) else [value]) < 1:
@@ -127,10 +125,6 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"{path} is a folder: name a file")
     if args.data and not os.path.isdir(args.data):
         raise UserError(f"{args.data}: no such data folder; without --data, lengths are sampled")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _contenders(args: argparse.Namespace):

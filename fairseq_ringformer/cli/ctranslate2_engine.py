@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
+from ..export.runtime import cores, layout, use_wide_vectors
 from .errors import UserError
 from .subwords import FILES, RECIPE, Subwords, build_codec
 from .text_stream import Hypothesis, Search, batches, longest_output
@@ -13,10 +14,6 @@ from .text_stream import Hypothesis, Search, batches, longest_output
 FORMAT = "ctranslate2"
 MODEL = "model.bin"
 BOS, PAD, EOS, UNK = SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
-# Bytes of weights from which a sentence alone is translated faster by all threads together; see `layout`.
-LARGE_MODEL = 100_000_000
-# Bytes of weights from which products profit from weights that were laid out for them; see `use_wide_vectors`.
-PACKED_MODEL = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -78,51 +75,6 @@ class Recipe:
             if not os.path.isfile(model):
                 raise UserError(f"{folder}: its sub-word model {self.bpe_model} is missing: export the model again")
         return Subwords(self.bpe, model, self.tokenizer)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def use_wide_vectors(weight_bytes: int) -> None:
-    """Let CTranslate2 use AVX-512, which it leaves out by default, where the processor has it; call this before it loads.
-
-    Measured in int8 on two cores: 1.2 to 1.4 times as many sentences at 128/512 and 512/2048. Weights that are laid out for
-    the products when they are loaded give another tenth to models that a core's cache does not hold. What the environment
-    says already is left alone.
-    """
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as stream:
-            flags = next((line.split() for line in stream if line.startswith("flags")), [])
-    except OSError:
-        return
-    if {"avx512f", "avx512cd", "avx512vl", "avx512bw", "avx512dq"} <= set(flags):
-        os.environ.setdefault("CT2_FORCE_CPU_ISA", "AVX512")
-        if weight_bytes >= PACKED_MODEL:
-            os.environ.setdefault("CT2_USE_EXPERIMENTAL_PACKED_GEMM", "1")
-
-
-def layout(threads: int, translators: Optional[int], weight_bytes: int, alone: bool = False) -> Tuple[int, int]:
-    """Translators that work side by side, and threads of each.
-
-    Measured in int8 on two cores, greedy and beam 5, at widths 128/512 (5 MB), 512/2048 (40 MB) and 1024/4096 (132 MB):
-    translators of one thread each are at least as fast in nearly every case, since threads that share a matrix product
-    wait for each other. Only where sentences come one at a time and the weights are large do shared threads help: two
-    were 1.6 times as fast as one at 132 MB, 0.9 times at 40 MB, 0.3 times at 5 MB.
-
-    Args:
-        threads: CPU threads in all.
-        translators: how many are wanted; None for the choice made here.
-        weight_bytes: size of the model.
-        alone: whether sentences come one at a time.
-
-    Returns:
-        the number of translators, and of threads of each.
-    """
-    if translators is None:
-        translators = 1 if alone and weight_bytes >= LARGE_MODEL else threads
-    return translators, max(1, threads // translators)
 
 
 class CTranslate2Engine:

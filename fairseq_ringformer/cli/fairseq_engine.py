@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..export.loading import OVERRIDES
+from ..models.ringformer import RingFormerModel
 from .errors import UserError, load_checkpoint
 from .subwords import Subwords, build_codec
 from .text_stream import Hypothesis, Search, batches, longest_output
@@ -31,6 +32,7 @@ class FairseqEngine:
         search: how to search.
         device: where.
         languages: source and target, for what the checkpoint and the names in `data` leave open.
+        autocast: ``none`` or ``bf16``; None for what the checkpoints were trained with.
 
     Raises:
         UserError: if checkpoints, dictionaries and sub-words are not there or do not belong together.
@@ -44,6 +46,7 @@ class FairseqEngine:
         search: Search,
         device: torch.device,
         languages: Languages = (None, None),
+        autocast: Optional[str] = None,
     ):
         self.search, self.device = search, device
         self.models = []
@@ -54,7 +57,7 @@ class FairseqEngine:
                 self.task = build_task(path, state, data, languages)
             check_dictionaries(path, state["model"], data, self.task)
             del state  # fairseq reads it again
-            self.models.append(_load_model(path, self.task).to(device))
+            self.models.append(_load_model(path, self.task, autocast).to(device))
         self.dictionary = self.task.target_dictionary
         self.generator = self.task.build_generator(
             self.models, argparse.Namespace(beam=search.beam, lenpen=search.lenpen)
@@ -147,7 +150,7 @@ def check_dictionaries(path: str, weights: Dict[str, Tensor], data: str, task: T
             )
 
 
-def _load_model(path: str, task: TranslationTask):
+def _load_model(path: str, task: TranslationTask, autocast: Optional[str]):
     try:
         (model,), cfg, _ = checkpoint_utils.load_model_ensemble_and_task([path], arg_overrides=OVERRIDES, task=task)
     except (AssertionError, RuntimeError, ValueError) as error:
@@ -155,6 +158,10 @@ def _load_model(path: str, task: TranslationTask):
         raise UserError(f"{path}: its model cannot be built: {reason}") from None
     if any(weight.isnan().any() for weight in model.parameters()):
         raise UserError(f"{path}: weights are not numbers (NaN): that training has diverged")
+    if autocast is not None:
+        if not isinstance(model, RingFormerModel):
+            raise UserError(f"{path}: --autocast is for models of this plug-in, this is a {type(model).__name__}")
+        model.set_autocast(autocast)
     model.eval()
     model.prepare_for_inference_(cfg)
     return model

@@ -27,7 +27,7 @@ from .text_stream import Engine, Search, Translated, read_lines, translate_lines
 
 HELP = "translate raw text with trained or exported models"
 # What belongs to fairseq's data folder; an exported model knows it itself.
-DATA_FLAGS = ("data", "source_lang", "target_lang", "bpe", "sentencepiece_model", "bpe_codes", "tokenizer")
+DATA_FLAGS = ("data", "source_lang", "target_lang", "bpe", "sentencepiece_model", "bpe_codes", "tokenizer", "autocast")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=positive,
         metavar="N",
         help="lines to read before translating; default: 1024, and 1 where they are typed",
+    )
+    group.add_argument(
+        "--autocast", choices=("none", "bf16"), help="with --path: compute in bfloat16 or not; default: as in training"
     )
     group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
     group.add_argument("--threads", type=positive, metavar="N", help="CPU threads in all; default: one for each core")
@@ -141,6 +144,7 @@ def _load(args: argparse.Namespace, alone: bool) -> Engine:
         search,
         _device(args.device),
         (args.source_lang, args.target_lang),
+        args.autocast,
     )
 
 

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from ..modules import drop_probability, dropout
 from .config import RingFormerConfig
 
+# What --autocast means; None: the type of the weights.
+COMPUTE_DTYPES = {"none": None, "bf16": torch.bfloat16}
+
 
 class InputEmbedding:
     """What encoder and decoder share in front of their stacks; mixed into fairseq's base classes.
@@ -34,7 +37,7 @@ class InputEmbedding:
             self.embed_tokens = embed_tokens
         else:
             object.__setattr__(self, "embed_tokens", embed_tokens)
-        self.compute_dtype = torch.bfloat16 if str(cfg.autocast) == "bf16" else None
+        self.compute_dtype = COMPUTE_DTYPES[str(cfg.autocast)]
         self.embed_scale = 1.0 if cfg.no_scale_embedding else math.sqrt(embed_dim)
         self.embed_positions = None
         if not cfg.no_token_positional_embeddings and self.stack.static_signal is None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..modules import ROWS, Architecture
 from .config import RingFormerConfig, refuse_meaningless, stack_config
 from .decoder import RingFormerDecoder
+from .embedding import COMPUTE_DTYPES
 from .encoder import RingFormerEncoder
 from .old_checkpoints import pack_old_weights
 
@@ -121,6 +122,11 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         if path:
             utils.load_embedding(utils.parse_embedding(path), dictionary, embedding)
         return embedding
+
+    def set_autocast(self, kind: str) -> None:
+        """Compute in ``bf16``, or in the weights' own type with ``none``, from now on."""
+        for side in (self.encoder, self.decoder):
+            side.compute_dtype = COMPUTE_DTYPES[kind]
 
     def forward(
         self,

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from fairseq_ringformer.cli import ctranslate2_engine
-from fairseq_ringformer.cli.ctranslate2_engine import CTranslate2Engine, layout
+from fairseq_ringformer.cli.ctranslate2_engine import CTranslate2Engine
 from fairseq_ringformer.cli.subwords import Subwords, build_codec
 from fairseq_ringformer.cli.text_stream import Search, batches
+from fairseq_ringformer.export.runtime import layout
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from fairseq_ringformer.modules import stack_weights
+from fairseq_ringformer.modules.feed_forward import gelu
 from fairseq_ringformer.modules.stack import Context
 from tests.building import ABLATIONS, MODELS, WIDE_FFN, batch, build
 
@@ -206,3 +207,26 @@ def test_levels_truly_differ_after_training(arch):
     for first in range(3):
         for second in range(first):
             assert (after[first] - after[second]).abs().max() > 1e-2
+
+
+@torch.no_grad()
+def test_reordered_encoder_output_is_read_by_the_right_rows():
+    """As fairseq's search does it: rows repeated for beams, then picked at will."""
+    model = build("ringformer")
+    source, target = batch(model)
+    encoder_out = model.encoder(source, None)
+    for order in ([0, 0, 1, 1, 2, 2], [2, 0], [1, 1, 0], [0, 1, 2]):
+        rows = torch.tensor(order)
+        reordered = model.encoder.reorder_encoder_out(encoder_out, rows)
+        again = model.encoder.reorder_encoder_out(reordered, torch.arange(len(order)).flip(0))
+        expected = model(source[rows], None, target[:1].expand(len(order), -1))[0]
+        found = model.decoder(target[:1].expand(len(order), -1), encoder_out=reordered)[0]
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+        flipped = model.decoder(target[:1].expand(len(order), -1), encoder_out=again)[0]
+        torch.testing.assert_close(flipped, expected.flip(0), atol=1e-5, rtol=1e-5)
+
+
+def test_gelu_over_few_elements_is_torchs():
+    x = torch.linspace(-6, 6, 1001)
+    with torch.no_grad():
+        torch.testing.assert_close(gelu(x), torch.nn.functional.gelu(x), atol=1e-6, rtol=1e-5)

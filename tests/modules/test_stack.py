@@ -268,6 +268,38 @@ def test_beams_share_their_sentence_and_come_from_their_own_past(variant, beams)
         x, sentences = x[order], sentences[order]
 
 
+@pytest.mark.parametrize("variant, pre_norm", BOTH_NORMS)
+@pytest.mark.parametrize("beams, padded, bias", [(1, False, True), (3, True, False)])
+@torch.no_grad()
+def test_a_sentence_alone_is_attended_over_with_absorbed_projections(variant, pre_norm, beams, padded, bias):
+    torch.manual_seed(4)
+    stack = build(variant, pre_norm=pre_norm, attn_bias=bias)
+    for name, parameter in stack.named_parameters():
+        if name.endswith("_proj.bias"):
+            nn.init.normal_(parameter)
+    memory = {"memory": torch.randn(1, 5, 12), "memory_padding_mask": torch.tensor([[False] * 4 + [True]]) if padded else None}
+    x, cache = torch.empty(beams, 0, 16), DecoderCache(stack.levels)
+    for step in range(4):
+        x = torch.cat([x, torch.randn(beams, 1, 16)], dim=1)
+        positions = torch.arange(1, step + 2).expand(beams, -1)
+        out = stack(x[:, -1:], positions=positions[:, -1:], causal=True, cache=cache, need_weights=(1,), **memory)
+        assert all(absorbed is not None for absorbed in cache.memory.absorbed)
+        full = stack(x, positions=positions, causal=True, need_weights=(1,), **memory)
+        torch.testing.assert_close(out.state, full.state[:, -1:], atol=1e-5, rtol=1e-5)
+        weights, expected = (found.weights[1]["cross_attn"][:, :, -1:] for found in (out, full))
+        torch.testing.assert_close(weights, expected, atol=1e-5, rtol=1e-5)
+        order = torch.randint(beams, (beams,))
+        cache.reorder(order)
+        x = x[order]
+    cache.reorder(torch.zeros(2, dtype=torch.long))  # no longer alone: the plain projections are used again
+    x = x[:1].expand(2, -1, -1) if beams == 1 else x[:1].repeat(2, 1, 1)
+    x = torch.cat([x, torch.randn(2, 1, 16)], dim=1)
+    positions = torch.arange(1, 6).expand(2, -1)
+    out = stack(x[:, -1:], positions=positions[:, -1:], causal=True, cache=cache, **memory).state
+    full = stack(x, positions=positions, causal=True, **memory).state
+    torch.testing.assert_close(out, full[:, -1:], atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("beams", [1, 3])
 @torch.no_grad()
 def test_rows_may_part_from_the_other_beams_of_their_sentence(beams):

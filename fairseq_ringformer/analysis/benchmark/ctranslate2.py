@@ -2,17 +2,15 @@
 
 import os
 import tempfile
-from typing import Callable, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from fairseq.data import Dictionary
 from fairseq.tasks.translation import TranslationTask
 
+from ...export.runtime import layout, use_wide_vectors
 from .contenders import Contender
 from .workload import Sample, forced_length
 
-# Translators side by side and threads of each, for threads in all, translators asked for (or None), bytes of weights,
-# and whether sentences come one at a time.
-Layout = Callable[[int, Optional[int], int, bool], Tuple[int, int]]
 
 
 def _converter(contender: Contender, task: TranslationTask):
@@ -54,16 +52,13 @@ class CTranslate2Generation:
         batch_size: sentences in a batch.
         device: "cpu" or "cuda".
         threads: CPU threads in all.
-        translators: side by side; None: as `layout` has it.
-        layout: see :data:`Layout`.
+        translators: side by side; None: as :func:`~...export.runtime.layout` has it.
     """
 
     def __init__(self, contender: Contender, task: TranslationTask, beam: int, batch_size: int, device: str,
-                 threads: int, translators: Optional[int], layout: Layout):
+                 threads: int, translators: Optional[int]):
         import torch
         from ctranslate2 import Translator
-
-        from ...cli.ctranslate2_engine import use_wide_vectors
 
         with tempfile.TemporaryDirectory() as work:
             folder = os.path.join(work, "model")

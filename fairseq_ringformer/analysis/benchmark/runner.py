@@ -7,7 +7,7 @@ import torch
 from tqdm import tqdm
 
 from .contenders import Contender, build_task
-from .ctranslate2 import CTranslate2Generation, Layout, check_ctranslate2
+from .ctranslate2 import CTranslate2Generation, check_ctranslate2
 from .generation import Generation
 from .measure import Result, interleave, sizes, speeds
 from .memory import CheckpointSize, checkpoint_size, training_memory
@@ -22,9 +22,9 @@ BEAMS = (5, 1)
 
 # How much a round does: training batches, and sentences to generate by (beam, batch size); some seconds at most.
 AMOUNTS = {
-    "tiny": (4, {(5, 32): 96, (5, 1): 12, (1, 32): 192, (1, 1): 24}),
-    "small": (3, {(5, 32): 96, (5, 1): 8, (1, 32): 192, (1, 1): 16}),
-    "base": (1, {(5, 32): 64, (5, 1): 6, (1, 32): 96, (1, 1): 12}),
+    "tiny": (4, {(5, 32): 128, (5, 1): 12, (1, 32): 256, (1, 1): 24}),
+    "small": (3, {(5, 32): 128, (5, 1): 8, (1, 32): 256, (1, 1): 16}),
+    "base": (1, {(5, 32): 128, (5, 1): 6, (1, 32): 128, (1, 1): 12}),
     "large": (1, {(5, 32): 32, (5, 1): 2, (1, 32): 32, (1, 1): 4}),
 }
 MEMORY_STEPS = 2  # the optimiser has its memory from the first on
@@ -69,16 +69,15 @@ class Benchmark:
         contenders: see :func:`.contenders.choose`.
         lengths: what the sentences are like.
         settings: what to do.
-        layout: how many translators of how many threads CTranslate2 runs; needed where a contender runs in it.
 
     Raises:
         ValueError: if CTranslate2 cannot run a contender that it should.
     """
 
     def __init__(
-        self, contenders: Sequence[Contender], lengths: Lengths, settings: Settings, layout: Optional[Layout] = None
+        self, contenders: Sequence[Contender], lengths: Lengths, settings: Settings
     ):
-        self.contenders, self.lengths, self.settings, self.layout = list(contenders), lengths, settings, layout
+        self.contenders, self.lengths, self.settings = list(contenders), lengths, settings
         self.task = build_task(contenders[0].vocabulary)
         self.longest = min(
             min(contender.build_on_meta(self.task).max_positions()) for contender in contenders
@@ -175,7 +174,7 @@ class Benchmark:
         if not contender.quantization:
             return Generation(contender, self.task, beam, chosen.device)
         return CTranslate2Generation(
-            contender, self.task, beam, batch_size, chosen.device, chosen.threads, chosen.translators, self.layout
+            contender, self.task, beam, batch_size, chosen.device, chosen.threads, chosen.translators
         )
 
     def memory(self) -> List[Result]:

@@ -10,21 +10,21 @@ from fairseq_ringformer.analysis.benchmark.ctranslate2 import (
     export_to_ctranslate2,
 )
 from fairseq_ringformer.analysis.benchmark.workload import forced_length
-from fairseq_ringformer.cli.ctranslate2_engine import layout
+from fairseq_ringformer.export.runtime import layout
 
 
 @pytest.mark.parametrize("beam, batch_size", ((3, 8), (1, 8), (3, 1)))
 def test_outputs_have_the_forced_length_that_fairseqs_have(contenders, task, samples, beam, batch_size):
     """Queued batches, and one after another."""
     contender = replace(contenders[1], quantization="int8")
-    engine = CTranslate2Generation(contender, task, beam, batch_size, "cpu", 2, None, layout)
+    engine = CTranslate2Generation(contender, task, beam, batch_size, "cpu", 2, None)
     assert engine.run(samples) == [(forced_length(sample) + 1,) * 8 for sample in samples]
     assert engine.queued == (batch_size > 1) and engine.layout == layout(2, None, 0, not engine.queued)
 
 
 def test_the_number_of_translators_can_be_set(contenders, task):
     contender = replace(contenders[1], quantization="float32")
-    assert CTranslate2Generation(contender, task, 1, 8, "cpu", 6, 3, layout).layout == (3, 2)
+    assert CTranslate2Generation(contender, task, 1, 8, "cpu", 6, 3).layout == (3, 2)
 
 
 def test_quantised_weights_are_smaller(contenders, task, tmp_path):

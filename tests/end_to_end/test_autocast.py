@@ -1,0 +1,47 @@
+"""`--autocast bf16` through fairseq's commands, on the CPU."""
+
+import pytest
+import torch
+
+from tests.building import MODELS
+
+
+@pytest.fixture(scope="module")
+def both(fairseq, toy):
+    """The same short training in float32 and in bfloat16."""
+    flags = ("--max-update", "40", "--lr", "5e-3", "--dropout", "0", "--activation-dropout", "0")
+    return {kind: fairseq.train(toy.data, *flags, "--autocast", kind) for kind in ("none", "bf16")}
+
+
+def test_training_in_bfloat16_keeps_float32_weights_and_learns_the_same(both):
+    assert all(weight.dtype == torch.float32 for weight in both["bf16"].weights().values())
+    exact, rounded = ({update: float(loss) for update, loss in run.losses().items()} for run in both.values())
+    assert exact.keys() == rounded.keys() and exact != rounded
+    assert max(exact) >= 40 and exact[40] < 0.8 * exact[1]
+    assert all(abs(rounded[update] - loss) < 0.05 * loss for update, loss in exact.items())
+
+
+def test_the_checkpoint_remembers_and_an_override_forgets(both, fairseq, toy):
+    path = both["bf16"].last
+    remembered = fairseq.generate(toy.data, path, "--beam", "2")
+    asked = fairseq.generate(toy.data, path, "--beam", "2", "--model-overrides", "{'autocast': 'bf16'}")
+    exact = fairseq.generate(toy.data, path, "--beam", "2", "--model-overrides", "{'autocast': 'none'}")
+    assert remembered == asked != exact
+    for number, hypotheses in exact.items():
+        assert remembered[number][0].score == pytest.approx(hypotheses[0].score, abs=0.1)
+
+
+def test_validation_runs_in_bfloat16(both, fairseq, toy):
+    losses = []
+    for kind in ("bf16", "none"):
+        overrides = ("--model-overrides", f"{{'autocast': '{kind}'}}")
+        _, log = fairseq.call("validate", toy.data, "--path", both["bf16"].last, "--task", "translation",
+                              "--valid-subset", "valid", *fairseq.common, *overrides)
+        losses.append(float(log[-1][1]["valid_loss" if "valid_loss" in log[-1][1] else "loss"]))
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_trains_in_bfloat16(model, fairseq, toy):
+    run = fairseq.train(toy.data, "--max-update", "3", "--autocast", "bf16", arch=f"{model}_tiny")
+    assert len(run.losses()) == 3 and all(float(loss) == float(loss) for loss in run.losses().values())
