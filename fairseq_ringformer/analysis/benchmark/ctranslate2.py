@@ -25,6 +25,7 @@ def _converter(contender: Contender, task: TranslationTask):
 
 def check_ctranslate2(contender: Contender, task: TranslationTask, device: str) -> None:
     """Raise ValueError if CTranslate2 has no such model, or not this compute type on `device`."""
+    use_wide_vectors(0)  # CTranslate2 chooses its instructions at the first question
     from ctranslate2 import get_supported_compute_types
 
     known = sorted(get_supported_compute_types(device))
