@@ -114,16 +114,6 @@ class Stack(Keeps):
             sharing = config.ffn_norm if bank == "ffn" and config.ffn_norm is not None else config.norm
             self.norms[bank] = Bank(lambda: nn.LayerNorm(config.embed_dim, eps=config.norm_eps), sharing)
 
-        self.register_load_state_dict_post_hook(lambda module, keys: module.kept.forget())
-
-    def train(self, mode: bool = True) -> "Stack":
-        self.kept.forget()
-        return super().train(mode)
-
-    def _apply(self, *args, **kwargs) -> "Stack":
-        self.kept.forget()
-        return super()._apply(*args, **kwargs)
-
     def forward(
         self,
         x: Tensor,
@@ -155,18 +145,11 @@ class Stack(Keeps):
         held = None
         if cache is None or not cache.length:
             held = self._memory(prepared, memory, memory_padding_mask, step_by_step=cache is not None)
-        coordinates = None if self.static_signal is None else self.static_signal.positions(positions).to(x.dtype)
-        drop = drop_probability(self.dropout)
-        if cache is None:
-            only_causal = causal and padding_mask is None
-            mask = causal_mask(x.size(1), x) if only_causal else attention_mask(x, padding_mask, causal)
-            context = Context(mask, only_causal, held, coordinates, None, drop)
-        else:
+        if cache is not None:
             # The beams of a sentence run side by side, like positions: they read the same memory and pool.
             cache.enter(len(x), held)
             x = x.view(cache.sentences, cache.beams, -1)
-            coordinates = None if coordinates is None else coordinates.view_as(x)
-            context = Context(cache.step_mask(x), False, cache.memory, coordinates, cache, drop)
+        context = self._context(x, padding_mask, positions, causal, held, cache)
 
         states = [x] if return_states else None
         weights: Dict[int, Weights] = {}
@@ -187,6 +170,26 @@ class Stack(Keeps):
             x = prepared.final_norm(x)
         states = None if states is None else [state.view(shape) for state in states]
         return StackOutput(x.view(shape), states, weights)
+
+    def _context(
+        self,
+        x: Tensor,
+        padding_mask: Optional[Tensor],
+        positions: Optional[Tensor],
+        causal: bool,
+        memory: Optional[Memory],
+        cache: Optional[DecoderCache],
+    ) -> Context:
+        """What all levels share in a pass over `x`, or in a step of `cache`."""
+        coordinates = None
+        if self.static_signal is not None:
+            coordinates = self.static_signal.positions(positions).to(x.dtype).view_as(x)
+        drop = drop_probability(self.dropout)
+        if cache is not None:
+            return Context(cache.step_mask(x), False, cache.memory, coordinates, cache, drop)
+        only_causal = causal and padding_mask is None
+        mask = causal_mask(x.size(1), x) if only_causal else attention_mask(x, padding_mask, causal)
+        return Context(mask, only_causal, memory, coordinates, None, drop)
 
     def _level(
         self, level: int, own: LevelWeights, x: Tensor, context: Context, need_weights: bool
