@@ -34,7 +34,8 @@ def test_the_checkpoint_remembers_and_an_override_forgets(both, fairseq, toy):
 def test_validation_runs_in_bfloat16(both, fairseq, toy):
     losses = []
     for kind in ("bf16", "none"):
-        flags = ("--task", "translation", "--valid-subset", "valid", "--model-overrides", f"{{'autocast': '{kind}'}}")
+        flags = ("--task", "translation", "--valid-subset", "valid", "--max-tokens", "50")
+        flags += ("--model-overrides", f"{{'autocast': '{kind}'}}")
         _, log = fairseq.call("validate", toy.data, "--path", both["bf16"].last, *fairseq.common, *flags)
         losses += [float(numbers["valid_loss"]) for tag, numbers in log if tag == "valid"]
     rounded, exact = losses

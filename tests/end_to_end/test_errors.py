@@ -81,7 +81,7 @@ def test_checkpoint_of_another_architecture(flag, fairseq, toy, trained):
 
 def test_overrides_that_change_the_architecture(fairseq, toy, trained):
     path = trained("ringformer").last
-    missing = r"another architecture .* it lacks encoder\.stack\.norms\.ffn\.2\.bias \(12 missing, 0 unknown, 0 of"
+    missing = r"another architecture .* it lacks encoder\.stack\.norms\.ffn\.2\.bias \(4 missing, 0 unknown, 4 of"
     with pytest.raises(ValueError, match=missing):
         fairseq.generate(toy.data, path, "--model-overrides", "{'encoder_layers': 3}")
     misshapen = r"another architecture.* encoder\.stack\.ffn\.0\.fc1\.weight is \(32, 16\), here \(40, 16\)"
@@ -114,9 +114,11 @@ def test_truncated_checkpoint(fairseq, toy, trained, tmp_path):
     path = tmp_path / "checkpoint_last.pt"
     content = open(trained("ringformer").last, "rb").read()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(RuntimeError, match="failed finding central directory"):
+    # torch's reader says the one or the other, depending on where the file ends.
+    damaged = pytest.raises((RuntimeError, OSError), match="failed finding central directory|Invalid argument")
+    with damaged:
         fairseq.generate(toy.data, str(path))
-    with pytest.raises(RuntimeError, match="failed finding central directory"):
+    with damaged:
         fairseq.train(toy.data, "--max-update", "90", save_dir=tmp_path)
     assert path.stat().st_size == len(content) // 2, "a failed resume leaves the file alone"
 
