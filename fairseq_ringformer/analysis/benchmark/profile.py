@@ -11,6 +11,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from ...models import embedding
+from ...models.decoder import RingFormerDecoder
+from ...modules import Stack, attention, feed_forward, stack, weights
+
 REST = "rest: masks, residuals, shapes"
 MARK = "part: "
 # Modules by class or qualified name, the first that fits; a part inside a part counts for itself alone.
@@ -31,6 +35,22 @@ RANGES = {
 }
 # Operations that code outside any of these modules calls for a part.
 OPERATIONS = {"aten::gelu": "feed-forward", "aten::relu": "feed-forward"}
+# A ring's parts are functions over prepared weights, and not modules that are called.
+FUNCTIONS = (
+    (feed_forward.FeedForwardWeights, "__call__", "feed-forward"),
+    (weights.Norm, "__call__", "norms"),
+    (weights, "stack_weights", "level signals"),
+    (stack, "add_dropped", "dropout"),
+    (feed_forward, "dropout", "dropout"),
+    (attention, "apply_dropout", "dropout"),
+    (embedding, "dropout", "dropout"),
+)
+RING_METHODS = (
+    (Stack, "_self_attention", "self-attention"),
+    (Stack, "_cross_attention", "cross-attention"),
+    (Stack, "_memory", "cross-attention"),
+    (RingFormerDecoder, "output_layer", "output layer"),
+)
 BACKWARD = "autograd::engine::evaluate_function"
 
 
@@ -60,7 +80,8 @@ def profile_run(run: Callable[[], Any], hosts: List[Tuple[object, str, str]], mo
         device: "cpu", or "cuda" to add up time on the GPU.
     """
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device == "cuda")
-    with _watched([*_methods(model), *hosts]), profile(activities=activities, acc_events=True) as profiler:
+    watched = [*_methods(model), *hosts, *FUNCTIONS, *RING_METHODS]
+    with _watched(watched), profile(activities=activities, acc_events=True) as profiler:
         with record_function(MARK + REST):
             run()
     return summarise(profiler.events(), "self_device_time_total" if device == "cuda" else "self_cpu_time_total")
@@ -92,13 +113,14 @@ def _methods(model: nn.Module) -> List[Tuple[object, str, str]]:
 @contextlib.contextmanager
 def _watched(methods: List[Tuple[object, str, str]]) -> Iterator[None]:
     """Record a range around every call of these methods."""
-    for host, method, part in methods:
-        setattr(host, method, _recorded(getattr(host, method), part))
-    try:
+    with contextlib.ExitStack() as restored:
+        for host, method, part in methods:
+            if method in vars(host):
+                restored.callback(setattr, host, method, vars(host)[method])
+            else:
+                restored.callback(delattr, host, method)
+            setattr(host, method, _recorded(getattr(host, method), part))
         yield
-    finally:
-        for host, method, _ in methods:
-            delattr(host, method)
 
 
 def _recorded(function: Callable, part: str) -> Callable:
