@@ -77,6 +77,19 @@ def when_imported(
 
 
 @contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Standard error is for what the user should know: keep fairseq's log, Hydra's and torch's warnings out of it."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+@contextlib.contextmanager
 def quiet_import() -> Iterator[None]:
     """Import fairseq without the notices that are not for its users: deprecated TorchScript, optional packages."""
     logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)

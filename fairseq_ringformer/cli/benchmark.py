@@ -13,6 +13,7 @@ import argparse
 import os
 import shlex
 
+from .._fairseq import quiet
 from ..export.runtime import cores
 from .errors import UserError, require_fairseq
 
@@ -63,12 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     require_fairseq()
     _check(args)
-    from ..analysis.benchmark.contenders import quiet_fairseq
     from ..analysis.benchmark.plot import draw_ratios
     from ..analysis.benchmark.report import Outcome
     from ..analysis.benchmark.runner import Benchmark
 
-    with quiet_fairseq():
+    with quiet():
         try:
             benchmark = Benchmark(_contenders(args), _lengths(args), _settings(args))
         except ValueError as error:

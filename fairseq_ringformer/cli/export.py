@@ -12,10 +12,10 @@ import shutil
 import tempfile
 from typing import Any, Dict, Optional
 
+from .._fairseq import quiet
 from . import subwords
 from .ctranslate2_engine import FORMAT, MODEL, Recipe
 from .errors import UserError, load_checkpoint, require_fairseq
-from .quiet import quiet
 
 HELP = "convert a model for CTranslate2"
 SUBWORD_FILES = {"sentencepiece": "sentencepiece.model", "subword_nmt": "subword_nmt.codes"}

@@ -19,10 +19,10 @@ import os
 import sys
 from typing import BinaryIO, Iterator
 
+from .._fairseq import quiet
 from . import subwords
 from .average import positive
 from .errors import UserError, require_fairseq
-from .quiet import quiet
 from .text_stream import Engine, Search, Translated, read_lines, translate_lines
 
 HELP = "translate raw text with trained or exported models"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .dropout import drop_probability
 from .dropout import dropout as apply_dropout
-from .projection import Projection
+from .projection import Projection, reset_linears
 from .tracing import is_traced
 
 # In training on CPUs, up to so many keys, two small products and a softmax in between beat torch's fused kernel. For
@@ -38,7 +38,7 @@ class SelfAttention(nn.Module):
 
     def reset_parameters(self) -> None:
         # As one (3 d, d) product.
-        _reset(self.qkv_proj, self.out_proj)
+        reset_linears(self.qkv_proj, self.out_proj)
 
 
 class CrossAttention(nn.Module):
@@ -60,17 +60,10 @@ class CrossAttention(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        _reset(self.q_proj, self.kv_proj, self.out_proj)
+        reset_linears(self.q_proj, self.kv_proj, self.out_proj)
         # Initialised like the queries, keys and values of a self-attention.
         for part in (self.q_proj.weight, *self.kv_proj.weight.chunk(2)):
             nn.init.xavier_uniform_(part, gain=2**-0.5)
-
-
-def _reset(*linears: nn.Linear) -> None:
-    for linear in linears:
-        nn.init.xavier_uniform_(linear.weight)
-        if linear.bias is not None:
-            nn.init.zeros_(linear.bias)
 
 
 class SelfAttentionWeights(NamedTuple):

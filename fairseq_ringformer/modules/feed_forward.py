@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .dropout import drop_probability, dropout
-from .projection import Projection
+from .projection import Projection, reset_linears
 from .tracing import is_traced
 
 
@@ -40,10 +40,7 @@ class FeedForward(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        for linear in (self.fc1, self.fc2):
-            nn.init.xavier_uniform_(linear.weight)
-            if linear.bias is not None:
-                nn.init.zeros_(linear.bias)
+        reset_linears(self.fc1, self.fc2)
 
 
 class FeedForwardWeights(NamedTuple):

@@ -10,6 +10,14 @@ from torch import Tensor, nn
 from .signals import LevelSignals, ThinSignal
 
 
+def reset_linears(*linears: nn.Linear) -> None:
+    """Initialise as Transformers do: Xavier-uniform weights, zero biases."""
+    for linear in linears:
+        nn.init.xavier_uniform_(linear.weight)
+        if linear.bias is not None:
+            nn.init.zeros_(linear.bias)
+
+
 class Projection(NamedTuple):
     """``W x + b`` with the level's signal.
 

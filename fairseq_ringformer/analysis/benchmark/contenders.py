@@ -1,12 +1,9 @@
 """The models that are compared: built from options alone, with random weights and the same task."""
 
 import argparse
-import contextlib
-import logging
 import re
-import warnings
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import torch
 from fairseq.data import Dictionary
@@ -14,6 +11,7 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, BaseFairse
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
 from ...models.ringformer import RingFormerModel
+from ..parameters import numbered_dictionary
 
 STOCK = "transformer"
 VOCABULARY = re.compile(r"(^|\.)(embed_tokens|output_projection|output_bias)(\.|$)")
@@ -69,11 +67,10 @@ def build_task(vocabulary: int) -> TranslationTask:
     Raises:
         ValueError: if that is fewer than fairseq's special symbols.
     """
-    dictionary = Dictionary()
-    if vocabulary <= len(dictionary):
-        raise ValueError(f"a vocabulary of {vocabulary} is too small: fairseq's special symbols are {len(dictionary)}")
-    for index in range(vocabulary - len(dictionary)):
-        dictionary.add_symbol(f"symbol{index}")
+    special = Dictionary().nspecial
+    if vocabulary <= special:
+        raise ValueError(f"a vocabulary of {vocabulary} is too small: fairseq's special symbols are {special}")
+    dictionary = numbered_dictionary(vocabulary)
     return TranslationTask(TranslationConfig(source_lang="source", target_lang="target"), dictionary, dictionary)
 
 
@@ -175,18 +172,6 @@ def _shared_options(model: RingFormerModel) -> Dict[str, Any]:
     options = vars(model.cfg)
     known = [action.dest for action in _model_parser(STOCK)._actions]
     return {name: options[name] for name in known if options.get(name) is not None}
-
-
-@contextlib.contextmanager
-def quiet_fairseq() -> Iterator[None]:
-    """Without what fairseq logs, and what Hydra and torch have to say about how fairseq calls them."""
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def is_vocabulary(name: str) -> bool:

@@ -10,7 +10,8 @@ from typing import Dict, List
 
 import torch
 
-from .contenders import Contender, build_task, is_vocabulary, quiet_fairseq
+from ..._fairseq import quiet
+from .contenders import Contender, build_task, is_vocabulary
 from .workload import Sample
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _train(
     from .training import Training, trainer_config
 
     torch.set_num_threads(threads)
-    with quiet_fairseq():
+    with quiet():
         trainer_config(criterion, device, seed)  # imports, too
         imports = _peak_resident()
         training = Training(contender, build_task(contender.vocabulary), criterion, device, seed)

@@ -74,9 +74,7 @@ class Benchmark:
         ValueError: if CTranslate2 cannot run a contender that it should.
     """
 
-    def __init__(
-        self, contenders: Sequence[Contender], lengths: Lengths, settings: Settings
-    ):
+    def __init__(self, contenders: Sequence[Contender], lengths: Lengths, settings: Settings):
         self.contenders, self.lengths, self.settings = list(contenders), lengths, settings
         self.task = build_task(contenders[0].vocabulary)
         self.longest = min(

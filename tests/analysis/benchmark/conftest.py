@@ -3,7 +3,8 @@
 import numpy
 import pytest
 
-from fairseq_ringformer.analysis.benchmark.contenders import build_task, choose, quiet_fairseq
+from fairseq_ringformer._fairseq import quiet
+from fairseq_ringformer.analysis.benchmark.contenders import build_task, choose
 from fairseq_ringformer.analysis.benchmark.workload import training_batches
 
 VOCABULARY = 60
@@ -14,8 +15,8 @@ FLAGS = (
 
 
 @pytest.fixture(autouse=True)
-def quiet():
-    with quiet_fairseq():
+def silence():
+    with quiet():
         yield
 
 
