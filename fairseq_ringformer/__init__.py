@@ -4,12 +4,13 @@ Whoever imports this package and fairseq, in either order, has its models regist
 loader reads fairseq's checkpoints. The package itself imports neither, so that what needs neither starts at once.
 """
 
-from ._fairseq import allow_safe_loading, check_fairseq, quiet_import, when_imported
+from ._fairseq import allow_broadcast_loading, allow_safe_loading, check_fairseq, quiet_import, when_imported
 
 __version__ = "0.1.0"
 
 
 def _register_models() -> None:
+    allow_broadcast_loading()
     with quiet_import():
         from .models import ringformer  # noqa: F401  registers them
 

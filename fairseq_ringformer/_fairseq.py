@@ -111,3 +111,22 @@ def allow_safe_loading() -> None:
     dtypes = [type(numpy.dtype(kind)) for kind in kinds]
     arrays = [multiarray.scalar, multiarray._reconstruct, numpy.ndarray, numpy.dtype]
     torch.serialization.add_safe_globals([argparse.Namespace, *arrays, *dtypes])
+
+
+def allow_broadcast_loading() -> None:
+    """Let torch's safe loader read the options that fairseq reads from a checkpoint and sends on to other processes.
+
+    When several processes resume, the first reads the checkpoint and broadcasts it, options already as OmegaConf's
+    containers; the others unpickle them. Nothing here can run code.
+    """
+    import collections
+    import typing
+
+    import omegaconf
+    import torch
+    from fairseq.distributed.utils import _TensorPlaceholder  # where a tensor, sent apart, belongs
+    from omegaconf.base import ContainerMetadata, Metadata
+
+    containers = [omegaconf.DictConfig, omegaconf.ListConfig, ContainerMetadata, Metadata, omegaconf.AnyNode]
+    plain = [dict, list, int, float, str, bool, collections.defaultdict, typing.Any]
+    torch.serialization.add_safe_globals([*containers, *plain, _TensorPlaceholder])

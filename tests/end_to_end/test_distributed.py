@@ -26,10 +26,11 @@ TWO_PROCESSES = (
 )
 def test_two_processes_train_as_one_with_two_batches_in_turn(model, fairseq, toy, command, training_flags, tmp_path):
     flags = training_flags(toy.data, tmp_path, f"{model}_tiny") + list(HALVES)
-    train = TWO_PROCESSES.format(train=shlex.join(["fairseq-train", *flags]))
-    done = command("torchrun", "--standalone", "--nproc_per_node", "2", "--no-python", "bash", "-c", train)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "training on 2 devices" in done.stdout
+    for updates in ("2", "3"):  # the second command resumes
+        train = TWO_PROCESSES.format(train=shlex.join(["fairseq-train", *flags, "--max-update", updates]))
+        done = command("torchrun", "--standalone", "--nproc_per_node", "2", "--no-python", "bash", "-c", train)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert "training on 2 devices" in done.stdout
     pair = torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)["model"]
     one = fairseq.train(toy.data, *HALVES, "--update-freq", "2", arch=f"{model}_tiny").weights()
     assert pair.keys() == one.keys()
