@@ -28,12 +28,18 @@ def plain_layers(stack: Stack) -> List[PlainLayer]:
     once. A stack without feed-forward gets one of a single hidden channel, all zero; see :func:`_without_feed_forward`.
 
     Raises:
-        ValueError: if the stack has a static signal, which no weight can hold.
+        ValueError: if the stack has a static signal, or signals that read another state than their projections do,
+            which no weight can hold.
     """
     if stack.static_signal is not None:
         raise ValueError(
             "static signals (Universal Transformer) do not fold: they are added to the state before every level, and a "
             "plain layer has no place for that"
+        )
+    if stack.config.signal_input == "state" and stack.signals:
+        raise ValueError(
+            "signals that read the state before its norm (signal_input 'state') do not fold: a plain layer's projection "
+            "reads the normalised state alone"
         )
     weights = stack_weights(stack)
     unpack = functools.cache(_unpack)

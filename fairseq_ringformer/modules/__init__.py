@@ -5,9 +5,9 @@ from .cache import DecoderCache
 from .config import StackConfig
 from .dropout import add_dropped, drop_probability, dropout
 from .feed_forward import FeedForward
-from .sharing import ROWS, Architecture, Bank, Row, parse_sharing
+from .sharing import ROWS, VISION_ROWS, Architecture, Bank, Row, parse_sharing
 from .projection import Projection
-from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal
+from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal, coordinate_table
 from .stack import Stack, StackOutput
 from .weights import Keeps, stack_weights
 
@@ -29,9 +29,11 @@ __all__ = [
     "StackConfig",
     "StackOutput",
     "StaticSignal",
+    "VISION_ROWS",
     "add_dropped",
     "attend",
     "attention_mask",
+    "coordinate_table",
     "drop_probability",
     "dropout",
     "parse_sharing",

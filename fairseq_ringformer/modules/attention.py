@@ -27,12 +27,14 @@ class SelfAttention(nn.Module):
         embed_dim: channels in and out.
         bias: whether the projections have biases.
         dropout: module whose probability drops attention weights.
+        device, dtype: of the weights.
     """
 
-    def __init__(self, embed_dim: int, bias: bool = False, dropout: Optional[nn.Module] = None):
+    def __init__(self, embed_dim: int, bias: bool = False, dropout: Optional[nn.Module] = None, device=None, dtype=None):
         super().__init__()
-        self.qkv_proj = nn.Linear(embed_dim, 3 * embed_dim, bias=bias)
-        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias)
+        factory = {"device": device, "dtype": dtype}
+        self.qkv_proj = nn.Linear(embed_dim, 3 * embed_dim, bias=bias, **factory)
+        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias, **factory)
         self.dropout = dropout if dropout is not None else nn.Dropout(0.0)
         self.reset_parameters()
 
@@ -49,13 +51,23 @@ class CrossAttention(nn.Module):
         memory_dim: channels of what keys and values are read from.
         bias: whether the projections have biases.
         dropout: module whose probability drops attention weights.
+        device, dtype: of the weights.
     """
 
-    def __init__(self, embed_dim: int, memory_dim: int, bias: bool = False, dropout: Optional[nn.Module] = None):
+    def __init__(
+        self,
+        embed_dim: int,
+        memory_dim: int,
+        bias: bool = False,
+        dropout: Optional[nn.Module] = None,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
-        self.q_proj = nn.Linear(embed_dim, embed_dim, bias=bias)
-        self.kv_proj = nn.Linear(memory_dim, 2 * embed_dim, bias=bias)
-        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias)
+        factory = {"device": device, "dtype": dtype}
+        self.q_proj = nn.Linear(embed_dim, embed_dim, bias=bias, **factory)
+        self.kv_proj = nn.Linear(memory_dim, 2 * embed_dim, bias=bias, **factory)
+        self.out_proj = nn.Linear(embed_dim, embed_dim, bias=bias, **factory)
         self.dropout = dropout if dropout is not None else nn.Dropout(0.0)
         self.reset_parameters()
 
@@ -134,7 +146,7 @@ def attend(
 
 
 def _fused_is_quicker(query: Tensor, key: Tensor) -> bool:
-    if query.device.type != "cpu" or is_traced(query) or not torch.is_grad_enabled():
+    if is_traced(query) or query.device.type != "cpu" or not torch.is_grad_enabled():
         return True
     return key.size(2) > (SHORT_BFLOAT16 if query.dtype == torch.bfloat16 else SHORT)
 

@@ -1,6 +1,6 @@
 """What a stack is built from: sizes, sharing maps and signals, checked before anything is allocated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 from torch import Tensor
@@ -30,10 +30,14 @@ class StackConfig:
         signal_rank: rank r of low-rank signals; None for ``max(1, embed_dim // 16)`` (the paper's).
         attention_signal: ``after`` the projections of queries, keys and values (eq. 6), ``before`` them or ``none``.
         ffn_signal: ``before`` fc1 (eq. 7), ``inter`` (after it) or ``none``.
+        signal_input: what signals read: the ``normalised`` state, as their projections do (the paper's equations), or the
+            ``state`` before its norm, which needs `pre_norm` and does not fold.
         pre_norm: normalise each sub-layer's input, with a final norm, instead of each residual sum.
         memory_dim: channels of the memory that cross-attention reads; None for `embed_dim`.
         dropout: on each sub-layer's output; `attention_dropout` on attention weights; `activation_dropout` after the
             activation.
+        drop_path: probability with which the last level's sub-layers are skipped for a whole sample (stochastic depth);
+            it grows linearly from zero at the first.
 
     Raises:
         ValueError: for sizes or combinations that make no model, naming them.
@@ -52,6 +56,7 @@ class StackConfig:
     signal_rank: Optional[int] = None
     attention_signal: str = "none"
     ffn_signal: str = "none"
+    signal_input: str = "normalised"
     pre_norm: bool = False
     attn_bias: bool = False
     ffn_bias: bool = False
@@ -61,6 +66,7 @@ class StackConfig:
     dropout: float = 0.0
     attention_dropout: float = 0.0
     activation_dropout: float = 0.0
+    drop_path: float = 0.0
     checkpoint_activations: bool = False
 
     def __post_init__(self):
@@ -74,6 +80,7 @@ class StackConfig:
             ("signal", self.signal, SIGNALS),
             ("attention signal", self.attention_signal, (AFTER, BEFORE, "none")),
             ("feed-forward signal", self.ffn_signal, (*FFN_PLACES, "none")),
+            ("signal input", self.signal_input, ("normalised", "state")),
             ("norm_per", self.norm_per, ("sublayer", "level")),
         ):
             if value not in choices:
@@ -82,11 +89,21 @@ class StackConfig:
             raise ValueError(f"signal rank {self.rank} must lie between 1 and the embedding width, {self.embed_dim}")
         if not self.adaptive and (self.attention_signal, self.ffn_signal) != ("none", "none"):
             raise ValueError(f"signal {self.signal!r} has no attention or feed-forward signal")
+        if self.signal_input == "state" and not self.pre_norm:
+            raise ValueError("signal input 'state' needs pre_norm: without it, projections read the state itself")
+        if not 0 <= self.drop_path < 1:
+            raise ValueError(f"drop_path {self.drop_path} must lie between 0 and 1")
 
     @property
     def levels(self) -> int:
         """N, how often the block runs."""
         return len(self.self_attn)
+
+    def first(self, levels: int) -> "StackConfig":
+        """The first `levels` levels alone."""
+        maps = ("self_attn", "cross_attn", "ffn", "norm", "ffn_norm")
+        kept = {name: getattr(self, name)[:levels] for name in maps if getattr(self, name) is not None}
+        return replace(self, **kept)
 
     @property
     def adaptive(self) -> bool:

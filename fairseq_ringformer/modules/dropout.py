@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .tracing import is_traced
+
 # An element is kept or dropped by 16 random bits, so its probability is a multiple of 1 / 65536.
 GRAIN = 1 << 16
 
@@ -30,7 +32,7 @@ def keep_noise(x: Tensor, p: float) -> Tensor:
 
 def _drawn_here(x: Tensor) -> bool:
     """Whether :func:`keep_noise` is the way: elsewhere torch's own is quick, and a compiler knows it."""
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+    return not is_traced(x) and x.device.type == "cpu"
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
@@ -45,3 +47,11 @@ def add_dropped(residual: Tensor, x: Tensor, p: float) -> Tensor:
     if p == 0.0:
         return residual + x
     return torch.addcmul(residual, x, keep_noise(x, p)) if _drawn_here(x) else residual + F.dropout(x, p)
+
+
+def drop_path(x: Tensor, p: float) -> Tensor:
+    """`x` `(batch, ...)` with whole samples dropped with probability `p` and the others scaled up (stochastic depth)."""
+    if p == 0.0:
+        return x
+    keep = torch.empty(x.size(0), *[1] * (x.dim() - 1), dtype=x.dtype, device=x.device).bernoulli_(1.0 - p)
+    return x * keep.div_(1.0 - p)

@@ -30,12 +30,21 @@ class FeedForward(nn.Module):
         ffn_dim: hidden channels.
         bias: whether both projections have biases.
         dropout: module whose probability drops after the activation.
+        device, dtype: of the weights.
     """
 
-    def __init__(self, embed_dim: int, ffn_dim: int, bias: bool = False, dropout: Optional[nn.Module] = None):
+    def __init__(
+        self,
+        embed_dim: int,
+        ffn_dim: int,
+        bias: bool = False,
+        dropout: Optional[nn.Module] = None,
+        device=None,
+        dtype=None,
+    ):
         super().__init__()
-        self.fc1 = nn.Linear(embed_dim, ffn_dim, bias=bias)
-        self.fc2 = nn.Linear(ffn_dim, embed_dim, bias=bias)
+        self.fc1 = nn.Linear(embed_dim, ffn_dim, bias=bias, device=device, dtype=dtype)
+        self.fc2 = nn.Linear(ffn_dim, embed_dim, bias=bias, device=device, dtype=dtype)
         self.dropout = dropout if dropout is not None else nn.Dropout(0.0)
         self.reset_parameters()
 
@@ -51,6 +60,6 @@ class FeedForwardWeights(NamedTuple):
     activation: Callable[[Tensor], Tensor]
     dropout: nn.Module
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """`(batch, length, embed_dim)` to the same."""
-        return self.fc2(dropout(self.activation(self.fc1(x)), drop_probability(self.dropout)))
+    def __call__(self, x: Tensor, read: Optional[Tensor] = None) -> Tensor:
+        """`(batch, length, embed_dim)` to the same; `read` as in :class:`~.projection.Projection`."""
+        return self.fc2(dropout(self.activation(self.fc1(x, read)), drop_probability(self.dropout)))

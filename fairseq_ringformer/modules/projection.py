@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .signals import LevelSignals, ThinSignal
+from .tracing import unbind
 
 
 def reset_linears(*linears: nn.Linear) -> None:
@@ -28,10 +29,11 @@ class Projection(NamedTuple):
     bias: Optional[Tensor]
     signal: Optional[ThinSignal] = None
 
-    def __call__(self, x: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, read: Optional[Tensor] = None) -> Tensor:
+        """The projection of `x` `(..., in)`, `(..., out)`; its signal reads `read`, of the same shape (default: `x`)."""
         if self.signal is None:
             return F.linear(x, self.weight, self.bias)
-        return self.signal.project(x, self.weight, self.bias)
+        return self.signal.project(x, self.weight, self.bias, x if read is None else read)
 
 
 def project_levels(
@@ -44,11 +46,11 @@ def project_levels(
         signals: their signals, or None for a plain ring.
         dtype: of the activations. Where something learns, a shared weight is rounded for each level anew, so that the
             gradients of all levels add up in the weight's own precision.
-        fold: whether to fold the signals in, or to leave them as thin products.
+        fold: whether to fold the signals in, or to leave them beside the weights as products of their own.
         kept: whether the result will serve many passes where nothing learns: then what levels share is converted once,
             and laid out for products with few rows.
     """
-    thin = None if fold or signals is None else signals.thin()
+    thin = None if fold or signals is None else signals.beside()
     if signals is not None and thin is None:
         weights = [lay_out(weight, kept) for weight in folded_weights(linears, signals, dtype)]
     else:
@@ -75,6 +77,6 @@ def folded_weights(linears: List[nn.Linear], signals: LevelSignals, dtype: torch
     for copy in dict.fromkeys(linears):
         users = [level for level, linear in enumerate(linears) if linear is copy]
         folded = signals.fold(copy.weight, None if len(users) == len(linears) else users)
-        for level, weight in zip(users, folded.to(dtype).unbind()):
+        for level, weight in zip(users, unbind(folded.to(dtype), len(users))):
             weights[level] = weight
     return weights

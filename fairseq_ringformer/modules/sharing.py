@@ -72,6 +72,11 @@ class Bank(nn.ModuleList):
         """The copy that `level` (counted from 0) uses."""
         return self[self.sharing[level]]
 
+    def truncate(self, levels: int) -> None:
+        """Keep the first `levels` levels, and the copies that they use."""
+        self.sharing = self.sharing[:levels]
+        del self[max(self.sharing) + 1 :]
+
     def extra_repr(self) -> str:
         return f"sharing={self.sharing}"
 
@@ -114,4 +119,12 @@ ROWS: Dict[str, Architecture] = {
     ),
     "universal_transformer": _both(Row("one", "one", "one", norm="one", signal="static")),
     "ringformer": _both(Row("one", "one", "one", norm="own", signal="low-rank")),
+}
+
+# Image classification (Tables 2 and 3): an encoder alone, with a norm for each sub-layer.
+VISION_ROWS: Dict[str, Row] = {
+    "vanilla": Row("own", "own", "own", norm="own"),
+    "owf": Row("own", "own", "one", norm="own", ffn_norm="one"),
+    "universal": ROWS["universal_transformer"].encoder,
+    "ring": ROWS["ringformer"].encoder,
 }

@@ -13,35 +13,43 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .tracing import unbind
+
 AFTER, BEFORE = "after", "before"
 
 
 class ThinSignal(NamedTuple):
-    """The low-rank signal of one level, left as two thin products: ``M = up @ down`` for every part of a projection.
+    """The signal of one level beside its projection: ``M = up @ down`` for every part, as two (thin) products.
 
-    `down` `(parts, rank, in_dim)`, `up` `(parts, out_dim, rank)`.
+    `down` `(parts, rank, in_dim)`, `up` `(parts, out_dim, rank)`, or None for a signal that is one matrix, `down`
+    `(parts, out_dim, in_dim)`; `parts` is their number, `rank` the second size of `down`.
     """
 
     down: Tensor
-    up: Tensor
+    up: Optional[Tensor]
     place: str
+    parts: int
+    rank: int
 
     def to(self, dtype: torch.dtype) -> "ThinSignal":
-        return ThinSignal(self.down.to(dtype), self.up.to(dtype), self.place)
+        return self._replace(down=self.down.to(dtype), up=None if self.up is None else self.up.to(dtype))
 
-    def project(self, x: Tensor, weight: Tensor, bias: Optional[Tensor]) -> Tensor:
-        """The projection of `x` `(..., in_dim)` by `weight` `(parts * out, in_dim)`, with the signal."""
-        parts, rank, in_dim = self.down.shape
-        flat = x.reshape(-1, in_dim)
-        thin = F.linear(flat, self.down.view(parts * rank, in_dim)).view(-1, parts, rank).transpose(0, 1)
+    def project(self, x: Tensor, weight: Tensor, bias: Optional[Tensor], read: Tensor) -> Tensor:
+        """The projection of `x` `(..., in_dim)` by `weight` `(parts * out, in_dim)`, with the signal of `read`."""
+        parts, shape, in_dim = self.parts, x.shape, x.size(-1)
+        flat, read = x.reshape(-1, in_dim), read.reshape(-1, in_dim)
+        thin = F.linear(read, self.down.flatten(0, 1)).view(-1, parts, self.rank).transpose(0, 1)
         if self.place == AFTER:
-            plain = F.linear(flat, weight, bias).view(len(flat), parts, -1).transpose(0, 1)
-            out = torch.baddbmm(plain, thin, self.up.transpose(1, 2)).transpose(0, 1)
+            plain = F.linear(flat, weight, bias).view(flat.size(0), parts, -1).transpose(0, 1)
+            out = self._add(plain, thin).transpose(0, 1)
         else:
-            signalled = torch.baddbmm(flat.expand(parts, -1, -1), thin, self.up.transpose(1, 2))
+            signalled = self._add(flat.expand(parts, -1, -1), thin)
             out = torch.bmm(signalled, weight.unflatten(0, (parts, -1)).transpose(1, 2)).transpose(0, 1)
             out = out if bias is None else out + bias.view(parts, -1)
-        return out.reshape(*x.shape[:-1], len(weight))
+        return out.reshape(shape[:-1] + (weight.size(0),))
+
+    def _add(self, to: Tensor, thin: Tensor) -> Tensor:
+        return to + thin if self.up is None else torch.baddbmm(to, thin, self.up.transpose(1, 2))
 
 
 class LevelSignals(nn.Module):
@@ -80,9 +88,15 @@ class LevelSignals(nn.Module):
         """W M of `levels`, `(levels, parts, out, in_dim)`, for W `(parts, out, in_dim)`."""
         raise NotImplementedError
 
-    def thin(self) -> Optional[List[ThinSignal]]:
-        """Every level's signal as thin products; None if it is not of low rank."""
-        return None
+    def beside(self) -> List[ThinSignal]:
+        """Every level's signal as products of its own, beside the projection."""
+        raise NotImplementedError
+
+    def truncate(self, levels: int) -> None:
+        """Keep the signals of the first `levels` levels."""
+        self.levels = levels
+        for name, parameter in list(self.named_parameters()):
+            setattr(self, name, nn.Parameter(parameter.detach()[:levels].clone(), parameter.requires_grad))
 
     def pays_thin(self, tokens: int, out: int) -> bool:
         """Whether thin products over `tokens` need fewer multiply-adds than folding into a weight with `out` rows."""
@@ -109,13 +123,15 @@ def _times(shared: Tensor, matrices: Tensor) -> Tensor:
 class LowRankSignals(LevelSignals):
     """``M = up @ down`` of rank `rank` (the paper's A B^T). `up` starts at zero, so training starts from the plain ring."""
 
-    def __init__(self, levels: int, parts: int, in_dim: int, out_dim: int, place: str, rank: int):
+    def __init__(
+        self, levels: int, parts: int, in_dim: int, out_dim: int, place: str, rank: int, device=None, dtype=None
+    ):
         super().__init__(levels, parts, in_dim, out_dim, place)
         if not 1 <= rank <= min(in_dim, out_dim):
             raise ValueError(f"signal rank {rank} must lie between 1 and {min(in_dim, out_dim)}, the width it reads")
         self.rank = rank
-        self.down = nn.Parameter(torch.empty(levels, parts, rank, in_dim))
-        self.up = nn.Parameter(torch.empty(levels, parts, out_dim, rank))
+        self.down = nn.Parameter(torch.empty(levels, parts, rank, in_dim, device=device, dtype=dtype))
+        self.up = nn.Parameter(torch.empty(levels, parts, out_dim, rank, device=device, dtype=dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -128,9 +144,9 @@ class LowRankSignals(LevelSignals):
     def _behind(self, shared: Tensor, levels: Optional[List[int]]) -> Tensor:
         return _times(shared, _of(self.up, levels)) @ _of(self.down, levels)
 
-    def thin(self) -> List[ThinSignal]:
-        # unbind once: indexing level by level would build a whole tensor's gradient for every level.
-        return [ThinSignal(down, up, self.place) for down, up in zip(self.down.unbind(), self.up.unbind())]
+    def beside(self) -> List[ThinSignal]:
+        pairs = zip(unbind(self.down, self.levels), unbind(self.up, self.levels))
+        return [ThinSignal(down, up, self.place, self.parts, self.rank) for down, up in pairs]
 
     def pays_thin(self, tokens: int, out: int) -> bool:
         per_token = self.parts * self.rank * (self.in_dim + self.out_dim)
@@ -144,9 +160,13 @@ class LowRankSignals(LevelSignals):
 class FullRankSignals(LevelSignals):
     """``M`` as one unconstrained matrix (the paper's Table 4, full rank), zero at the start."""
 
-    def __init__(self, levels: int, parts: int, in_dim: int, out_dim: int, place: str):
+    def __init__(self, levels: int, parts: int, in_dim: int, out_dim: int, place: str, device=None, dtype=None):
         super().__init__(levels, parts, in_dim, out_dim, place)
-        self.weight = nn.Parameter(torch.zeros(levels, parts, out_dim, in_dim))
+        self.weight = nn.Parameter(torch.empty(levels, parts, out_dim, in_dim, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
 
     def matrix(self, levels: Optional[List[int]] = None) -> Tensor:
         return _of(self.weight, levels)
@@ -154,15 +174,19 @@ class FullRankSignals(LevelSignals):
     def _behind(self, shared: Tensor, levels: Optional[List[int]]) -> Tensor:
         return _times(shared, _of(self.weight, levels))
 
+    def beside(self) -> List[ThinSignal]:
+        matrices = unbind(self.weight, self.levels)
+        return [ThinSignal(matrix, None, self.place, self.parts, self.out_dim) for matrix in matrices]
 
-def coordinate_table(size: int, embed_dim: int) -> Tensor:
+
+def coordinate_table(size: int, embed_dim: int, device=None) -> Tensor:
     """Sinusoids `(size, embed_dim)` of the indices 0..size-1, sine on even and cosine on odd channels.
 
     Row ``n``, channels ``2j`` and ``2j + 1``: ``sin(n / 10000^(2j/d))`` and ``cos(n / 10000^(2j/d))``.
     """
-    channel = torch.arange(embed_dim, dtype=torch.float64)
+    channel = torch.arange(embed_dim, dtype=torch.float64, device=device)
     frequency = torch.exp(-math.log(10000.0) / embed_dim * 2 * torch.div(channel, 2, rounding_mode="floor"))
-    angle = torch.arange(size, dtype=torch.float64).unsqueeze(1) * frequency
+    angle = torch.arange(size, dtype=torch.float64, device=device).unsqueeze(1) * frequency
     return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).float()
 
 
@@ -172,17 +196,29 @@ class StaticSignal(nn.Module):
     Positions i and steps t count from 1; nothing is learned. It enters the residual stream, so it does not fold.
     """
 
-    def __init__(self, embed_dim: int, levels: int, size: int = 256):
+    def __init__(self, embed_dim: int, levels: int, size: int = 256, device=None):
         super().__init__()
         self.embed_dim, self.levels = embed_dim, levels
-        self.register_buffer("table", coordinate_table(max(size, levels + 1), embed_dim), persistent=False)
+        self.register_buffer("table", coordinate_table(max(size, levels + 1), embed_dim, device), persistent=False)
+
+    def reset_parameters(self) -> None:
+        """Compute the table anew, after it was built without memory (torch's meta device)."""
+        self.table = coordinate_table(*self.table.shape, device=self.table.device).to(self.table.dtype)
 
     def positions(self, positions: Tensor) -> Tensor:
         """``S[i]`` for integer `positions` `(batch, length)`, as `(batch, length, embed_dim)`; once for all levels."""
-        needed = int(positions.max()) + 1
-        if needed > self.table.size(0):
-            self.table = coordinate_table(2 * needed, self.embed_dim).to(self.table)
+        self._grow(int(positions.max()) + 1)
         return F.embedding(positions, self.table)
+
+    def first(self, length: int) -> Tensor:
+        """``S[1]`` to ``S[length]``, `(length, embed_dim)`."""
+        if isinstance(length, int):  # not where torch.fx records
+            self._grow(length + 1)
+        return torch.narrow(self.table, 0, 1, length)  # a slice of a table cannot be recorded by torch.fx
+
+    def _grow(self, needed: int) -> None:
+        if needed > self.table.size(0):
+            self.table = coordinate_table(2 * needed, self.embed_dim, self.table.device).to(self.table.dtype)
 
     def step(self, level: int) -> Tensor:
         """``S[t]`` of `level` (counted from 0, so t = level + 1), `(embed_dim,)`."""

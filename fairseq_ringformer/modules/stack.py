@@ -4,7 +4,7 @@ Architectures differ only in which copy of each part a level uses, and in what t
 (:class:`~.config.StackConfig`). Tensors are batch first, `(batch, length, channels)`.
 """
 
-from typing import Callable, Container, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Container, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from .attention import CrossAttention, SelfAttention, absorb, attend, attention_mask, causal_mask, merge_heads, split_heads
 from .cache import DecoderCache, Memory
 from .config import FFN_PLACES, StackConfig
-from .dropout import add_dropped, drop_probability
+from .dropout import add_dropped, drop_path, drop_probability
 from .feed_forward import FeedForward
 from .projection import Projection
 from .sharing import Bank
@@ -61,6 +61,7 @@ class Stack(Keeps):
         ffn_bank: feed-forward copies that another stack owns, for one feed-forward over encoder and decoder; they are
             used and not registered here, so that a checkpoint holds them once.
         make_dropout: builds a dropout module from a probability and the name of where it stands.
+        device, dtype: of the weights.
     """
 
     def __init__(
@@ -68,31 +69,41 @@ class Stack(Keeps):
         config: StackConfig,
         ffn_bank: Optional[Bank] = None,
         make_dropout: Callable[[float, str], nn.Module] = lambda p, name: nn.Dropout(p),
+        device=None,
+        dtype=None,
     ):
         super().__init__()
         self.config = config
         self.levels = config.levels
+        self.checkpoint_activations = config.checkpoint_activations
+        factory = {"device": device, "dtype": dtype}
 
         def self_attention() -> SelfAttention:
-            return SelfAttention(config.embed_dim, config.attn_bias, make_dropout(config.attention_dropout, "self_attn"))
+            dropout = make_dropout(config.attention_dropout, "self_attn")
+            return SelfAttention(config.embed_dim, config.attn_bias, dropout, **factory)
 
         def cross_attention() -> CrossAttention:
             dropout = make_dropout(config.attention_dropout, "cross_attn")
-            return CrossAttention(config.embed_dim, config.memory_dim or config.embed_dim, config.attn_bias, dropout)
+            memory_dim = config.memory_dim or config.embed_dim
+            return CrossAttention(config.embed_dim, memory_dim, config.attn_bias, dropout, **factory)
+
+        def norm() -> nn.LayerNorm:
+            return nn.LayerNorm(config.embed_dim, eps=config.norm_eps, **factory)
 
         self.self_attn = Bank(self_attention, config.self_attn)
         self.cross_attn = None if config.cross_attn is None else Bank(cross_attention, config.cross_attn)
-        self._add_feed_forward(config, ffn_bank, make_dropout)
-        self._add_norms(config)
-        self.signals = _level_signals(config) if config.adaptive else None
-        self.static_signal = StaticSignal(config.embed_dim, self.levels) if config.signal == "static" else None
+        self._add_feed_forward(config, ffn_bank, make_dropout, factory)
+        self._add_norms(config, norm)
+        self.signals = _level_signals(config, factory) if config.adaptive else None
+        static = config.signal == "static"
+        self.static_signal = StaticSignal(config.embed_dim, self.levels, device=device) if static else None
         self.dropout = make_dropout(config.dropout, "sublayer")
-        self.final_norm = nn.LayerNorm(config.embed_dim, eps=config.norm_eps) if config.pre_norm else None
+        self.final_norm = norm() if config.pre_norm else None
 
-    def _add_feed_forward(self, config: StackConfig, ffn_bank: Optional[Bank], make_dropout) -> None:
+    def _add_feed_forward(self, config: StackConfig, ffn_bank: Optional[Bank], make_dropout, factory) -> None:
         def feed_forward() -> FeedForward:
             dropout = make_dropout(config.activation_dropout, "activation")
-            return FeedForward(config.embed_dim, config.ffn_dim, config.ffn_bias, dropout)
+            return FeedForward(config.embed_dim, config.ffn_dim, config.ffn_bias, dropout, **factory)
 
         if config.ffn is None or ffn_bank is None:
             self.ffn = None if config.ffn is None else Bank(feed_forward, config.ffn)
@@ -102,7 +113,7 @@ class Stack(Keeps):
         # Set past nn.Module's registration: the owner registers the copies, moves and saves them.
         object.__setattr__(self, "ffn", ffn_bank)
 
-    def _add_norms(self, config: StackConfig) -> None:
+    def _add_norms(self, config: StackConfig, make: Callable[[], nn.LayerNorm]) -> None:
         parts = ["self_attn"] + ["cross_attn"] * (self.cross_attn is not None) + ["ffn"] * (self.ffn is not None)
         # Which bank of norms each sub-layer reads. With one norm per level they all read the same bank, except a
         # feed-forward norm that is shared in its own way.
@@ -112,7 +123,20 @@ class Stack(Keeps):
         self.norms = nn.ModuleDict()
         for bank in dict.fromkeys(self.norm_of.values()):
             sharing = config.ffn_norm if bank == "ffn" and config.ffn_norm is not None else config.norm
-            self.norms[bank] = Bank(lambda: nn.LayerNorm(config.embed_dim, eps=config.norm_eps), sharing)
+            self.norms[bank] = Bank(make, sharing)
+
+    def named_banks(self) -> Iterator[Tuple[str, Bank]]:
+        """Every bank of copies that this stack owns, with its name."""
+        return ((name, module) for name, module in self.named_modules() if isinstance(module, Bank))
+
+    def truncate(self, levels: int) -> None:
+        """Keep the first `levels` levels, and of the copies and signals those that they use."""
+        self.config, self.levels = self.config.first(levels), levels
+        for _, bank in self.named_banks():
+            bank.truncate(levels)
+        for signals in () if self.signals is None else self.signals.values():
+            signals.truncate(levels)
+        self.kept.forget()
 
     def forward(
         self,
@@ -125,13 +149,15 @@ class Stack(Keeps):
         cache: Optional[DecoderCache] = None,
         return_states: bool = False,
         need_weights: Container[int] = (),
+        stop: Optional[int] = None,
     ) -> StackOutput:
         """Run every level in turn.
 
         Args:
             x: embedded input `(batch, length, embed_dim)`.
             padding_mask: true where `x` is padding, `(batch, length)`; None if nothing is.
-            positions: integer positions counted from 1 `(batch, length)`; needed by the static signal only.
+            positions: integer positions counted from 1 `(batch, length)`, for the static signal; None if they are 1 to
+                `length` in every row.
             memory: what cross-attention reads, `(sentences, src_len, memory_dim)`; each sentence is read by as many
                 consecutive rows of `x`. Not needed once it is in `cache`.
             memory_padding_mask: true where `memory` is padding, `(sentences, src_len)`.
@@ -139,6 +165,7 @@ class Stack(Keeps):
             cache: keys and values of the steps before; `x` is then the newest step alone, and sees all of them.
             return_states: also return the state after every level.
             need_weights: levels whose attention weights are returned.
+            stop: how many levels to run; None: all.
         """
         shape = x.shape
         prepared = weights_for(self, x, self.kept)
@@ -153,9 +180,9 @@ class Stack(Keeps):
 
         states = [x] if return_states else None
         weights: Dict[int, Weights] = {}
-        for level in range(self.levels):
+        for level in range(self.levels if stop is None else stop):
             arguments = (level, prepared.levels[level], x, context, level in need_weights)
-            if self.config.checkpoint_activations and torch.is_grad_enabled():
+            if self.checkpoint_activations and torch.is_grad_enabled():
                 # Non-reentrant: the re-entrant form breaks under DistributedDataParallel when levels share weights.
                 x, level_weights = checkpoint(self._level, *arguments, use_reentrant=False)
             else:
@@ -183,7 +210,10 @@ class Stack(Keeps):
         """What all levels share in a pass over `x`, or in a step of `cache`."""
         coordinates = None
         if self.static_signal is not None:
-            coordinates = self.static_signal.positions(positions).to(x.dtype).view_as(x)
+            if positions is None:
+                coordinates = self.static_signal.first(x.size(1)).to(x.dtype)
+            else:
+                coordinates = self.static_signal.positions(positions).to(x.dtype).view_as(x)
         drop = drop_probability(self.dropout)
         if cache is not None:
             return Context(cache.step_mask(x), False, cache.memory, coordinates, cache, drop)
@@ -199,25 +229,39 @@ class Stack(Keeps):
         if context.coordinates is not None:
             x = x + context.coordinates + self.static_signal.step(level).to(x.dtype)
 
-        def sublayer(part: str, run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-            """Residual and norm around `run`; a signal reads what its projection reads."""
-            norm = own.norms[part]
-            if self.config.pre_norm:
-                return add_dropped(x, run(norm(x)), context.drop)
-            return norm(add_dropped(x, run(x), context.drop))
+        skip = self._skip_probability(level)
 
-        x = sublayer("self_attn", lambda state: self._self_attention(level, own, state, context, weights), x)
+        def sublayer(part: str, run: Callable[[Tensor, Optional[Tensor]], Tensor], x: Tensor) -> Tensor:
+            """Residual and norm around `run`; a signal reads what its projection reads, unless told otherwise."""
+            norm = own.norms[part]
+            read = x if self.config.signal_input == "state" else None
+            if self.config.pre_norm:
+                return add_dropped(x, drop_path(run(norm(x), read), skip), context.drop)
+            return norm(add_dropped(x, drop_path(run(x, read), skip), context.drop))
+
+        x = sublayer("self_attn", lambda *state: self._self_attention(level, own, *state, context, weights), x)
         if own.cross_attn is not None:
-            x = sublayer("cross_attn", lambda state: self._cross_attention(level, own, state, context, weights), x)
+            x = sublayer("cross_attn", lambda state, _: self._cross_attention(level, own, state, context, weights), x)
         if own.ffn is not None:
             x = sublayer("ffn", own.ffn, x)
         return x, weights
 
+    def _skip_probability(self, level: int) -> float:
+        if not self.training or self.levels == 1:
+            return 0.0
+        return self.config.drop_path * level / (self.levels - 1)
+
     def _self_attention(
-        self, level: int, own: LevelWeights, x: Tensor, context: Context, weights: Optional[Weights]
+        self,
+        level: int,
+        own: LevelWeights,
+        x: Tensor,
+        read: Optional[Tensor],
+        context: Context,
+        weights: Optional[Weights],
     ) -> Tensor:
         attn = own.self_attn
-        heads = split_heads(attn.qkv(x), 3, self.config.num_heads)
+        heads = split_heads(attn.qkv(x, read), 3, self.config.num_heads)
         if context.cache is None:
             query, key, value = heads.unbind(0)
         else:
@@ -275,13 +319,13 @@ def _of_rows(weights: Tensor, shape: torch.Size) -> Tensor:
     return by_row.reshape(batch, heads, length, src_len)
 
 
-def _level_signals(config: StackConfig) -> nn.ModuleDict:
+def _level_signals(config: StackConfig, factory: Dict) -> nn.ModuleDict:
     """The signals of all levels: at the packed queries, keys and values, and at the feed-forward."""
 
     def signals(parts: int, out_dim: int, place: str) -> LevelSignals:
         if config.signal == "full-rank":
-            return FullRankSignals(config.levels, parts, config.embed_dim, out_dim, place)
-        return LowRankSignals(config.levels, parts, config.embed_dim, out_dim, place, config.rank)
+            return FullRankSignals(config.levels, parts, config.embed_dim, out_dim, place, **factory)
+        return LowRankSignals(config.levels, parts, config.embed_dim, out_dim, place, config.rank, **factory)
 
     banks = nn.ModuleDict()
     if config.attention_signal != "none":

@@ -11,6 +11,9 @@ from .projection import Projection, project_levels
 from .tracing import is_traced
 
 
+PARTS = ("attn", "ffn")  # that a signal can stand at
+
+
 class Norm(NamedTuple):
     """A layer norm over `(..., embed_dim)`."""
 
@@ -45,10 +48,13 @@ def stack_weights(
     """The weights of `stack` (a :class:`~.stack.Stack`) in `dtype`.
 
     Args:
-        thin: parts, ``attn`` or ``ffn``, whose signals stay thin products instead of being folded.
+        thin: parts, ``attn`` or ``ffn``, whose signals stay thin products instead of being folded; all, where signals read
+            another state than their projections do.
         kept: whether they will serve many passes where nothing learns (:func:`~.projection.project_levels`).
     """
     levels = range(stack.levels)
+    if stack.config.signal_input == "state":
+        thin = PARTS
 
     def shared(bank: nn.ModuleList, name: str, part: str = "") -> List[Projection]:
         signals = stack.signals[part] if stack.signals is not None and part in stack.signals else None

@@ -1,0 +1,335 @@
+"""What timm's users expect of a model, for every registered name."""
+
+import subprocess
+import sys
+
+import pytest
+import timm
+import torch
+from timm.models import safe_model_name
+from timm.optim import create_optimizer_v2
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from fairseq_ringformer.modules import stack_weights
+from fairseq_ringformer.vision.registry import MODELS, checkpoint_filter_fn
+from tests.vision.models import FAMILIES, NAMES, RINGS, SMALL, images, small
+
+TINY = [f"vit_{family}_tiny_patch4_28" for family in FAMILIES]
+
+
+def test_the_registry_has_the_papers_rows_and_small_ones():
+    assert len(NAMES) == 18
+    assert set(timm.list_models("vit_ring*")) == {name for name in NAMES if "_ring_" in name}
+    assert "vit_ring_728_l6_patch16_224" in NAMES and "vit_universal_1560_l12_patch16_224" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_defaults_are_complete(name):
+    cfg = timm.get_pretrained_cfg(name).to_dict()
+    assert cfg["classifier"] == "head" and cfg["first_conv"] == "patch_embed.proj"
+    assert cfg["input_size"] == MODELS[name].image and cfg["num_classes"] == MODELS[name].num_classes
+    for key in ("interpolation", "crop_pct", "mean", "std", "license"):
+        assert cfg[key] is not None
+    assert len(cfg["mean"]) == len(cfg["std"]) == cfg["input_size"][0]
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    assert model.get_classifier() is model.head and model.head.out_features == cfg["num_classes"]
+    assert model.patch_embed.proj.in_channels == cfg["input_size"][0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_forward_and_backward_reach_every_parameter(name):
+    model = small(name)
+    x = images(model)
+    out = model(x)
+    assert out.shape == (2, 5) and out.isfinite().all()
+    model.train()(x).square().mean().backward()
+    for own, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().max() > 0, own
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_head_pooling_and_pre_logits(name):
+    model = small(name)
+    x = images(model)
+    features = model.forward_features(x)
+    assert features.shape == (2, 17, 32)
+    torch.testing.assert_close(model.forward_head(features), model(x))
+    torch.testing.assert_close(model.forward_head(features, pre_logits=True), features[:, 0])
+    model.reset_classifier(7, "avg")
+    assert model(x).shape == (2, 7) and model.num_classes == 7
+    torch.testing.assert_close(model.forward_head(features, pre_logits=True), features[:, 1:].mean(1))
+    model.reset_classifier(0)
+    assert isinstance(model.get_classifier(), nn.Identity)
+    torch.testing.assert_close(model(x), features[:, 1:].mean(1))
+    model.reset_classifier(0, "")
+    torch.testing.assert_close(model(x), features)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_keyword_is_refused(name):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'this_is_no_option'"):
+        timm.create_model(name, **SMALL, this_is_no_option=1)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_built_without_memory_and_filled_it_is_the_same(name):
+    model = small(name)
+    for build in (lambda: timm.create_model(name, **SMALL, device="meta"), lambda: _on_meta(name)):
+        empty = build()
+        assert all(tensor.is_meta for tensor in (*empty.parameters(), *empty.buffers()))
+        filled = empty.to_empty(device="cpu")
+        filled.init_weights()
+        filled.load_state_dict(model.state_dict())
+        torch.testing.assert_close(filled.eval()(images(model)), model(images(model)))
+    half = timm.create_model(name, **SMALL, dtype=torch.bfloat16)
+    assert {tensor.dtype for tensor in half.state_dict().values()} == {torch.bfloat16}
+    assert half(images(model).bfloat16()).dtype == torch.bfloat16
+
+
+def _on_meta(name):
+    with torch.device("meta"):
+        return timm.create_model(name, **SMALL)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_intermediates(name):
+    model = small(name)
+    x = images(model)
+    features = model.forward_features(x)
+    final, every = model.forward_intermediates(x)
+    torch.testing.assert_close(final, features)
+    assert [own.shape for own in every] == [(2, 32, 4, 4)] * 3
+    normed = model.forward_intermediates(x, indices=[-1], norm=True, output_fmt="NLC", intermediates_only=True)
+    torch.testing.assert_close(normed[0], features[:, 1:])
+    early = model.forward_intermediates(x, indices=[0, 1], stop_early=True, return_prefix_tokens=True, intermediates_only=True)
+    for (patches, prefix), own in zip(early, every):
+        torch.testing.assert_close(patches, own)
+        assert prefix.shape == (2, 1, 32)
+    named = model.forward_intermediates(x, indices=2, output_dict=True, return_prefix_tokens=True)
+    assert named.keys() == {"image_features", "image_intermediates", "image_intermediates_prefix"}
+    torch.testing.assert_close(named["image_intermediates"], every[1:])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_features_only_and_pruning(name):
+    model = small(name)
+    x = images(model)
+    backbone = timm.create_model(name, **SMALL, features_only=True, out_indices=(0, 2)).eval()
+    assert backbone.feature_info.channels() == [32, 32] and backbone.feature_info.reduction() == [8, 8]
+    assert [own.shape for own in backbone(x)] == [(2, 32, 4, 4)] * 2
+    expected = model.forward_intermediates(x, indices=[0, 1], intermediates_only=True)
+    before = sum(parameter.numel() for parameter in model.parameters())
+    assert model.prune_intermediate_layers([0, 1]) == [0, 1]
+    assert sum(parameter.numel() for parameter in model.parameters()) < before
+    torch.testing.assert_close(model.forward_intermediates(x, indices=[0, 1], intermediates_only=True), expected)
+    assert model(x).shape == (2, 17, 32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_checkpointing_changes_nothing(name):
+    model = small(name, drop_path_rate=0.2, proj_drop_rate=0.1).train()
+    x = images(model)
+    results = []
+    for enable in (False, True):
+        model.set_grad_checkpointing(enable)
+        model.zero_grad()
+        torch.manual_seed(3)
+        out = model(x)
+        out.square().sum().backward()
+        results.append([out.detach(), *(parameter.grad for parameter in model.parameters())])
+    for plain, checkpointed in zip(*results):
+        torch.testing.assert_close(checkpointed, plain)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@torch.no_grad()
+def test_torch_fx_records_it_for_any_batch(name):
+    model = small(name)
+    traced = torch.fx.symbolic_trace(model)
+    for count in (2, 5):
+        torch.testing.assert_close(traced(images(model, count)), model(images(model, count)))
+
+
+@pytest.mark.parametrize("variant", RINGS)
+@torch.no_grad()
+def test_torch_fx_records_every_ring(variant):
+    model = small("vit_ring_tiny_patch4_28", **RINGS[variant])
+    torch.testing.assert_close(torch.fx.symbolic_trace(model)(images(model, 3)), model(images(model, 3)))
+
+
+@pytest.mark.parametrize("name", TINY)
+@torch.no_grad()
+def test_torch_export_and_jit_trace(name):
+    model = small(name)
+    batch = torch.export.Dim("batch", min=2, max=64)
+    program = torch.export.export(model, (images(model, 3),), dynamic_shapes=({0: batch},))
+    traced = torch.jit.trace(model, images(model, 3))
+    for count in (2, 7):
+        expected = model(images(model, count))
+        torch.testing.assert_close(program.module()(images(model, count)), expected)
+        torch.testing.assert_close(traced(images(model, count)), expected)
+
+
+@pytest.mark.parametrize("name", ["vit_ring_tiny_patch4_28", *(pytest.param(own, marks=pytest.mark.slow) for own in TINY[1:])])
+def test_torch_compile_gives_output_and_gradients(name):
+    model = small(name)
+    x = images(model)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    for run in (model, compiled):
+        model.zero_grad()
+        out = run(x)
+        out.square().sum().backward()
+        found = [out.detach(), *(parameter.grad.clone() for parameter in model.parameters())]
+        expected = found if run is model else expected
+    for own, plain in zip(found, expected):
+        torch.testing.assert_close(own, plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_torch_compile_with_its_default_compiler():
+    model = small("vit_ring_tiny_patch4_28")
+    x = images(model)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.compile(model)(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_saved_and_loaded_by_timm(name, tmp_path):
+    model = small(name)
+    weights = {own: tensor for own, tensor in model.state_dict().items()}
+    torch.save({"state_dict": weights}, tmp_path / "model.pth")
+    timm.models.save_for_hf(model, tmp_path / "folder", model_config=dict(model_args=SMALL), safe_serialization=True)
+    assert (tmp_path / "folder" / "model.safetensors").exists()
+    assert safe_model_name(model.pretrained_cfg["architecture"]) == name
+    for loaded in (
+        timm.create_model(name, **SMALL, checkpoint_path=str(tmp_path / "model.pth")),
+        timm.create_model(f"local-dir:{tmp_path / 'folder'}", pretrained=True),
+    ):
+        torch.testing.assert_close(loaded.eval()(images(model)), model(images(model)), rtol=0, atol=0)
+
+
+def test_no_weight_is_saved_twice():
+    ring = small("vit_ring_tiny_patch4_28")
+    saved = sum(tensor.numel() for tensor in ring.state_dict().values())
+    assert saved == sum(parameter.numel() for parameter in ring.parameters())
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_other_image_sizes_and_channels(name):
+    model = small(name, img_size=(32, 48), in_chans=2)
+    assert model(torch.randn(2, 2, 32, 48)).shape == (2, 5)
+    fresh = small(name, img_size=(24, 24), in_chans=2)
+    fresh.load_state_dict(model.state_dict())
+    model.set_input_size((24, 24))
+    torch.testing.assert_close(model(images(fresh)), fresh(images(fresh)))
+    with pytest.raises(ValueError, match="images of 20 x 20 pixels are not divisible into patches of 8 x 8"):
+        model.set_input_size((20, 20))
+
+
+def test_learned_positions_are_resampled():
+    model = small("vit_ring_tiny_patch4_28", pos_embed="learned")
+    assert "pos_embed" in model.state_dict() and "pos_embed" in model.no_weight_decay()
+    other = small("vit_ring_tiny_patch4_28", pos_embed="learned", img_size=48)
+    other.load_state_dict(checkpoint_filter_fn(model.state_dict(), other))
+    model.set_input_size(48)
+    torch.testing.assert_close(other(images(other)), model(images(other)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_exponential_averages_follow_the_weights(name):
+    model = small(name)
+    ema = ModelEmaV3(model, decay=0.0)
+    x = images(model)
+    with torch.no_grad():
+        ema.module(x)
+        for parameter in model.parameters():
+            parameter.add_(0.1)
+        ema.update(model)
+        torch.testing.assert_close(ema.module(x), model.eval()(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_layer_wise_decay_knows_every_parameter(name):
+    model = small(name)
+    optimizer = create_optimizer_v2(model, "adamw", lr=1.0, weight_decay=0.1, layer_decay=0.5)
+    scale = {id(own): group["lr_scale"] for group in optimizer.param_groups for own in group["params"]}
+    assert scale.keys() == {id(parameter) for parameter in model.parameters()}
+    of = {own: scale[id(parameter)] for own, parameter in model.named_parameters()}
+    assert of["head.weight"] == 1.0 and of["cls_token"] == of["patch_embed.proj.weight"] == min(of.values())
+    # A copy belongs to the last level that uses it.
+    shared = "ring" in name or "universal" in name
+    assert of["stack.self_attn.0.qkv_proj.weight"] == (0.5 if shared else 0.125)
+    assert of["stack.ffn.0.fc1.weight"] == (0.125 if "vanilla" in name else 0.5)
+    assert of["stack.norms.self_attn.0.weight"] == (0.5 if "universal" in name else 0.125)
+    assert of["stack.final_norm.weight"] == 0.5
+
+
+@torch.no_grad()
+def test_stochastic_depth_skips_samples_and_only_in_training():
+    model = small("vit_vanilla_tiny_patch4_28", drop_path_rate=0.9)
+    x = images(model, 64)
+    plain = small("vit_vanilla_tiny_patch4_28")(x)
+    torch.testing.assert_close(model(x), plain)
+    model.train()
+    states = model.forward_intermediates(x, output_fmt="NLC", intermediates_only=True)
+    unchanged = [(after == before).flatten(1).all(1).float().mean() for before, after in zip(states, states[1:])]
+    # Levels 2 and 3 skip each of their two sub-layers with probability 0.45 and 0.9.
+    assert 0.05 < unchanged[0] < 0.4 and 0.65 < unchanged[1] < 0.95
+
+
+@torch.no_grad()
+def test_mixed_precision_keeps_weights_and_logits_in_float32():
+    model = small("vit_ring_tiny_patch4_28")
+    x = images(model)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        features = model.forward_features(x)
+    assert features.dtype == torch.bfloat16
+    torch.testing.assert_close(features.float(), model.forward_features(x), rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("changes, message", [
+    (dict(num_heads=5), "embed_dim 32 is not divisible by the number of attention heads, 5"),
+    (dict(img_size=30), "images of 30 x 30 pixels are not divisible into patches of 8 x 8"),
+    (dict(signal_rank=33), "signal rank 33 must lie between 1 and"),
+    (dict(global_pool="map"), "global_pool 'map' is unknown: choose one of 'token', 'avg', ''"),
+    (dict(pos_embed="rope"), "pos_embed 'rope' is unknown: choose one of 'fixed', 'learned'"),
+    (dict(architecture="rings"), "architecture 'rings' is unknown: choose one of 'vanilla', 'owf', 'universal', 'ring'"),
+    (dict(signal_input="raw"), "signal input 'raw' is unknown: choose one of normalised, state"),
+    (dict(signal="none", signal_rank=4), "signal_rank 4: signal 'none' has no rank"),
+    (dict(ffn_sharing="two"), "ffn_sharing"),
+    (dict(drop_path_rate=1.0), "drop_path 1.0 must lie between 0 and 1"),
+    (dict(depth=0), "depth 0: a model needs at least one level"),
+])
+def test_wrong_options_are_named(changes, message):
+    with pytest.raises(ValueError) as error:
+        timm.create_model("vit_ring_tiny_patch4_28", **{**SMALL, **changes})
+    assert message in str(error.value)
+
+
+def test_signals_may_read_the_state_before_its_norm():
+    """Two routes: the option, and the same sum written out."""
+    model = small("vit_ring_tiny_patch4_28", signal_input="state", depth=1)
+    x = model.embed(images(model))
+    norm = model.stack.norms["self_attn"][0]
+    shared, signal = model.stack.self_attn[0].qkv_proj, model.stack.signals["attn"]
+    matrix = signal.matrix()[0].flatten(0, 1)
+    expected = shared(norm(x)) + x @ matrix.T
+    seen = stack_weights(model.stack).levels[0].self_attn.qkv(norm(x), x)
+    torch.testing.assert_close(seen, expected)
+    assert not torch.allclose(model(images(model)), small("vit_ring_tiny_patch4_28", depth=1)(images(model)))
+
+
+def test_it_needs_no_fairseq():
+    code = (
+        "import sys; sys.modules['fairseq'] = None\n"
+        "import timm, torch, fairseq_ringformer.vision\n"
+        "print(timm.create_model('vit_ring_tiny_patch4_28')(torch.zeros(1, 1, 28, 28)).shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "torch.Size([1, 10])" in done.stdout
