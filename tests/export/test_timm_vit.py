@@ -1,0 +1,70 @@
+"""A ring folded into timm's own VisionTransformer, and exported from there."""
+
+import json
+
+import onnx
+import pytest
+import timm
+import torch
+from timm.models.vision_transformer import VisionTransformer
+
+from fairseq_ringformer.export.onnx import export_onnx, plain_classifier
+from fairseq_ringformer.export.timm_vit import STOCK, fold_classifier, stock_args, stock_weights
+from tests.vision.models import NAMES, RINGS, images, small
+
+FOLDING = [name for name in NAMES if "universal" not in name]
+
+
+def check(model):
+    stock = fold_classifier(model)
+    assert type(stock) is VisionTransformer
+    with torch.no_grad():
+        torch.testing.assert_close(stock(images(model)), model(images(model)), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            stock.forward_features(images(model)), model.forward_features(images(model)), rtol=0, atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("name", FOLDING)
+def test_the_folded_model_is_timms_and_equals_the_ring(name):
+    check(small(name))
+
+
+@pytest.mark.parametrize("variant", [name for name in RINGS if "state" not in name])
+def test_every_ring_that_folds_is_equal(variant):
+    check(small("vit_ring_tiny_patch4_28", **RINGS[variant]))
+
+
+def test_widths_that_a_ratio_does_not_give_exactly():
+    for embed_dim, ffn_dim in ((728, 3072), (376, 1024), (328, 1536), (1284, 5120)):
+        with torch.device("meta"):
+            model = small("vit_ring_tiny_patch4_28", embed_dim=embed_dim, ffn_dim=ffn_dim, num_heads=4, depth=1)
+            assert timm.create_model(STOCK, **stock_args(model)).blocks[0].mlp.fc1.out_features == ffn_dim
+
+
+def test_what_does_not_fold_says_why():
+    with pytest.raises(ValueError, match=r"static signals \(Universal Transformer\) do not fold"):
+        stock_weights(small("vit_universal_tiny_patch4_28"))
+    with pytest.raises(ValueError, match=r"signals that read the state before its norm \(signal_input 'state'\) do not fold"):
+        stock_weights(small("vit_ring_tiny_patch4_28", signal_input="state"))
+    pruned = small("vit_ring_tiny_patch4_28")
+    pruned.prune_intermediate_layers(1, prune_norm=True)
+    with pytest.raises(ValueError, match="pruned without its final norm"):
+        stock_weights(pruned)
+
+
+@pytest.mark.parametrize("name, changes", [
+    ("vit_ring_tiny_patch4_28", {}),
+    ("vit_universal_tiny_patch4_28", {}),
+    ("vit_ring_tiny_patch4_28", dict(signal_input="state")),
+])
+def test_onnx_gives_torchs_outputs_for_any_batch(name, changes, tmp_path):
+    model = small(name, **changes)
+    folds = "universal" not in name and not changes
+    assert isinstance(plain_classifier(model), VisionTransformer) == folds
+    info = {"classes": ["a", "b", "c", "d", "e"], "input": {"size": [model.in_chans, 32, 32], "mean": [0.5]}}
+    path = str(tmp_path / "model.onnx")
+    assert export_onnx(model, path, info) <= 1e-4
+    written = onnx.load(path)
+    assert written.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    assert {own.key: json.loads(own.value) for own in written.metadata_props} == info
