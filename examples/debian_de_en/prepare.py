@@ -12,10 +12,11 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from corpus import steps
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))  # for what the examples share
+
 from corpus.binarise import binarise
 from corpus.catalogue import HELD_OUT, SETS, Source
-from corpus.errors import RecipeError
 from corpus.extract import ORIGIN, PAIRS, extract
 from corpus.pairs import read_pairs
 from corpus.provenance import collect_licences, provenance
@@ -23,8 +24,9 @@ from corpus.report import table
 from corpus.split import SPLITS
 from corpus.subwords import LANGUAGES, MODEL, MODULES, SENTENCEPIECE, VOCABULARY, segment
 from corpus.text import make_splits, write_splits
+from recipe import steps
+from recipe.errors import RecipeError
 
-HERE = Path(__file__).resolve().parent
 COUNTS = "counts.json"
 PROVENANCE = "PROVENANCE.md"
 # What the aligners share.

@@ -1,6 +1,7 @@
-"""Puts the recipe on the path, as running its scripts does."""
+"""Puts the recipe and what the examples share on the path, as running its scripts does."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples" / "debian_de_en"))
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+sys.path[:0] = [str(EXAMPLES / "debian_de_en"), str(EXAMPLES)]

@@ -9,9 +9,9 @@ from pathlib import Path
 import corpus.packages
 import prepare
 import pytest
-from corpus import steps
-from corpus.errors import RecipeError
 from corpus.packages import Package
+from recipe import steps
+from recipe.errors import RecipeError
 
 RECIPE = Path(prepare.__file__).parent
 

@@ -5,12 +5,12 @@ from collections import Counter
 
 import pytest
 from corpus.clean import key, normalise, why_unfit
-from corpus.errors import RecipeError
 from corpus.pairs import Pair
 from corpus.sentences import split, split_pair
 from corpus.split import SPLITS, held_out_documents, split_by_document
 from corpus.subwords import MODEL, segment
 from corpus.text import clean_pairs, make_splits, write_splits
+from recipe.errors import RecipeError
 
 # Cleaning
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from corpus.errors import RecipeError
+from recipe.errors import RecipeError
 
 
 def binarise(sub: Path, folder: Path) -> None:

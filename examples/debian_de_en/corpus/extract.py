@@ -8,8 +8,8 @@ from pathlib import Path
 from corpus import lists
 from corpus import packages as debian
 from corpus.catalogue import Source
-from corpus.errors import RecipeError
 from corpus.pairs import write_pairs
+from recipe.errors import RecipeError
 
 PAIRS = "pairs.jsonl"
 ORIGIN = "origin.json"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from corpus.errors import RecipeError
 from corpus.packages import OTHERWISE, run, why
+from recipe.errors import RecipeError
 
 LANGUAGES = ("de", "en")
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from corpus.errors import RecipeError
+from recipe.errors import RecipeError
 from corpus.split import SPLITS
 
 LANGUAGES = ("de", "en")

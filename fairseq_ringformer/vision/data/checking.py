@@ -1,0 +1,64 @@
+"""Checks of whole data sets before training: every image decodes, both splits have the same classes."""
+
+from typing import Any, List, Sequence
+
+import torch
+from tqdm import tqdm
+
+from .images import Damaged, Images
+
+BATCH = 64
+
+
+class _Decoded(torch.utils.data.Dataset):
+    """Whether each image is damaged; only this crosses from the worker processes."""
+
+    def __init__(self, images: Images):
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> bool:
+        try:
+            self.images.load(index)
+        except Damaged:
+            return True
+        return False
+
+
+def check_images(images: Images, workers: int, progress: bool = True) -> List[str]:
+    """Decode every image; the names of the damaged ones, in order."""
+    loader = torch.utils.data.DataLoader(_Decoded(images), batch_size=BATCH, num_workers=workers, collate_fn=list)
+    found: List[bool] = []
+    with tqdm(total=len(images), desc="checking images", unit="image", disable=not progress, leave=False) as bar:
+        for results in loader:
+            found += results
+            bar.update(len(results))
+    return [images.name(index) for index, damaged in enumerate(found) if damaged]
+
+
+def check_same_classes(train: Any, valid: Any) -> None:
+    """Require the same classes in the same order, else a target means one class here and another there.
+
+    Raises:
+        ValueError: naming the classes that only one of them has.
+    """
+    if list(train.classes) == list(valid.classes):
+        return
+    only = {
+        "training": [name for name in train.classes if name not in set(valid.classes)],
+        "validation": [name for name in valid.classes if name not in set(train.classes)],
+    }
+    found = "; ".join(f"only in {split}: {some(names)}" for split, names in only.items() if names)
+    found = found or "they have the same names in another order"
+    raise ValueError(
+        f"training and validation images are of different classes ({found}): "
+        "give both the same class folders, each with at least one image"
+    )
+
+
+def some(names: Sequence[str]) -> str:
+    """The first five names, and how many there are more."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(str, names[:5])) + more

@@ -1,0 +1,233 @@
+"""Images read in the order of their archives: webdataset's shards and Hugging Face's streams."""
+
+import json
+import os
+import random
+import tarfile
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import torch
+from PIL import Image
+from timm.data import create_dataset
+from timm.data.readers.shared_count import SharedCount
+
+from .images import MAX_DAMAGED, Damaged, UnreadableData, Sample, decode
+from .randomness import call_seeded
+
+EXTENSIONS = ("jpg", "jpeg", "png", "webp")
+# Images held back to be shuffled, in each worker process.
+SHUFFLED = 4096
+
+Item = Tuple[str, Any, int]
+
+
+class StreamedImages(torch.utils.data.IterableDataset):
+    """Images that come one after another, in an order that depends on seed and epoch.
+
+    Every process reads the whole stream in the same order, divided among its loader's workers only: the processes'
+    shares are cut by accelerate (``IterableDatasetShard``), and would be cut twice if the reader did it as well.
+
+    Args:
+        source: called with (seed, epoch, worker, workers), gives that worker's (name, bytes or image, target).
+        length: number of images of an epoch; None if unknown.
+    """
+
+    def __init__(
+        self,
+        source: Callable[[int, int, int, int], Iterator[Item]],
+        classes: List[str],
+        length: Optional[int] = None,
+        transform: Optional[Callable] = None,
+        mode: str = "RGB",
+        seed: int = 0,
+        training: bool = False,
+    ):
+        self.source = source
+        self.classes = classes
+        self.length = length
+        self.transform = transform
+        self.mode = mode
+        self.seed = seed
+        self.training = training
+        # Shared, because worker processes outlive an epoch (persistent_workers).
+        self._epoch = SharedCount()
+
+    def __len__(self) -> int:
+        if self.length is None:
+            raise TypeError("the number of images of this stream is unknown")
+        return self.length
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch.value = epoch
+
+    def name(self, index: int) -> str:
+        return f"image {index} of the stream"
+
+    def __iter__(self) -> Iterator[Sample]:
+        """As ``Images``: in training the next readable image comes twice for a damaged one.
+
+        Raises:
+            UnreadableData: after ``MAX_DAMAGED`` in a row, or if a shard is damaged.
+        """
+        worker = torch.utils.data.get_worker_info()
+        number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        waiting: List[Tuple[int, str]] = []
+        last: Optional[Tuple[Image.Image, int]] = None
+        position = number - workers
+        for name, content, target in self.source(self.seed, self._epoch.value, number, workers):
+            position += workers
+            try:
+                image = decode(content, self.mode) if isinstance(content, bytes) else content
+            except Damaged as reason:
+                waiting.append((position, f"{name} ({reason})"))
+                if len(waiting) >= MAX_DAMAGED:
+                    raise _too_many(waiting) from None
+                continue
+            last = image, target
+            yield from self._stand_ins(waiting, last)
+            waiting.clear()
+            yield self._transformed(image, position), target, -1
+        if waiting and last is None:
+            raise _too_many(waiting)
+        yield from self._stand_ins(waiting, last)
+
+    def _stand_ins(self, waiting: Sequence[Tuple[int, str]], readable: Optional[Tuple[Image.Image, int]]):
+        for position, _ in waiting:
+            image, target = readable if self.training else (Image.new(self.mode, (256, 256)), -1)
+            yield self._transformed(image, position), target, position
+
+    def _transformed(self, image: Image.Image, position: int) -> Any:
+        if self.transform is None:
+            return image
+        if not self.training:
+            return self.transform(image)
+        return call_seeded(self.transform, image, self.seed, self._epoch.value, position)
+
+
+def _too_many(damaged: Sequence[Tuple[int, str]]) -> UnreadableData:
+    return UnreadableData(f"{len(damaged)} damaged images in a row, the first is {damaged[0][1]}")
+
+
+class Shards:
+    """The samples of tar files in webdataset's format: ``KEY.jpg`` (png, webp) beside ``KEY.cls`` or ``KEY.json``.
+
+    Args:
+        label: the field of the json file that has the target; empty: the cls file has it.
+    """
+
+    def __init__(self, paths: Sequence[str], label: str, training: bool):
+        self.paths = list(paths)
+        self.label = label
+        self.training = training
+
+    def __call__(self, seed: int, epoch: int, worker: int, workers: int) -> Iterator[Item]:
+        import webdataset
+
+        paths = list(self.paths)
+        if self.training:
+            random.Random(f"{seed} {epoch}").shuffle(paths)
+        stages = [webdataset.SimpleShardList(paths[worker::workers]), webdataset.tarfile_to_samples()]
+        if self.training:
+            generator = random.Random(f"{seed} {epoch} {worker}")
+            stages.append(webdataset.shuffle(SHUFFLED, initial=SHUFFLED // 4, rng=generator))
+        if not paths[worker::workers]:
+            return
+        try:
+            for sample in webdataset.DataPipeline(*stages):
+                yield self._item(sample)
+        except (tarfile.TarError, OSError, EOFError) as error:
+            # webdataset adds the shard to the arguments of the error.
+            shard = next((own for own in reversed(error.args) if own in self.paths), "a shard")
+            raise UnreadableData(f"{shard}: damaged ({error.args[0] if error.args else error})") from None
+
+    def _item(self, sample: Dict[str, Any]) -> Item:
+        name = f"{sample['__key__']} of {sample['__url__']}"
+        content = next((sample[extension] for extension in EXTENSIONS if extension in sample), None)
+        if content is None:
+            raise UnreadableData(f"{name}: has no image (one of {', '.join(EXTENSIONS)})")
+        try:
+            target = json.loads(sample["json"])[self.label] if self.label else sample["cls"]
+            return name, content, int(target)
+        except (KeyError, TypeError, ValueError):
+            where = f"json field {self.label}" if self.label else "cls file"
+            raise UnreadableData(f"{name}: its {where} holds no number of a class") from None
+
+
+def open_shards(
+    data: str,
+    split: str,
+    transform: Optional[Callable],
+    mode: str,
+    seed: int,
+    training: bool,
+    classes: Optional[Sequence[str]],
+) -> StreamedImages:
+    """The shards of a split in webdataset's format.
+
+    Args:
+        split: a name in ``_info.json``, or shards with their number of images: ``train-{0000..0015}.tar|100000``.
+
+    Raises:
+        ValueError: if the split or a shard is missing, or the classes or the number of training images are unknown.
+    """
+    try:
+        reader = create_dataset("wds/", root=data, split=split).reader
+    except (RuntimeError, KeyError, ValueError):
+        there = ", ".join(_info(data).get("splits", {})) or "none"
+        raise ValueError(
+            f"{data}: no split {split} in _info.json (there: {there}); "
+            "name it, or the shards and their number of images: 'train-{0000..0015}.tar|100000'"
+        ) from None
+    paths = [os.path.join(data, name) for name in reader.split_info.filenames]
+    missing = [path for path in paths if not os.path.isfile(path)]
+    if missing:
+        raise ValueError(f"{missing[0]}: no such shard")
+    for path in paths:
+        if path.endswith(".tar") and not _is_whole(path):
+            raise ValueError(f"{path}: cut off, it does not end as a tar file does: copy it again")
+    if training and not reader.num_samples:
+        raise ValueError(f"{data}: the number of training images is unknown: add it to the shards, '{split}|100000'")
+    info = _info(data)
+    names = classes or info.get("classes") or range(info.get("num_classes", 0))
+    if not names:
+        raise ValueError(f"{data}: how many classes there are is unknown: give --num-classes or classes in _info.json")
+    return StreamedImages(
+        Shards(paths, reader.split_info.alt_label, training),
+        [str(name) for name in names],
+        length=reader.num_samples or None,
+        transform=transform,
+        mode=mode,
+        seed=seed,
+        training=training,
+    )
+
+
+def _is_whole(path: str) -> bool:
+    """Whether a tar file has its end, two blocks of zeros; where it is cut off between files, no reader notices."""
+    with open(path, "rb") as stream:
+        stream.seek(max(0, os.path.getsize(path) - 1024))
+        return stream.read() == bytes(1024)
+
+
+def _info(data: str) -> Dict[str, Any]:
+    """The description of a data set in webdataset's format, as far as there is one."""
+    for name in ("_info.json", "info.json"):
+        path = os.path.join(data, name)
+        if os.path.isfile(path):
+            with open(path, encoding="utf-8") as stream:
+                return json.load(stream)
+    return {}
+
+
+class HuggingFaceStream:
+    """The samples of timm's reader of streamed Hugging Face data sets."""
+
+    def __init__(self, reader: Any):
+        self.reader = reader
+        # Of several processes it would read its own share only, and accelerate would cut that one again.
+        reader.dist_rank, reader.dist_num_replicas, reader.global_num_workers = 0, 1, 1
+
+    def __call__(self, seed: int, epoch: int, worker: int, workers: int) -> Iterator[Item]:
+        self.reader.set_epoch(epoch)
+        for position, (image, target) in enumerate(self.reader):
+            yield f"image {position}", image, int(target)
