@@ -4,11 +4,21 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+VISION = [
+    "timm>=1.0.31",
+    "torchvision",
+    "accelerate>=1.10",
+    "tensorboard",
+    "pyyaml",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+]
 
 setup(
     name="fairseq-ringformer",
     version=re.search(r'__version__ = "(.+)"', (ROOT / "fairseq_ringformer/__init__.py").read_text()).group(1),
-    description="RingFormer (arXiv 2502.13181) as a fairseq plug-in: one Transformer block run in a ring",
+    description="RingFormer (arXiv 2502.13181) for fairseq and timm: one Transformer block run in a ring",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
@@ -29,8 +39,8 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "vision": ["timm>=1.0.15", "torchvision"],
-        "dev": ["pytest>=8"],
+        "vision": VISION,
+        "dev": ["pytest>=8", "webdataset", *VISION],
     },
     entry_points={"console_scripts": ["ringformer=fairseq_ringformer.cli.main:main"]},
     classifiers=[

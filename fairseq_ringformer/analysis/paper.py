@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
-from .parameters import build_on_meta, count_parts, totals
+from ..modules import StackConfig
+from .counting import PartCount, totals
 
 VOCABULARY = 52_000  # BiBERT's WordPieces, shared by both sides
 
@@ -13,7 +14,8 @@ VOCABULARY = 52_000  # BiBERT's WordPieces, shared by both sides
 class PaperRow:
     """One published row.
 
-    `published` is in millions, truncated to two decimals by the paper; `note` says why a row cannot be met.
+    `arch` is an architecture of fairseq or a model of timm; `published` is in millions, to two decimals; `note` says
+    why a row cannot be met.
     """
 
     model: str
@@ -25,11 +27,13 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """Rows counted alike: `total`, or without embeddings and head (P*)."""
+    """Rows counted alike: `total`, or without embeddings and head (P*); figures `truncated` by the paper, or rounded."""
 
     caption: str
     total: bool
     rows: Tuple[PaperRow, ...]
+    truncated: bool = True
+    vision: bool = False
 
 
 SWAPPED = (
@@ -51,6 +55,36 @@ TABLES: Dict[int, PaperTable] = {
             PaperRow("universal", "universal_transformer_large", 29.37),
             PaperRow("ringformer", "ringformer_large", 35.71),
         ),
+    ),
+    2: PaperTable(
+        "Table 2: image classification, 6 levels, 100 classes (ImageNet-small), all parameters",
+        True,
+        (
+            PaperRow("ViT", "vit_vanilla_512_l6_patch16_224", 19.36),
+            PaperRow("universal", "vit_universal_512_l6_patch16_224", 3.60),
+            PaperRow("one wide FFN", "vit_owf_376_l6_patch16_224", 4.51),
+            PaperRow("ringformer", "vit_ring_512_l6_patch16_224", 4.40),
+            PaperRow("ViT", "vit_vanilla_328_l6_patch16_224", 8.94),
+            PaperRow("universal", "vit_universal_848_l6_patch16_224", 8.84),
+            PaperRow("one wide FFN", "vit_owf_512_l6_patch16_224", 8.86),
+            PaperRow("ringformer", "vit_ring_728_l6_patch16_224", 8.82),
+        ),
+        truncated=False,
+        vision=True,
+    ),
+    3: PaperTable(
+        "Table 3: image classification, 12 levels, 1,000 classes (ImageNet-1K), all parameters",
+        True,
+        (
+            PaperRow("ViT", "vit_vanilla_768_l12_patch16_224", 86.42),
+            PaperRow("one wide FFN", "vit_owf_768_l12_patch16_224", 34.45),
+            PaperRow("universal", "vit_universal_768_l12_patch16_224", 8.45),
+            PaperRow("ringformer", "vit_ring_768_l12_patch16_224", 12.02),
+            PaperRow("universal", "vit_universal_1560_l12_patch16_224", 31.99),
+            PaperRow("ringformer", "vit_ring_1284_l12_patch16_224", 31.95),
+        ),
+        truncated=False,
+        vision=True,
     ),
     4: PaperTable(
         "Table 4: ablations, all parameters",
@@ -77,17 +111,15 @@ def count_table(number: int) -> List[Dict]:
 
     Returns:
         a dictionary per row: ``model``, ``embed_dim``, ``ffn_dim``, ``parameters``, ``published`` (as printed), ``exact``
-        (the count, truncated as the paper's, is the published figure), and ``note``.
+        (the count, cut or rounded as the paper's, is the published figure), and ``note``.
     """
     table = TABLES[number]
     results = []
     for row in table.rows:
-        # The paper's head has a bias; it counts in totals only.
-        model = build_on_meta(row.arch, (*row.flags, "--output-bias"), VOCABULARY, VOCABULARY)
-        inner, total = totals(count_parts(model))
+        parts, stack = (_count_classifier if table.vision else _count_translator)(row)
+        inner, total = totals(parts)
         count = (total if table.total else inner).unique
-        exact = math.floor(count / 10_000) == round(row.published * 100)
-        stack = model.encoder.stack.config
+        exact = (math.floor if table.truncated else round)(count / 10_000) == round(row.published * 100)
         results.append({
             "model": row.model,
             "embed_dim": stack.embed_dim,
@@ -98,3 +130,18 @@ def count_table(number: int) -> List[Dict]:
             "note": None if exact else f"{(count - row.published * 1e6) / 1e6:+.2f}M: {row.note}",
         })
     return results
+
+
+def _count_translator(row: PaperRow) -> Tuple[List[PartCount], StackConfig]:
+    from .parameters import build_on_meta, count_parts
+
+    # The paper's head has a bias; it counts in totals only.
+    model = build_on_meta(row.arch, (*row.flags, "--output-bias"), VOCABULARY, VOCABULARY)
+    return count_parts(model), model.encoder.stack.config
+
+
+def _count_classifier(row: PaperRow) -> Tuple[List[PartCount], StackConfig]:
+    from .classifiers import build_on_meta, count_parts
+
+    model = build_on_meta(row.arch)
+    return count_parts(model), model.stack.config

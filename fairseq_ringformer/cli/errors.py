@@ -22,6 +22,15 @@ def require_fairseq() -> None:
         import fairseq  # noqa: F401
 
 
+def require_timm() -> None:
+    """Import timm, and with it the image classifiers of this package; UserError unless it is installed."""
+    try:
+        import timm  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"image classifiers need timm ({error}): pip install 'fairseq-ringformer[vision]'") from None
+    from ..vision import registry  # noqa: F401
+
+
 def load_checkpoint(path: str) -> Dict[str, Any]:
     """Read a fairseq checkpoint onto the CPU with torch's safe loader: nothing in the file is executed.
 

@@ -2,16 +2,18 @@
 
   ringformer params --arch ringformer_base
   ringformer params --arch ringformer_small --signal-rank 4 --vocab-size 8000
+  ringformer params --arch vit_ring_728_l6_patch16_224 --signal-rank 16
   ringformer params --table 1
 
-With --arch, every model flag of fairseq-train is taken.
+With --arch, every model flag of fairseq-train is taken, and for an image classifier every keyword of the model.
 """
 
 import argparse
 import json
 from typing import Dict, List
 
-from .errors import UserError, require_fairseq
+from .arch import build_classifier, build_translator, is_classifier
+from .errors import UserError, require_fairseq, require_timm
 
 HELP = "parameters by part, and the paper's tables"
 TAKES_MODEL_FLAGS = True
@@ -20,14 +22,13 @@ TAKES_MODEL_FLAGS = True
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--arch", help="architecture, such as ringformer_base; model flags may follow")
-    what.add_argument("--table", type=int, choices=(1, 4), help="the paper's table to rebuild")
+    what.add_argument("--table", type=int, choices=(1, 2, 3, 4), help="the paper's table to rebuild")
     parser.add_argument("--vocab-size", type=int, metavar="N", help="dictionary entries of each side (52000)")
     parser.add_argument("--target-vocab-size", type=int, metavar="N", help="dictionary entries of the target side alone")
     parser.add_argument("--json", action="store_true", help="print a JSON list of rows")
 
 
 def run(args: argparse.Namespace) -> int:
-    require_fairseq()
     if args.table and (args.model_flags or args.vocab_size or args.target_vocab_size):
         raise UserError("--table takes no other model flags: its rows are the paper's")
     rows = _table(args) if args.table else _architecture(args)
@@ -41,6 +42,7 @@ def _table(args: argparse.Namespace) -> List[Dict]:
 
     from ..analysis.paper import TABLES, count_table
 
+    (require_timm if TABLES[args.table].vision else require_fairseq)()
     rows = count_table(args.table)
     if not args.json:
         print(TABLES[args.table].caption)
@@ -59,28 +61,32 @@ def _table(args: argparse.Namespace) -> List[Dict]:
 def _architecture(args: argparse.Namespace) -> List[Dict]:
     from tabulate import tabulate
 
-    from ..analysis.parameters import build_on_meta, count_parts, totals
+    from ..analysis.counting import totals
 
-    def refuse(message: str) -> None:
-        raise UserError(message)
+    if is_classifier(args.arch):
+        if args.vocab_size or args.target_vocab_size:
+            raise UserError(f"{args.arch} classifies images: --vocab-size and --target-vocab-size are for translation")
+        model = build_classifier(args.arch, args.model_flags)
+        from ..analysis.classifiers import count_parts
 
-    source = 52_000 if args.vocab_size is None else args.vocab_size
-    target = source if args.target_vocab_size is None else args.target_vocab_size
-    try:
-        model = build_on_meta(args.arch, args.model_flags, source, target, error=refuse)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+        stack, title = model.stack.config, f"{args.arch}: {model.num_classes:,} classes"
+    else:
+        source = 52_000 if args.vocab_size is None else args.vocab_size
+        target = source if args.target_vocab_size is None else args.target_vocab_size
+        model = build_translator(args.arch, args.model_flags, source, target)
+        from ..analysis.parameters import count_parts
+
+        stack, title = model.encoder.stack.config, f"{args.arch}: {source:,} source and {target:,} target entries"
     counts = count_parts(model)
     inner, total = totals(counts)
     if not args.json:
-        print(f"{args.arch}: {source:,} source and {target:,} target entries")
+        print(title)
         print(tabulate(
             [[c.part, c.copies or "", f"{c.unique:,}", "" if c.per_level is None else f"{c.per_level:,}",
               f"{c.unrolled:,}"] for c in (*counts, inner, total)],
             headers=["part", "copies", "unique", "per level", "if every level had its own"],
             colalign=("left", "right", "right", "right", "right"),
         ))
-    stack = model.encoder.stack.config
     return [{
         "model": args.arch,
         "embed_dim": stack.embed_dim,

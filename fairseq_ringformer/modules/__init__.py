@@ -9,7 +9,7 @@ from .sharing import ROWS, VISION_ROWS, Architecture, Bank, Row, parse_sharing
 from .projection import Projection
 from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal, coordinate_table
 from .stack import Stack, StackOutput
-from .weights import Keeps, stack_weights
+from .weights import Keeps, keep_weights, stack_weights
 
 __all__ = [
     "Architecture",
@@ -36,6 +36,7 @@ __all__ = [
     "coordinate_table",
     "drop_probability",
     "dropout",
+    "keep_weights",
     "parse_sharing",
     "stack_weights",
 ]

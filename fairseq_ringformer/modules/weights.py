@@ -152,6 +152,13 @@ def weights_for(stack: nn.Module, x: Tensor, kept: Kept) -> StackWeights:
     return kept.get(x.dtype, lambda: _parameters(stack), lambda: stack_weights(stack, x.dtype, kept=True))
 
 
+def keep_weights(stack: nn.Module, dtype: torch.dtype, folded: bool) -> None:
+    """Prepare the weights of `stack` for passes in `dtype` where nothing learns, signals folded or left thin."""
+    stack.kept.forget()
+    thin = () if folded else PARTS
+    stack.kept.get(dtype, lambda: _parameters(stack), lambda: stack_weights(stack, dtype, thin, kept=True))
+
+
 def _parameters(stack: nn.Module) -> List[nn.Parameter]:
     # The feed-forward may be the other stack's, and then is none of this stack's parameters.
     return [*stack.parameters(), *(() if stack.ffn is None else stack.ffn.parameters())]

@@ -1,15 +1,29 @@
-"""Image classification with timm (arXiv 2502.13181, section 4.2): importing this registers the models with timm.
+"""Image classification with timm (arXiv 2502.13181, section 4.2).
 
     import timm, fairseq_ringformer.vision
     model = timm.create_model("vit_ring_728_l6_patch16_224", num_classes=100)
+
+Whoever imports this package and timm, in either order, has its models registered with timm. The package itself imports
+neither timm nor torch, so that what needs neither starts at once.
 """
 
-import importlib.util
+from typing import Any
 
-if importlib.util.find_spec("timm") is None:
-    raise ImportError("timm is not installed: pip install 'fairseq-ringformer[vision]'")
-
-from . import registry  # noqa: E402,F401  registers the models
-from .classifier import RingClassifier  # noqa: E402
+from .._fairseq import when_imported
 
 __all__ = ["RingClassifier"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "RingClassifier":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from .classifier import RingClassifier
+
+    return RingClassifier
+
+
+def _register_models() -> None:
+    from . import registry  # noqa: F401  registers them
+
+
+when_imported("timm", _register_models)

@@ -296,9 +296,12 @@ class RingClassifier(nn.Module):
 
 def in_autocast_type(x: Tensor) -> Tensor:
     """`x` in the type that torch.autocast computes in, if it is on: the stack computes in the type of its input."""
-    if isinstance(x, torch.fx.Proxy) or not torch.is_autocast_enabled(x.device.type):
+    if isinstance(x, torch.fx.Proxy):
         return x
-    return x.to(torch.get_autocast_dtype(x.device.type))
+    device = x.device.type
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return x
+    return x.to(torch.get_autocast_dtype(device))
 
 
 def check_choice(name: str, value: str, choices) -> None:

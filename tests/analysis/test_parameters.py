@@ -2,21 +2,26 @@ import pytest
 import torch
 
 from fairseq_ringformer.analysis.paper import TABLES, count_table
-from fairseq_ringformer.analysis.parameters import build_on_meta, count_parts, totals
+from fairseq_ringformer.analysis import classifiers
+from fairseq_ringformer.analysis.counting import totals
+from fairseq_ringformer.analysis.parameters import build_on_meta, count_parts
+from tests.vision.models import NAMES, RINGS, small
 from tests.building import ABLATIONS, MODELS, WIDE_FFN, build
 
 # Written out here once more: the tables must not be able to agree with themselves alone.
 TABLE_1 = [44_052_480, 20_984_832, 7_345_152, 8_943_616, 176_185_344, 83_912_704, 29_370_368, 35_713_024]
+TABLE_2 = [19_360_868, 3_598_948, 4_506_732, 4_395_620, 8_940_756, 8_836_788, 8_857_188, 8_824_348]
+TABLE_3 = [86_416_360, 34_452_712, 8_449_768, 12_022_504, 31_988_800, 31_953_324]
 TABLE_4 = [20_480_032, 20_511_008, 20_560_160, 20_584_736, 20_621_600, 20_535_584, 20_683_040, 21_272_864, 20_584_736]
 
 
-@pytest.mark.parametrize("table, expected", [(1, TABLE_1), (4, TABLE_4)])
+@pytest.mark.parametrize("table, expected", [(1, TABLE_1), (2, TABLE_2), (3, TABLE_3), (4, TABLE_4)])
 def test_the_papers_tables_to_the_last_digit(table, expected):
     assert [row["parameters"] for row in count_table(table)] == expected
 
 
 def test_two_rows_of_table_4_are_misfits_and_said_to_be():
-    assert all(row["exact"] and row["note"] is None for row in count_table(1))
+    assert all(row["exact"] and row["note"] is None for table in (1, 2, 3) for row in count_table(table))
     misfits = {row["model"]: row["note"] for row in count_table(4) if not row["exact"]}
     assert set(misfits) == {"w/o FF signal", "inter-FF"}
     assert misfits["w/o FF signal"].startswith("-0.03M: the paper's figures") and "swapped" in misfits["inter-FF"]
@@ -77,6 +82,24 @@ def test_parts_add_up_to_the_checkpoint(variant):
     assert len({count.part for count in parts}) == len(parts)
 
 
+@pytest.mark.parametrize("name, changes", [*((name, {}) for name in NAMES), *(("vit_ring_tiny_patch4_28", own) for own in RINGS.values())])
+def test_parts_of_a_classifier_add_up_to_the_checkpoint(name, changes):
+    model = small(name, **changes)
+    parts = classifiers.count_parts(model)
+    assert totals(parts)[1].unique == sum(tensor.numel() for tensor in model.state_dict().values())
+    assert len({count.part for count in parts}) == len(parts)
+
+
+def test_a_vanilla_classifier_has_the_parameters_of_timms_own():
+    """Sinusoids are not learned; else they are the same model."""
+    import timm
+
+    with torch.device("meta"):
+        ours = timm.create_model("vit_vanilla_768_l12_patch16_224", pos_embed="learned")
+        stock = timm.create_model("vit_base_patch16_224")
+    assert totals(classifiers.count_parts(ours))[1].unique == sum(p.numel() for p in stock.parameters())
+
+
 def test_unrolled_counts_a_shared_part_once_for_every_level():
     ring = {count.part: count for count in count_parts(build_on_meta("ringformer_base"))}
     attn = ring["encoder self_attn"]
@@ -94,7 +117,7 @@ def test_nothing_is_allocated():
 def test_every_row_of_the_paper_is_an_architecture_of_ours():
     for table in TABLES.values():
         for row in table.rows:
-            build_on_meta(row.arch, row.flags, 10, 10)
+            classifiers.build_on_meta(row.arch) if table.vision else build_on_meta(row.arch, row.flags, 10, 10)
 
 
 def test_unknown_architectures_and_tiny_vocabularies_are_refused():

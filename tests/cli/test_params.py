@@ -32,7 +32,21 @@ def test_an_architecture_with_any_flags(capsys):
     assert f"{row['parameters']:,}" in out
 
 
+def test_an_image_classifier_with_any_keyword(capsys):
+    assert main(["params", "--arch", "vit_ring_tiny_patch4_28", "--signal-rank=2", "--num-classes", "7", "--json"]) == 0
+    row, = json.loads(capsys.readouterr().out)
+    assert row["parameters"] == sum(part["unique"] for part in row["parts"])
+    assert row["parts"][-1]["unique"] == 7 * (row["embed_dim"] + 1)
+    signals = [part for part in row["parts"] if part["part"] == "signals"]
+    assert signals[0]["per_level"] == 4 * 2 * 2 * row["embed_dim"]
+
+
 @pytest.mark.parametrize("flags, message", [
+    (["--arch", "vit_ring_512_l7_patch16_224"], "ringformer params: no model vit_ring_512_l7_patch16_224 in timm; did you mean"),
+    (["--arch", "vit_base_patch16_224"], "ringformer params: vit_base_patch16_224 is timm's own: choose one of vit_owf"),
+    (["--arch", "vit_ring_tiny_patch4_28", "--depht", "2"], "ringformer params: model vit_ring_tiny_patch4_28: "),
+    (["--arch", "vit_ring_tiny_patch4_28", "depth=2"], "ringformer params: depth=2: model flags of an image classifier are"),
+    (["--arch", "vit_ring_tiny_patch4_28", "--vocab-size", "9"], "ringformer params: vit_ring_tiny_patch4_28 classifies images"),
     (["--arch", "ringformer_huge"], "ringformer params: unknown architecture 'ringformer_huge': choose one of"),
     (["--arch", "ringformer_base", "--signal", "loud"], "ringformer params: argument --signal: invalid choice: 'loud'"),
     (["--arch", "ringformer_base", "--colour", "red"], "ringformer params: unrecognized arguments: --colour red"),
@@ -49,4 +63,4 @@ def test_a_table_that_is_not_there(capsys):
     with pytest.raises(SystemExit) as status:
         main(["params", "--table", "9"])
     assert status.value.code == 2
-    assert "invalid choice: 9 (choose from 1, 4)" in capsys.readouterr().err
+    assert "invalid choice: 9 (choose from 1, 2, 3, 4)" in capsys.readouterr().err

@@ -80,6 +80,7 @@ def test_built_without_memory_and_filled_it_is_the_same(name):
     for build in (lambda: timm.create_model(name, **SMALL, device="meta"), lambda: _on_meta(name)):
         empty = build()
         assert all(tensor.is_meta for tensor in (*empty.parameters(), *empty.buffers()))
+        assert empty(torch.empty(3, 1, 32, 32, device="meta")).shape == (3, 5)
         filled = empty.to_empty(device="cpu")
         filled.init_weights()
         filled.load_state_dict(model.state_dict())
@@ -324,10 +325,12 @@ def test_signals_may_read_the_state_before_its_norm():
     assert not torch.allclose(model(images(model)), small("vit_ring_tiny_patch4_28", depth=1)(images(model)))
 
 
-def test_it_needs_no_fairseq():
+@pytest.mark.parametrize("order", ["timm, fairseq_ringformer.vision", "fairseq_ringformer.vision, timm"])
+def test_it_needs_no_fairseq(order):
     code = (
         "import sys; sys.modules['fairseq'] = None\n"
-        "import timm, torch, fairseq_ringformer.vision\n"
+        f"import {order}, torch\n"
+        "assert len(timm.list_models('vit_ring*')) == 5\n"
         "print(timm.create_model('vit_ring_tiny_patch4_28')(torch.zeros(1, 1, 28, 28)).shape)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -1,0 +1,35 @@
+"""Parameters of an image classifier by part, counted on torch's meta device: no weight is allocated."""
+
+from typing import Any, List, Mapping
+
+import timm
+import torch
+
+from ..vision import RingClassifier
+from ..vision.checkpoint import build_model
+from .counting import PartCount, size, stack_parts, whole
+
+
+def build_on_meta(arch: str, model_args: Mapping[str, Any] = {}) -> RingClassifier:
+    """timm's model `arch` with the keywords `model_args`, without allocating it.
+
+    Raises:
+        ValueError: if it is no model of this package, or they make none.
+    """
+    with torch.device("meta"):
+        model = build_model(arch, model_args)
+    if not isinstance(model, RingClassifier):
+        raise ValueError(f"{arch} is timm's own: choose one of {', '.join(timm.list_models(module='registry'))}")
+    return model
+
+
+def count_parts(model: RingClassifier) -> List[PartCount]:
+    """Every parameter of `model`, by part; the `unique` column adds up to the whole model."""
+    counts = [whole("patch embedding", model.patch_embed, vocabulary=True)]
+    counts.append(PartCount("class token", 1, model.cls_token.numel(), None, model.cls_token.numel(), True))
+    if model.pos_embed is not None:
+        counts.append(PartCount("positions", 1, model.pos_embed.numel(), None, model.pos_embed.numel(), True))
+    counts += stack_parts(model.stack)
+    if size(model.head):
+        counts.append(whole("head", model.head, vocabulary=True))
+    return counts

@@ -1,0 +1,148 @@
+"""Multiply-adds of a forward pass by part, and their check by a counter that watches the pass itself.
+
+A ring can run in two forms: with its level signals as thin products beside the shared weights, or folded into them
+(:mod:`~fairseq_ringformer.export.folding`), where they cost nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Dict, List
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from ..modules import LevelSignals, Stack, keep_weights
+
+THIN, FOLDED = "thin", "folded"
+
+
+@dataclass(frozen=True)
+class PartCompute:
+    """Multiply-adds of one part, all levels together; `thin` and `folded` differ in the signals alone."""
+
+    part: str
+    thin: int
+    folded: int
+
+
+def stack_compute(stack: Stack, length: int, memory_length: int = 0, side: str = "") -> List[PartCompute]:
+    """Multiply-adds of `stack` over one sequence of `length` tokens, in closed form.
+
+    Args:
+        memory_length: tokens that a cross-attention reads; a causal attention counts in full, as it is computed.
+        side: of a model that has two.
+    """
+    config, width = stack.config, stack.config.embed_dim
+    prefix, levels = f"{side} " if side else "", stack.levels
+    found = {
+        "self_attn projections": levels * length * 4 * width * width,
+        "self_attn products": levels * 2 * length * length * width,
+    }
+    if stack.cross_attn is not None:
+        memory_dim = config.memory_dim or width
+        # Keys and values are projected once for every copy: they do not depend on the level.
+        keys_values = len(stack.cross_attn) * memory_length * 2 * memory_dim * width
+        found["cross_attn projections"] = levels * length * 2 * width * width + keys_values
+        found["cross_attn products"] = levels * 2 * length * memory_length * width
+    if stack.ffn is not None:
+        found["ffn"] = levels * length * 2 * width * config.ffn_dim
+    parts = [PartCompute(prefix + part, count, count) for part, count in found.items()]
+    if stack.signals is not None:
+        beside = sum(_per_token(signals) * levels * length for signals in stack.signals.values())
+        parts.append(PartCompute(f"{prefix}signals", beside, 0 if config.signal_input == "normalised" else beside))
+    return parts
+
+
+def _per_token(signals: LevelSignals) -> int:
+    """Multiply-adds of one level's signals over one token."""
+    signal = signals.beside()[0]
+    return signal.down.numel() + (0 if signal.up is None else signal.up.numel())
+
+
+def classifier_compute(model: nn.Module) -> List[PartCompute]:
+    """Multiply-adds of an image classifier over one image."""
+    patches, weight = model.patch_embed.num_patches, model.patch_embed.proj.weight.numel()
+    head = model.head.weight.numel() if isinstance(model.head, nn.Linear) else 0
+    return [
+        PartCompute("patch embedding", patches * weight, patches * weight),
+        *stack_compute(model.stack, patches + 1),
+        PartCompute("head", head, head),
+    ]
+
+
+def translator_compute(model: nn.Module, source: int, target: int) -> List[PartCompute]:
+    """Multiply-adds of a translation model over one pair of sentences, the whole target at once (as in training)."""
+    decoder = model.decoder.stack.config
+    head = target * decoder.embed_dim * len(model.decoder.dictionary)
+    return [
+        *stack_compute(model.encoder.stack, source, side="encoder"),
+        *stack_compute(model.decoder.stack, target, source, side="decoder"),
+        PartCompute("output head", head, head),
+    ]
+
+
+def total(parts: List[PartCompute], form: str) -> int:
+    """The sum over `parts` in a form, :data:`THIN` or :data:`FOLDED`."""
+    return sum(getattr(part, form) for part in parts)
+
+
+def _fused_attention(query, key, value, *args, **kwargs) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+@torch.no_grad()
+def measured(model: nn.Module, form: str, source: int = 0, target: int = 0) -> int:
+    """Multiply-adds that torch's counter sees in a pass of `model`, which may be on the meta device.
+
+    Args:
+        form: :data:`THIN` or :data:`FOLDED`; folding itself is not counted, as it is done once per model.
+        source, target: lengths, for a translation model.
+    """
+    model.eval()
+    stacks = [module for module in model.modules() if isinstance(module, Stack)]
+    dtype, device = next(model.parameters()).dtype, next(model.parameters()).device
+    for stack in stacks:
+        keep_weights(stack, dtype, folded=form == FOLDED)
+    # torch counts the fused attention of GPUs alone.
+    known = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _fused_attention}
+    with FlopCounterMode(display=False, custom_mapping=known) as counter:
+        if not source:
+            model(torch.zeros(1, model.in_chans, *model.patch_embed.img_size, dtype=dtype, device=device))
+        else:
+            # The stacks and the head by themselves: looking tokens up multiplies nothing.
+            encoder, decoder = model.encoder.stack, model.decoder.stack
+            memory = encoder(torch.zeros(1, source, encoder.config.embed_dim, dtype=dtype, device=device)).state
+            state = decoder(
+                torch.zeros(1, target, decoder.config.embed_dim, dtype=dtype, device=device), memory=memory, causal=True
+            ).state
+            model.decoder.output_layer(state)
+    for stack in stacks:
+        stack.kept.forget()
+    return counter.get_total_flops() // 2
+
+
+def papers_convention(model: nn.Module) -> Dict[str, int]:
+    """Operations of an image classifier as the paper seems to have counted them (section 4.2; reconstructed).
+
+    A multiply-add is one, and so is every addition to the state and every attention score; a layer norm takes 5 an
+    element, a GELU 6. That gives the published 17.636 G of a plain ViT 768/3072. The published 19.03 G of RingFormer adds,
+    at every level, multiplying out its signals' A B^T, adding them to the shared weights, and to the states: none of
+    which a ring has to do for every image.
+
+    Returns:
+        ``plain``: without signals; ``signals``: with them.
+    """
+    config, stack = model.stack.config, model.stack
+    tokens, width = model.patch_embed.num_patches + 1, config.embed_dim
+    sublayers = stack.levels * (2 if stack.ffn is not None else 1)
+    norms = (sublayers + 1) * tokens * width * 5
+    activations = stack.levels * tokens * config.ffn_dim * 6 if stack.ffn is not None else 0
+    additions = (sublayers + 1) * tokens * width  # of the sub-layers, and of the positions
+    scores = stack.levels * config.num_heads * tokens * tokens
+    plain = total(classifier_compute(model), FOLDED) + norms + activations + additions + scores
+    signals = 0
+    for own in () if stack.signals is None else stack.signals.values():
+        size = own.parts * own.out_dim * own.in_dim
+        rank = config.rank if config.signal == "low-rank" else 0
+        signals += stack.levels * (size * rank + size + own.parts * tokens * own.out_dim)
+    return {"plain": plain, "signals": plain + signals}

@@ -1,0 +1,54 @@
+"""Models by name, of either kind: fairseq's architectures with the flags of fairseq-train, timm's with their keywords."""
+
+from typing import Any, Dict, List
+
+from .errors import UserError, require_fairseq, require_timm
+
+CLASSIFIER = "vit_"
+
+
+def is_classifier(arch: str) -> bool:
+    """Whether `arch` is a name in timm."""
+    return arch.startswith(CLASSIFIER)
+
+
+def keywords(flags: List[str]) -> Dict[str, Any]:
+    """``--signal-rank 4 --pos-embed learned`` as keywords of a model."""
+    import yaml
+
+    found: Dict[str, Any] = {}
+    pending = list(flags)
+    while pending:
+        flag = pending.pop(0)
+        name, equals, value = flag.partition("=")
+        if not name.startswith("--") or (not equals and not pending):
+            raise UserError(f"{flag}: model flags of an image classifier are written --keyword value")
+        found[name[2:].replace("-", "_")] = yaml.safe_load(value if equals else pending.pop(0))
+    return found
+
+
+def build_classifier(arch: str, flags: List[str]):
+    """The classifier `arch` on torch's meta device; UserError if there is none, or `flags` do not suit it."""
+    require_timm()
+    from ..analysis.classifiers import build_on_meta
+
+    given = keywords(flags)
+    try:
+        return build_on_meta(arch, given)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def build_translator(arch: str, flags: List[str], source: int, target: int):
+    """The translation model `arch` on torch's meta device, for vocabularies of these sizes; UserError as above."""
+    require_fairseq()
+    from ..analysis.parameters import build_on_meta
+
+    try:
+        return build_on_meta(arch, flags, source, target, error=_refuse)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _refuse(message: str) -> None:
+    raise UserError(message)

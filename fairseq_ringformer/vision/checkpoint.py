@@ -1,0 +1,142 @@
+"""Checkpoints of classifiers: what training, folding and exporting write, read without running what they hold.
+
+A checkpoint is a dictionary that ``timm.create_model(arch, checkpoint_path=...)`` reads as well: ``arch`` (name in timm),
+``model_args`` (its keywords), ``num_classes``, ``classes`` (names by target), ``input`` (size, mean, std, crop_pct,
+interpolation), ``state_dict``, and ``state_dict_ema`` where the run kept an average of its weights.
+"""
+
+import difflib
+import os
+import pickle
+import warnings
+import zipfile
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+import timm
+import torch
+from torch import nn
+
+from .data import InputConfig
+
+REQUIRED = ("arch", "model_args", "state_dict", "num_classes", "classes", "input")
+
+
+def load_classifier(path: str, ema: Optional[bool] = None) -> Tuple[nn.Module, Dict[str, Any]]:
+    """The model of a checkpoint, in evaluation mode on the CPU, and the checkpoint.
+
+    Args:
+        ema: take the averaged weights; by default where there are any.
+
+    Raises:
+        ValueError: if the file is missing, damaged or no classifier's, or has no averaged weights to take.
+    """
+    state = read_classifier(path)
+    weights = choose_weights(path, state, ema)
+    model = build_model(state["arch"], {**state["model_args"], "num_classes": state["num_classes"]})
+    problem = difference(weights, model.state_dict())
+    if problem:
+        raise ValueError(f"{path}: its weights are not those of {state['arch']}: {problem}")
+    model.load_state_dict(weights)
+    return model.eval(), state
+
+
+def read_classifier(path: str) -> Dict[str, Any]:
+    """The checkpoint at `path`, on the CPU, read with torch's safe loader.
+
+    Raises:
+        ValueError: if the file is missing, damaged, or no classifier's.
+    """
+    if not os.path.isfile(path):
+        raise ValueError(f"{path}: no such checkpoint")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what it refuses below
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if not zipfile.is_zipfile(path):
+            raise ValueError(f"{path}: not a checkpoint, or a damaged one; nothing in it was executed") from None
+        reason = str(error).splitlines()[0] if str(error) else "unknown content"
+        raise ValueError(f"{path}: refused by torch's safe loader, nothing in it was executed ({reason})") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile):
+        raise ValueError(f"{path}: damaged or truncated checkpoint; copy it again or use another one") from None
+    missing = [key for key in REQUIRED if not isinstance(state, dict) or key not in state]
+    if missing:
+        raise ValueError(f"{path}: a readable file, but no classifier's checkpoint (it lacks {', '.join(missing)})")
+    return state
+
+
+def choose_weights(path: str, state: Mapping[str, Any], ema: Optional[bool] = None) -> Dict[str, torch.Tensor]:
+    """The weights, or the averaged ones (`ema`; by default where there are any), of a checkpoint read from `path`."""
+    averaged = state.get("state_dict_ema")
+    if ema and averaged is None:
+        raise ValueError(f"{path} holds no averaged weights: the training had no --ema")
+    return state["state_dict"] if averaged is None or ema is False else averaged
+
+
+def input_config(state: Mapping[str, Any]) -> InputConfig:
+    """What the model of a checkpoint wants its images like."""
+    given = state["input"].items()
+    return InputConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in given})
+
+
+def default_config(arch: str) -> Dict[str, Any]:
+    """What timm knows of the model `arch`: ``input_size``, ``mean``, ...
+
+    Raises:
+        ValueError: if there is no such model, with names like it.
+    """
+    from . import registry  # noqa: F401  registers this project's models
+
+    if not timm.is_model(arch):
+        near = difflib.get_close_matches(arch, timm.list_models(), 3)
+        raise ValueError(f"no model {arch} in timm" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+    known = timm.get_pretrained_cfg(arch)
+    return known.to_dict() if known is not None else {"input_size": (3, 224, 224)}
+
+
+def build_model(arch: str, model_args: Mapping[str, Any]) -> nn.Module:
+    """timm's model `arch` with the keywords `model_args`.
+
+    Raises:
+        ValueError: if there is no such model, or it refuses an argument.
+    """
+    default_config(arch)
+    try:
+        return timm.create_model(arch, **model_args)
+    except (TypeError, ValueError, AssertionError, RuntimeError, KeyError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"model {arch}: {reason}") from None
+
+
+def difference(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> Optional[str]:
+    """In which weight, the first in order, two models differ in name or size; None if they do not."""
+    for key in [*expected, *weights]:
+        if key not in weights:
+            return f"{key} is missing"
+        if key not in expected:
+            return f"{key} is not expected"
+        ours, theirs = tuple(weights[key].shape), tuple(expected[key].shape)
+        if ours != theirs:
+            return f"{key} is {ours}, not {theirs}"
+    return None
+
+
+def save_state(state: Dict[str, Any], path: str) -> None:
+    """Write under another name first, so that `path` is never half a checkpoint.
+
+    Raises:
+        ValueError: if it cannot be written.
+    """
+    folder, name = os.path.split(path)
+    partial = os.path.join(folder, f".{name}.partial")
+    try:
+        with open(partial, "wb") as stream:
+            torch.save(state, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
+    finally:
+        if os.path.exists(partial):
+            os.remove(partial)
