@@ -3,6 +3,7 @@
 import os
 from typing import Any, Dict, List
 
+from .. import checkpoint_file
 from .errors import UserError
 
 
@@ -12,6 +13,11 @@ def without_training_state(state: Dict[str, Any]) -> Dict[str, Any]:
     extra = state.get("extra_state") or {}
     kept["extra_state"] = {key: extra[key] for key in ("train_iterator",) if key in extra}
     return kept
+
+
+def is_classifier(state: Dict[str, Any]) -> bool:
+    """Whether a checkpoint is an image classifier's, and not fairseq's."""
+    return "state_dict" in state and "arch" in state
 
 
 def check_output(output: str, paths: List[str]) -> None:
@@ -26,21 +32,8 @@ def check_output(output: str, paths: List[str]) -> None:
 
 
 def write_checkpoint(state: Dict[str, Any], output: str) -> None:
-    """Write `state` under another name first, so that `output` is never half a checkpoint.
-
-    Raises:
-        UserError: if it cannot be written.
-    """
-    import torch
-
-    folder, name = os.path.split(output)
-    partial = os.path.join(folder, f".{name}.{os.getpid()}.partial")
+    """Write `state` whole or not at all; UserError if it cannot be written."""
     try:
-        with open(partial, "wb") as stream:
-            torch.save(state, stream)
-        os.replace(partial, output)
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"cannot write {output}: {getattr(error, 'strerror', None) or error}") from None
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)
+        checkpoint_file.write_checkpoint(state, output)
+    except ValueError as error:
+        raise UserError(str(error)) from None

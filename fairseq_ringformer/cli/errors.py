@@ -1,9 +1,8 @@
 """The user's mistakes, and reading checkpoints without running what they hold."""
 
-import os
-import pickle
-import zipfile
 from typing import Any, Dict
+
+from ..checkpoint_file import read_checkpoint
 
 
 class UserError(Exception):
@@ -37,19 +36,15 @@ def load_checkpoint(path: str) -> Dict[str, Any]:
     Raises:
         UserError: if the file is missing, truncated, or no fairseq checkpoint.
     """
-    import torch
-
-    if not os.path.isfile(path):
-        raise UserError(f"{path}: no such checkpoint")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not zipfile.is_zipfile(path):
-            raise UserError(f"{path}: not a checkpoint, or a damaged one; nothing in it was executed") from None
-        reason = str(error).splitlines()[0] if str(error) else "unknown content"
-        raise UserError(f"{path}: refused by torch's safe loader, nothing in it was executed ({reason})") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise UserError(f"{path}: damaged or truncated checkpoint; copy it again or use an earlier one") from None
-    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+    state = load_any_checkpoint(path)
+    if not isinstance(state.get("model"), dict):
         raise UserError(f"{path}: a readable file, but no fairseq checkpoint (it holds no model)")
     return state
+
+
+def load_any_checkpoint(path: str) -> Dict[str, Any]:
+    """As :func:`load_checkpoint`, whatever the dictionary in the file is for."""
+    try:
+        return read_checkpoint(path)
+    except ValueError as error:
+        raise UserError(str(error)) from None

@@ -1,9 +1,13 @@
-"""Convert a trained model for an engine that needs neither fairseq nor torch.
+"""Convert a trained model for an engine that needs neither fairseq, timm nor torch.
 
   ringformer export --path runs/a/averaged.pt --data BIN_DIR --to ctranslate2 --output runs/a/ct2 --quantization int8
   ringformer translate --model runs/a/ct2 < german.txt > english.txt
 
-The output folder holds all that translating needs: weights, vocabularies, the sub-word model, and how text is cut.
+  ringformer export --path runs/vit_ring_tiny_patch4_28_seed1/best.pt --to onnx --output ring.onnx
+
+A translator's output folder holds all that translating needs: weights, vocabularies, the sub-word model, and how text is
+cut. An image classifier becomes one ONNX file, folded where it folds, which takes batches of any size; what its images
+should be like, and the names of its classes, are in its metadata as JSON.
 """
 
 import argparse
@@ -17,7 +21,8 @@ from . import subwords
 from .ctranslate2_engine import FORMAT, MODEL, Recipe
 from .errors import UserError, load_checkpoint, require_fairseq
 
-HELP = "convert a model for CTranslate2"
+HELP = "convert a translator for CTranslate2, an image classifier to ONNX"
+ONNX = "onnx"
 SUBWORD_FILES = {"sentencepiece": "sentencepiece.model", "subword_nmt": "subword_nmt.codes"}
 QUANTIZATIONS = ("float32", "int8", "int8_float32", "bfloat16", "float16")
 
@@ -26,19 +31,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--path", required=True, metavar="CKPT", help="checkpoint of this plug-in, or one that ringformer fold wrote"
     )
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder that fairseq-preprocess has written")
-    parser.add_argument("--to", required=True, choices=(FORMAT,), help="the engine")
-    parser.add_argument("--output", required=True, metavar="DIR", help="the folder to write")
-    parser.add_argument(
-        "--quantization", choices=QUANTIZATIONS, default="float32", help="type of the weights; default: float32"
-    )
+    parser.add_argument("--to", required=True, choices=(FORMAT, ONNX), help="the engine")
+    parser.add_argument("--output", required=True, metavar="PATH", help="the folder (CTranslate2) or file (ONNX) to write")
     parser.add_argument("--force", action="store_true", help="replace the exported model that --output holds")
-    parser.add_argument("-s", "--source-lang", metavar="LANG", help="default: as in training")
-    parser.add_argument("-t", "--target-lang", metavar="LANG", help="default: as in training")
-    subwords.add_arguments(parser)
+    text = parser.add_argument_group("CTranslate2")
+    text.add_argument("--data", metavar="DIR", help="folder that fairseq-preprocess has written; required")
+    text.add_argument("--quantization", choices=QUANTIZATIONS, help="type of the weights; default: float32")
+    text.add_argument("-s", "--source-lang", metavar="LANG", help="default: as in training")
+    text.add_argument("-t", "--target-lang", metavar="LANG", help="default: as in training")
+    subwords.add_arguments(text)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.to == ONNX:
+        from .onnx_engine import export_classifier
+
+        return export_classifier(args)
+    if args.data is None:
+        raise UserError(f"--to {FORMAT} needs --data: the folder that fairseq-preprocess has written")
+    args.quantization = args.quantization or "float32"
     require_fairseq()
     output = os.path.normpath(args.output)
     _check_output(output, args.force)

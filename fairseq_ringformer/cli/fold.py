@@ -1,31 +1,62 @@
-"""Write a trained ring as a checkpoint of fairseq's own transformer.
+"""Write a trained ring as a checkpoint of a stock model: fairseq's own transformer, or timm's own VisionTransformer.
 
   ringformer fold --path runs/a/averaged.pt --output runs/a/folded.pt
   fairseq-generate BIN_DIR --path runs/a/folded.pt
 
-The level signals are folded into the weights of ordinary layers: fairseq runs the result without --user-dir, and
-translates as the ring does.
+  ringformer fold --path runs/vit_ring_tiny_patch4_28_seed1/best.pt --output folded.pt
+  ringformer evaluate --path folded.pt --data data/fashion_mnist --dataset torch/fashion_mnist
+
+The level signals are folded into the weights of ordinary layers: fairseq runs the result without --user-dir, timm without
+this package, and both give what the ring gives.
 """
 
 import argparse
 import os
-from typing import Dict
+from typing import Any, Dict
 
-from .checkpoints import check_output, without_training_state, write_checkpoint
-from .errors import UserError, load_checkpoint, require_fairseq
+from .checkpoints import check_output, is_classifier, without_training_state, write_checkpoint
+from .errors import UserError, load_any_checkpoint, load_checkpoint, require_fairseq, require_timm
 
-HELP = "a ring as a checkpoint of fairseq's own transformer"
+HELP = "a ring as a checkpoint of fairseq's own transformer, or timm's own VisionTransformer"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--path", required=True, metavar="CKPT", help="checkpoint of a model of this plug-in")
+    parser.add_argument("--path", required=True, metavar="CKPT", help="checkpoint of a model of this package")
     parser.add_argument("--output", required=True, metavar="FILE", help="the checkpoint to write")
 
 
 def run(args: argparse.Namespace) -> int:
-    require_fairseq()
     check_output(args.output, [args.path])
-    state = load_checkpoint(args.path)
+    if is_classifier(load_any_checkpoint(args.path)):
+        require_timm()
+        return _fold_classifier(args)
+    require_fairseq()
+    return _fold_translator(args, load_checkpoint(args.path))
+
+
+def _fold_classifier(args: argparse.Namespace) -> int:
+    from ..export.timm_vit import fold_classifier_checkpoint
+    from ..vision import RingClassifier
+    from ..vision.checkpoint import load_classifier
+
+    try:
+        model, state = load_classifier(args.path)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if not isinstance(model, RingClassifier):
+        raise UserError(f"{args.path}: it is timm's own {state['arch']} already, there is nothing to fold")
+    try:
+        folded = fold_classifier_checkpoint(state, model)
+    except ValueError as error:
+        raise UserError(f"{args.path}: {error}") from None
+    write_checkpoint(folded, args.output)
+    # timm learns positions; here they are fixed, and then count as weights of the folded model alone.
+    into = sum(weight.numel() for weight in folded["state_dict"].values())
+    _report(args, state["arch"], model, f"timm's VisionTransformer of {into:,}")
+    return 0
+
+
+def _fold_translator(args: argparse.Namespace, state: Dict[str, Any]) -> int:
     from ..export.fairseq_transformer import fold_checkpoint
     from ..export.loading import architecture, load_model
     from ..models.ringformer import RingFormerModel
@@ -38,12 +69,16 @@ def run(args: argparse.Namespace) -> int:
     except ValueError as error:
         raise UserError(f"{args.path}: {error}") from None
     write_checkpoint(folded, args.output)
+    _report(args, architecture(state), model, f"a transformer of {_count(folded['model']):,}")
+    return 0
+
+
+def _report(args: argparse.Namespace, arch: str, model: Any, into: str) -> None:
     count = sum(weight.numel() for weight in model.parameters())
     print(
-        f"{architecture(state)} of {count:,} parameters, {_size(args.path)}: folded into a transformer of "
-        f"{_count(folded['model']):,}, {_size(args.output)}, written to {args.output}"
+        f"{arch} of {count:,} parameters, {_size(args.path)}: folded into {into}, {_size(args.output)}, "
+        f"written to {args.output}"
     )
-    return 0
 
 
 def _count(weights: Dict) -> int:

@@ -14,17 +14,22 @@ COMMANDS = {
     "user-dir": "user_dir",
     "flags": "flags",
     "params": "params",
+    "flops": "flops",
     "average": "average",
     "fold": "fold",
     "export": "export",
     "translate": "translate",
+    "train-classifier": "train_classifier",
+    "evaluate": "evaluate",
+    "predict": "predict",
+    "sample-imagenet": "sample_imagenet",
     "benchmark": "benchmark",
 }
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the command and of all its sub-commands."""
-    parser = argparse.ArgumentParser(prog="ringformer", description="Tools around RingFormer models for fairseq.")
+    parser = argparse.ArgumentParser(prog="ringformer", description="Tools around RingFormer models for fairseq and timm.")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command, module_name in COMMANDS.items():
         module = importlib.import_module(f"{__package__}.{module_name}")

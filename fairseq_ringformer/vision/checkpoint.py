@@ -6,16 +6,13 @@ interpolation), ``state_dict``, and ``state_dict_ema`` where the run kept an ave
 """
 
 import difflib
-import os
-import pickle
-import warnings
-import zipfile
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import timm
 import torch
 from torch import nn
 
+from ..checkpoint_file import read_checkpoint
 from .data import InputConfig
 
 REQUIRED = ("arch", "model_args", "state_dict", "num_classes", "classes", "input")
@@ -46,20 +43,8 @@ def read_classifier(path: str) -> Dict[str, Any]:
     Raises:
         ValueError: if the file is missing, damaged, or no classifier's.
     """
-    if not os.path.isfile(path):
-        raise ValueError(f"{path}: no such checkpoint")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what it refuses below
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if not zipfile.is_zipfile(path):
-            raise ValueError(f"{path}: not a checkpoint, or a damaged one; nothing in it was executed") from None
-        reason = str(error).splitlines()[0] if str(error) else "unknown content"
-        raise ValueError(f"{path}: refused by torch's safe loader, nothing in it was executed ({reason})") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise ValueError(f"{path}: damaged or truncated checkpoint; copy it again or use another one") from None
-    missing = [key for key in REQUIRED if not isinstance(state, dict) or key not in state]
+    state = read_checkpoint(path)
+    missing = [key for key in REQUIRED if key not in state]
     if missing:
         raise ValueError(f"{path}: a readable file, but no classifier's checkpoint (it lacks {', '.join(missing)})")
     return state
@@ -119,24 +104,3 @@ def difference(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch
         if ours != theirs:
             return f"{key} is {ours}, not {theirs}"
     return None
-
-
-def save_state(state: Dict[str, Any], path: str) -> None:
-    """Write under another name first, so that `path` is never half a checkpoint.
-
-    Raises:
-        ValueError: if it cannot be written.
-    """
-    folder, name = os.path.split(path)
-    partial = os.path.join(folder, f".{name}.partial")
-    try:
-        with open(partial, "wb") as stream:
-            torch.save(state, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
-    except (OSError, RuntimeError) as error:
-        raise ValueError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from None
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)

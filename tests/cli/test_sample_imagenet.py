@@ -3,17 +3,11 @@ import os
 
 import pytest
 
-from fairseq_ringformer.cli import main as cli
 from fairseq_ringformer.vision.data import imagenet, open_images
 from tests.vision.images import damage, write_folder, write_tar
 
 CLASSES = [f"n{number:08}" for number in range(8)]
 SMALL = ["--classes", 3, "--train", 5, "--val", 2]
-
-
-@pytest.fixture(autouse=True)
-def command(monkeypatch):
-    monkeypatch.setitem(cli.COMMANDS, "sample-imagenet", "sample_imagenet")
 
 
 @pytest.fixture
@@ -165,7 +159,6 @@ def test_an_interrupted_draw_leaves_nothing(ringformer, source, tmp_path, monkey
     assert ringformer("sample-imagenet", source, "--output", out, *SMALL, "--seed", 2, "--force")[0] == 130
     assert files(out) == before and sorted(os.listdir(tmp_path)) == ["imagenet", "small"]
     monkeypatch.undo()
-    monkeypatch.setitem(cli.COMMANDS, "sample-imagenet", "sample_imagenet")
     assert ringformer("sample-imagenet", source, "--output", out, *SMALL, "--seed", 2, "--force")[0] == 0
     assert files(out) != before and len(files(out)) == 21
 

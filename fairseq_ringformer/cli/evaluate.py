@@ -1,0 +1,146 @@
+"""Measure a classifier's accuracy on a data set.
+
+  ringformer evaluate --path runs/ring/best.pt --data data/fashion_mnist --dataset torch/fashion_mnist
+  ringformer evaluate --path runs/ring/best.pt --data /data/imagenet_small --per-class --json scores.json
+"""
+
+import argparse
+import json
+import os
+from typing import Any, Dict, List
+
+from .errors import UserError
+
+HELP = "measure an image classifier's accuracy"
+
+
+def whole(least: int):
+    """An argparse type: a whole number of at least `least`."""
+
+    def convert(text: str) -> int:
+        if not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {least}")
+        return int(text)
+
+    return convert
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--path", required=True, metavar="FILE", help="checkpoint of train-classifier or of fold")
+    parser.add_argument("--data", required=True, metavar="DIR", help="folder of the images")
+    parser.add_argument("--dataset", default="", metavar="NAME", help="how they lie there, as in train-classifier")
+    parser.add_argument("--split", default="validation", metavar="NAME", help="default: validation")
+    parser.add_argument("--batch-size", type=whole(1), default=256, metavar="N", help="default: 256")
+    parser.add_argument(
+        "--ema", action=argparse.BooleanOptionalAction, help="the averaged weights; default: where there are any"
+    )
+    parser.add_argument("--per-class", action="store_true", help="also a table by class")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
+    add_machine_arguments(parser)
+    parser.add_argument("--workers", type=whole(0), default=2, metavar="N", help="processes that load (default: 2)")
+
+
+def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
+    """--device and --threads, of every command that runs a classifier."""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+    parser.add_argument("--threads", type=whole(1), metavar="N", help="torch's threads on the CPU")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.json and not os.path.isdir(os.path.dirname(args.json) or "."):
+        raise UserError(f"{os.path.dirname(args.json)}: no such folder for --json")
+    if args.json and os.path.isdir(args.json):
+        raise UserError(f"--json {args.json} is a folder: name a file")
+    first = int(os.environ.get("RANK", 0)) == 0
+    try:
+        figures = _evaluate(args)
+    except (ValueError, ImportError) as error:
+        if first:
+            raise UserError(str(error)) from None
+        return 2
+    if not first:
+        return 0
+    print(_summary(args.path, figures))
+    if args.per_class:
+        print(_table(figures["per_class"]))
+    if args.json:
+        try:
+            with open(args.json, "w", encoding="utf-8") as stream:
+                stream.write(json.dumps({"path": args.path, **figures}, indent=2, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {args.json}: {error.strerror}") from None
+    return 0
+
+
+def _evaluate(args: argparse.Namespace) -> Dict[str, Any]:
+    """The figures, as --json writes them."""
+    import sys
+
+    from ..vision.checkpoint import input_config, load_classifier
+    from ..vision.data import eval_transform, open_images
+    from ..vision.training.evaluation import evaluate
+    from ..vision.training.loading import evaluation_batches
+    from ..vision.training.runtime import make_accelerator
+
+    accelerator = make_accelerator(args)
+    model, state = load_classifier(args.path, args.ema)
+    size, classes = input_config(state), list(state["classes"])
+    images = open_images(
+        args.data, args.split, dataset=args.dataset, transform=eval_transform(size), channels=size.size[0],
+        classes=classes,
+    )
+    scores = evaluate(
+        model.to(accelerator.device),
+        evaluation_batches(images, args.batch_size, args.workers, accelerator),
+        state["num_classes"],
+        accelerator,
+        confusion=args.per_class,
+        progress=accelerator.is_main_process and sys.stderr.isatty(),
+    )
+    if accelerator.is_main_process:
+        for index in scores.damaged:
+            print(f"damaged, left out: {images.name(index)}", file=sys.stderr)
+    figures = {"model": state["arch"], **scores.as_dict()}
+    if args.per_class:
+        figures["per_class"] = _by_class(scores.confusion.tolist(), classes)
+    return figures
+
+
+def _summary(path: str, figures: Dict[str, Any]) -> str:
+    parts = [f"top-1 {figures['top1']:.2f}"]
+    if "top5" in figures:
+        parts.append(f"top-5 {figures['top5']:.2f}")
+    parts += [f"loss {figures['loss']:.4f}", f"{figures['images']:,} images"]
+    if figures["damaged"]:
+        parts.append(f"{figures['damaged']} damaged left out")
+    return f"{path} ({figures['model']}): {', '.join(parts)}"
+
+
+def _by_class(confusion: List[List[int]], classes: List[str]) -> List[Dict[str, Any]]:
+    """For each class that has images: their number, top-1, and the class most often taken for it."""
+    rows = []
+    for target, (name, counts) in enumerate(zip(classes, confusion)):
+        images = sum(counts)
+        if not images:
+            continue
+        wrong = [0 if other == target else count for other, count in enumerate(counts)]
+        most = max(range(len(wrong)), key=wrong.__getitem__)
+        taken_for = (classes[most] if most < len(classes) else f"output {most}") if wrong[most] else None
+        rows.append(
+            {"class": name, "images": images, "top1": 100 * counts[target] / images, "taken_for": taken_for,
+             "taken_for_count": wrong[most]}
+        )
+    return rows
+
+
+def _table(rows: List[Dict[str, Any]]) -> str:
+    from tabulate import tabulate
+
+    cells = [
+        [row["class"], row["images"], row["top1"],
+         f"{row['taken_for']} ({row['taken_for_count']})" if row["taken_for"] else ""]
+        for row in rows
+    ]
+    return tabulate(
+        cells, headers=["class", "images", "top-1", "most often taken for"], floatfmt=".2f", disable_numparse=[0, 3]
+    )

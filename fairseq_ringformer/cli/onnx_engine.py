@@ -1,0 +1,51 @@
+"""Image classifiers as ONNX files."""
+
+import argparse
+import os
+
+from .checkpoints import check_output, is_classifier
+from .errors import UserError, load_any_checkpoint, require_timm
+
+# Flags of the other engine, which mean nothing here.
+TEXT_ONLY = ("data", "quantization", "source_lang", "target_lang", "bpe", "sentencepiece_model", "bpe_codes", "tokenizer")
+
+
+def export_classifier(args: argparse.Namespace) -> int:
+    """Run ``ringformer export --to onnx``."""
+    for name in TEXT_ONLY:
+        if getattr(args, name, None) is not None:
+            raise UserError(f"--{name.replace('_', '-')} is for translators: leave it out with --to onnx")
+    check_output(args.output, [args.path])
+    if os.path.exists(args.output) and not args.force:
+        raise UserError(f"--output {args.output} exists: name another file, or add --force to replace it")
+    if not is_classifier(load_any_checkpoint(args.path)):
+        raise UserError(f"{args.path}: no image classifier's checkpoint: translators are exported --to ctranslate2")
+    require_timm()
+    from .._fairseq import quiet
+    from ..vision.checkpoint import load_classifier
+
+    try:
+        from ..export.onnx import export_onnx, plain_classifier
+
+        model, state = load_classifier(args.path)
+        info = {key: state[key] for key in ("classes", "input")}
+        partial = f"{args.output}.{os.getpid()}.partial"
+        try:
+            with quiet():
+                worst = export_onnx(model, partial, info)
+            os.replace(partial, args.output)
+        finally:
+            if os.path.exists(partial):
+                os.remove(partial)
+    except ImportError as error:
+        raise UserError(f"ONNX needs more packages ({error}): pip install 'fairseq-ringformer[vision]'") from None
+    except ValueError as error:
+        raise UserError(f"{args.path}: {error}") from None
+    except OSError as error:
+        raise UserError(f"cannot write {args.output}: {error.strerror or error}") from None
+    folded = "folded, " if plain_classifier(model) is not model else ""
+    print(
+        f"{state['arch']}, {os.path.getsize(args.path) / 1e6:.1f} MB: {folded}{os.path.getsize(args.output) / 1e6:.1f} MB, "
+        f"outputs within {worst:.0e} of torch's, written to {args.output}"
+    )
+    return 0

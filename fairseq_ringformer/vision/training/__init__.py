@@ -1,0 +1,1 @@
+"""Training and evaluating image classifiers: ``Trainer(Options(...)).train()``."""

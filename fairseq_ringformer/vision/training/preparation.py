@@ -1,0 +1,224 @@
+"""From options to the parts of a training: model, data, loss, optimiser, schedule."""
+
+import os
+import warnings
+from typing import Any, Callable, Dict, Optional, Tuple, Union
+
+import torch
+from timm.data import Mixup, resolve_data_config
+from timm.layers import resample_abs_pos_embed
+from timm.loss import BinaryCrossEntropy
+from timm.optim import create_optimizer_v2, list_optimizers
+from timm.scheduler import create_scheduler_v2
+from torch import Tensor, nn
+
+from ..checkpoint import choose_weights, default_config, difference, read_classifier
+from ..data import (
+    Augmentation,
+    Images,
+    InputConfig,
+    StreamedImages,
+    check_images,
+    check_same_classes,
+    eval_transform,
+    open_images,
+    train_transform,
+)
+from .options import Options
+
+Dataset = Union[Images, StreamedImages]
+
+
+def model_arguments(options: Options, num_classes: int) -> Dict[str, Any]:
+    """The keywords of ``timm.create_model``: what the flags say, and what --model-arg adds.
+
+    Raises:
+        ValueError: if both say the same.
+    """
+    flags = {
+        "img_size": options.img_size,
+        "in_chans": options.in_chans,
+        "drop_rate": options.drop_rate or None,
+        "drop_path_rate": options.drop_path or None,
+        "pos_drop_rate": options.dropout or None,
+        "proj_drop_rate": options.dropout or None,
+    }
+    arguments = {name: value for name, value in flags.items() if value is not None}
+    twice = sorted({*arguments, "num_classes"} & set(options.model_arg))
+    if twice:
+        raise ValueError(f"--model-arg {twice[0]}: there is a flag for it, use that")
+    return {**arguments, **options.model_arg, "num_classes": num_classes}
+
+
+def model_input(model: nn.Module, options: Options) -> InputConfig:
+    """What `model` wants its images like: its own wishes, overridden by flags."""
+    wishes = resolve_data_config({}, pretrained_cfg=model.pretrained_cfg)
+    channels = options.in_chans or getattr(model, "in_chans", None) or wishes["input_size"][0]
+    patches = getattr(model, "patch_embed", None)
+    size = getattr(patches, "img_size", None) or (options.img_size,) * 2
+    height, width = wishes["input_size"][1:] if size[0] is None else size
+    return InputConfig(
+        size=(channels, height, width),
+        mean=_by_channel(options.mean or wishes["mean"], channels),
+        std=_by_channel(options.std or wishes["std"], channels),
+        interpolation=options.interpolation or wishes["interpolation"],
+        crop_pct=options.crop_pct or wishes["crop_pct"],
+    )
+
+
+def _by_channel(values: Tuple[float, ...], channels: int) -> Tuple[float, ...]:
+    """One value for all channels counts for each; those of colours are averaged for grey."""
+    values = tuple(map(float, values))
+    if len(values) == 1:
+        return values * channels
+    if channels == 1 and len(values) == 3:
+        return (sum(values) / 3,)
+    return values
+
+
+def augmentation(options: Options) -> Augmentation:
+    """The part of the options that says how training images vary."""
+    return Augmentation(**{name: getattr(options, name) for name in Augmentation.__dataclass_fields__})
+
+
+def open_both(options: Options) -> Tuple[Dataset, Dataset]:
+    """The images for training and for evaluation, still without the transforms, for which the model must be known.
+
+    Raises:
+        ValueError: if they cannot be opened, or have other classes.
+    """
+    known = default_config(options.model)
+    channels = options.in_chans or options.model_arg.get("in_chans") or known["input_size"][0]
+    common = dict(dataset=options.dataset, seed=options.seed, channels=channels)
+    if options.num_classes and options.dataset.startswith(("wds/", "hfids/")):
+        # Streams may not know their classes.
+        common["classes"] = list(map(str, range(options.num_classes)))
+    train = open_images(options.data, options.train_split, training=True, **common)
+    valid = open_images(options.data, options.valid_split, **common)
+    check_same_classes(train, valid)
+    return train, valid
+
+
+def set_transforms(train: Dataset, valid: Dataset, size: InputConfig, options: Options) -> None:
+    """Make the images what the model reads."""
+    train.transform = train_transform(size, augmentation(options))
+    valid.transform = eval_transform(size)
+
+
+def refuse_damaged(train: Dataset, valid: Dataset, workers: int, progress: bool) -> None:
+    """ValueError that names the first images that cannot be decoded."""
+    if isinstance(train, StreamedImages) or isinstance(valid, StreamedImages):
+        raise ValueError("--damaged refuse cannot look through streamed images first: use --damaged skip")
+    damaged = [name for images in (train, valid) for name in check_images(images, workers, progress)]
+    if damaged:
+        shown = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")
+        raise ValueError(f"{len(damaged)} damaged image{'s' if len(damaged) > 1 else ''} (--damaged refuse): {shown}")
+
+
+def load_initial(model: nn.Module, path: str) -> None:
+    """Begin with the weights of the checkpoint `path`.
+
+    A head for another number of classes keeps its new weights; positions are resampled to the model's image size.
+
+    Raises:
+        ValueError: if any other weight differs in name or size.
+    """
+    state = read_classifier(path)
+    weights, own = dict(choose_weights(path, state)), model.state_dict()
+    head = next((name for name, part in model.named_modules() if part is model.get_classifier()), "head")
+    if state["num_classes"] != model.num_classes:
+        for key in [key for key in own if key.startswith(f"{head}.")]:
+            weights[key] = own[key]
+    positions = weights.get("pos_embed")
+    if positions is not None and "pos_embed" in own and positions.shape != own["pos_embed"].shape:
+        prefix = model.num_prefix_tokens
+        if positions.shape[-1] == own["pos_embed"].shape[-1]:
+            weights["pos_embed"] = resample_abs_pos_embed(
+                positions, list(model.patch_embed.grid_size), num_prefix_tokens=prefix
+            )
+    problem = difference(weights, own)
+    if problem:
+        raise ValueError(f"--init-from {path} does not fit the model: {problem}")
+    model.load_state_dict(weights)
+
+
+def make_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
+    """timm's optimiser `options.opt`.
+
+    Raises:
+        ValueError: if there is none of this name, or it refuses an argument.
+    """
+    known = list_optimizers()
+    if options.opt.lower() not in known:
+        raise ValueError(f"--opt {options.opt}: timm has no such optimiser, but {', '.join(known)}")
+    try:
+        return create_optimizer_v2(
+            model,
+            opt=options.opt,
+            lr=options.lr,
+            weight_decay=options.weight_decay,
+            layer_decay=options.layer_decay,
+            **options.opt_arg,
+        )
+    except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:
+        raise ValueError(f"--opt {options.opt}: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+
+
+def make_schedule(optimizer: torch.optim.Optimizer, options: Options, updates: int):
+    """timm's schedule over `updates`; ``step_update(n)`` sets the learning rate of the update after n.
+
+    Warm-up takes its n-th update with n / (warm-up + 1) of the learning rate, so that the first is not lost.
+    """
+    if options.warmup_updates >= updates:
+        raise ValueError(f"--warmup-updates {options.warmup_updates} leaves nothing of {updates} updates")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        schedule, _ = create_scheduler_v2(
+            optimizer,
+            # A cosine that does not fall is constant.
+            sched="cosine" if options.sched == "constant" else options.sched,
+            num_epochs=updates,
+            warmup_epochs=options.warmup_updates,
+            warmup_lr=options.lr / (options.warmup_updates + 1),
+            min_lr=options.lr if options.sched == "constant" else options.min_lr,
+            step_on_epochs=False,
+            updates_per_epoch=1,
+        )
+    return schedule
+
+
+class Loss:
+    """The training loss of logits `(batch, classes)` for targets `(batch,)`, with Mixup, CutMix and smoothing."""
+
+    def __init__(self, options: Options, num_classes: int):
+        smoothing = options.label_smoothing
+        self.mix: Optional[Mixup] = None
+        if options.mixup or options.cutmix:
+            self.mix = Mixup(options.mixup, options.cutmix, label_smoothing=smoothing, num_classes=num_classes)
+            smoothing = 0.0  # is in the mixed targets
+        self.measure: Callable[[Tensor, Tensor], Tensor] = (
+            BinaryCrossEntropy(smoothing) if options.loss == "bce" else nn.CrossEntropyLoss(label_smoothing=smoothing)
+        )
+
+    def __call__(self, model: Callable, images: Tensor, targets: Tensor) -> Tuple[Tensor, Tensor]:
+        """The loss, and the logits of the images, mixed or not."""
+        mixed = targets
+        if self.mix is not None:
+            images, mixed = self.mix(images, targets)
+        logits = model(images).float()
+        return self.measure(logits, mixed), logits
+
+
+def output_folder(options: Options) -> str:
+    """The folder of the run, made if need be.
+
+    Raises:
+        ValueError: if it cannot be made or written to.
+    """
+    try:
+        os.makedirs(options.output, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"--output {options.output}: {error.strerror}") from None
+    if not os.access(options.output, os.W_OK):
+        raise ValueError(f"--output {options.output}: no permission to write there")
+    return options.output

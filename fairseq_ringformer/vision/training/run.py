@@ -1,0 +1,109 @@
+"""The state of a run in its folder: last.pt to go on from, best.pt to use, and what they must agree with."""
+
+import os
+import shutil
+import zlib
+from dataclasses import asdict, dataclass, field
+from typing import Any, Dict, List, Optional
+
+from ..checkpoint import difference, read_classifier
+from .options import Options, changed
+
+LAST, BEST = "last.pt", "best.pt"
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        update: updates done; epoch: epochs done; position: updates done in the epoch under way.
+        loss_sum, correct, counted, damaged: of the epoch under way, over `counted` images of all processes.
+        best, latest: top-1 (and top-5), epoch and update of the best and of the last evaluation.
+        seconds: of training, without evaluation.
+        speeds: images per second, by interval of the log.
+        names: damaged images seen so far.
+    """
+
+    update: int = 0
+    epoch: int = 0
+    position: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    counted: int = 0
+    damaged: int = 0
+    best: Dict[str, Any] = field(default_factory=dict)
+    latest: Dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    speeds: List[float] = field(default_factory=list)
+    names: List[str] = field(default_factory=list)
+
+    def end_epoch(self) -> None:
+        self.epoch += 1
+        self.position = self.counted = self.correct = self.damaged = 0
+        self.loss_sum = 0.0
+
+    def as_dict(self) -> Dict[str, Any]:
+        return asdict(self)
+
+
+def fingerprint(images: Any, split: str) -> str:
+    """What tells this data set from another wherever it lies: number of images, some of their names, classes."""
+    try:
+        count = len(images)
+    except TypeError:
+        count = 0
+    names = [os.path.basename(images.name(index)) for index in range(0, count, count // 1000 + 1)]
+    checksum = zlib.crc32("\n".join([*names, *images.classes]).encode())
+    return f"{count} {split} images of {len(images.classes)} classes, checksum {checksum:08x}"
+
+
+def clear(folder: str) -> None:
+    """Remove what an earlier training has left in `folder`."""
+    for name in (LAST, BEST, "log.csv", "curves.png", "damaged.txt", "result.json", "options.yaml"):
+        if os.path.exists(os.path.join(folder, name)):
+            os.remove(os.path.join(folder, name))
+    shutil.rmtree(os.path.join(folder, "tensorboard"), ignore_errors=True)
+
+
+def read_last(folder: str) -> Optional[Dict[str, Any]]:
+    """The state to go on from, or None.
+
+    Raises:
+        ValueError: if it is damaged, or holds no training state.
+    """
+    path = os.path.join(folder, LAST)
+    if not os.path.exists(path):
+        return None
+    try:
+        state = read_classifier(path)
+    except ValueError as error:
+        raise ValueError(f"{error} (or begin anew with --restart)") from None
+    if "training" not in state:
+        raise ValueError(f"{path} holds no training state: choose another --output, or begin anew with --restart")
+    return state
+
+
+def check_continues(
+    folder: str, state: Dict[str, Any], model: Any, arch: str, options: Options, data: str, effective: int
+) -> None:
+    """ValueError unless the training of `state` can go on exactly as it began.
+
+    Args:
+        model: as the options have built it; arch: its name.
+        data: :func:`fingerprint` of the images; effective: images per update.
+    """
+    path, remedy = os.path.join(folder, LAST), "choose another --output, or begin anew with --restart"
+    if state["arch"] != arch:
+        raise ValueError(f"{path} is of {state['arch']}, not of {arch}: {remedy}")
+    problem = difference(state["state_dict"], model.state_dict())
+    if problem:
+        raise ValueError(f"{path} is of {arch} in another size, {problem}: {remedy}")
+    training = state["training"]
+    problems = changed(state["options"], options)
+    if training["effective_batch"] != effective:
+        problems.append(f"images per update: {training['effective_batch']} before, {effective} now")
+    if training["data"] != data:
+        problems.append(f"data: {training['data']} before, {data} now")
+    if problems:
+        raise ValueError(f"{path} was begun with other options ({'; '.join(problems)}): {remedy}")

@@ -1,0 +1,71 @@
+"""Devices, processes and random states."""
+
+import hashlib
+import os
+import platform
+import random
+import struct
+from typing import Any, Dict
+
+import numpy
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState
+from accelerate.utils import GradientAccumulationPlugin
+
+
+def machine(accelerator: Accelerator) -> Dict[str, Any]:
+    """What the training ran on."""
+    device = accelerator.device
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processor": _processor(),
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "mixed_precision": accelerator.mixed_precision,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as stream:
+            return next(line.split(":", 1)[1].strip() for line in stream if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def make_accelerator(options: Any) -> Accelerator:
+    """accelerate's view of this process, by ``device``, ``mixed_precision``, ``grad_accum`` and ``threads``.
+
+    Raises:
+        ValueError: if the device is not there, or does not take the type.
+    """
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no GPU here; use --device cpu")
+    cpu = options.device == "cpu" or not torch.cuda.is_available()
+    precision = getattr(options, "mixed_precision", "no")
+    if precision == "fp16" and cpu:
+        raise ValueError("--mixed-precision fp16 needs a GPU; bf16 works on the CPU as well")
+    # An earlier training in this process may have set another type.
+    AcceleratorState._reset_state()
+    accelerator = Accelerator(
+        cpu=cpu,
+        mixed_precision=precision,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(
+            num_steps=getattr(options, "grad_accum", 1), sync_with_dataloader=False
+        ),
+        dataloader_config=DataLoaderConfiguration(dispatch_batches=False, even_batches=False),
+        kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")] if cpu and "LOCAL_RANK" in os.environ else None,
+    )
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return accelerator
+
+
+def seed_all(*numbers: int) -> None:
+    """Seed the generators of python, numpy and torch by `numbers`."""
+    digest = hashlib.blake2b(struct.pack(f"<{len(numbers)}q", *numbers), digest_size=8).digest()
+    seed = int.from_bytes(digest, "little")
+    random.seed(seed)
+    numpy.random.seed(seed & 0xFFFFFFFF)
+    torch.manual_seed(seed & (2**63 - 1))

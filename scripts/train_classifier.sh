@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Install, fetch the images, train a classifier, evaluate it.
+#
+#   scripts/train_classifier.sh --data fashion-mnist --model vit_ring_tiny_patch4_28 [--seed N] [--output DIR] [FLAG...]
+#
+# --data      fashion-mnist (fetched, and trained on by examples/fashion_mnist/config.yaml), or a folder of images
+# --model     vit_ring_tiny_patch4_28 by default; vit_universal_..., vit_owf_... and vit_vanilla_... compare with it
+# --output    runs/MODEL_seedN by default
+# FLAG        any other flag of ringformer train-classifier, such as --epochs 5 or --dataset wds/
+#
+# Finished steps are skipped, an interrupted training resumes.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+data='' model=vit_ring_tiny_patch4_28 seed=1 output='' config='' dataset='' valid_split='' flags=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    --data|--model|--seed|--output|--config|--dataset|--valid-split)
+      if [ $# -lt 2 ]; then echo "train_classifier: $1 needs a value (see --help)" >&2; exit 2; fi
+      case $1 in
+        --data) data=$2 ;;
+        --model) model=$2 ;;
+        --seed) seed=$2 ;;
+        --output) output=$2 ;;
+        --config) config=$2 ;;
+        --dataset) dataset=$2 ;;
+        --valid-split) valid_split=$2 ;;
+      esac
+      shift 2 ;;
+    *) flags+=("$1"); shift ;;
+  esac
+done
+if [ -z "$data" ]; then echo "train_classifier: --data is missing (see --help)" >&2; exit 2; fi
+if [ -z "$output" ]; then output=runs/${model}_seed$seed; fi
+
+step() { printf '\n== %s\n' "$1"; }
+
+step "1/4 install into .venv"
+scripts/setup.sh vision
+export PATH="$PWD/.venv/bin:$PATH"
+
+step "2/4 prepare the images"
+if [ "$data" = fashion-mnist ]; then
+  data=data/fashion_mnist
+  examples/fashion_mnist/prepare.sh --output "$data"
+  if [ -z "$config" ]; then config=examples/fashion_mnist/config.yaml; fi
+  if [ -z "$dataset" ]; then dataset=torch/fashion_mnist; fi
+else
+  echo "those in $data"
+fi
+set -- --data "$data"
+if [ -n "$dataset" ]; then set -- "$@" --dataset "$dataset"; fi
+
+step "3/4 train $model into $output (interrupt it and run this again: it resumes)"
+ringformer train-classifier ${config:+--config "$config"} "$@" ${valid_split:+--valid-split "$valid_split"} \
+  --model "$model" --seed "$seed" --output "$output" ${flags[@]+"${flags[@]}"}
+
+step "4/4 evaluate $output/best.pt"
+ringformer evaluate --path "$output/best.pt" "$@" ${valid_split:+--split "$valid_split"} --per-class

@@ -1,0 +1,138 @@
+import json
+
+import pytest
+import torch
+
+from fairseq_ringformer.vision.checkpoint import input_config, load_classifier
+from fairseq_ringformer.vision.data import eval_transform, open_images
+from tests.vision.images import damage, write_folder, write_splits
+from tests.vision.test_checkpoint import stock
+
+CLASSES = tuple("abcdefg")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A checkpoint of a model of seven classes that has learned nothing; its path."""
+    import timm
+
+    from fairseq_ringformer.checkpoint_file import write_checkpoint
+
+    path = str(tmp_path_factory.mktemp("model") / "best.pt")
+    arguments = dict(img_size=8, patch_size=4, embed_dim=16, depth=2, num_heads=2, in_chans=1)
+    torch.manual_seed(2)
+    weights = timm.create_model("vit_tiny_patch16_224", num_classes=7, **arguments).state_dict()
+    weights["head.weight"].mul_(50)
+    size = dict(size=(1, 8, 8), mean=(0.5,), std=(0.25,), interpolation="bicubic", crop_pct=1.0)
+    write_checkpoint(dict(arch="vit_tiny_patch16_224", model_args=arguments, num_classes=7, classes=list(CLASSES), input=size,
+                    state_dict=weights), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_splits(tmp_path_factory.mktemp("images"), train=1, validation=6, size=8, mode="L", classes=CLASSES)
+
+
+FLAGS = ["--device", "cpu", "--workers", 0]
+
+
+def counted(path, data):
+    """Predicted classes, by likelihood, and targets: one image at a time."""
+    classifier, state = load_classifier(path)
+    images = open_images(str(data), "validation", transform=eval_transform(input_config(state)), channels=1)
+    with torch.no_grad():
+        return [(classifier(image[None])[0].argsort(descending=True).tolist(), target) for image, target, _ in images]
+
+
+def test_accuracy_against_counting(ringformer, model, data, tmp_path):
+    found = counted(model, data)
+    top1 = 100 * sum(order[0] == target for order, target in found) / len(found)
+    top5 = 100 * sum(target in order[:5] for order, target in found) / len(found)
+    status, out, err = ringformer(
+        "evaluate", "--path", model, "--data", data, *FLAGS, "--batch-size", 5, "--per-class", "--json", tmp_path / "x"
+    )
+    figures = json.loads((tmp_path / "x").read_text())
+    assert (status, err) == (0, "")
+    assert (figures["top1"], figures["top5"]) == (pytest.approx(top1), pytest.approx(top5))
+    assert figures["images"] == len(found) == 42 and 0 < top1 < top5 < 100
+    lines = out.splitlines()
+    assert lines[0].startswith(f"{model} (vit_tiny_patch16_224): top-1 {top1:.2f}, top-5 {top5:.2f}, loss ")
+    assert len(lines) == 3 + 7 and lines[1].split() == ["class", "images", "top-1", "most", "often", "taken", "for"]
+    for target, row in enumerate(figures["per_class"]):
+        own = [order[0] for order, wanted in found if wanted == target]
+        assert row["images"] == len(own) and row["top1"] == pytest.approx(100 * own.count(target) / len(own))
+        wrong = [predicted for predicted in own if predicted != target]
+        assert row["taken_for_count"] == max(map(wrong.count, wrong), default=0)
+        if wrong:
+            assert wrong.count(CLASSES.index(row["taken_for"])) == row["taken_for_count"]
+
+
+def test_damaged_images_are_left_out_and_named(ringformer, model, tmp_path):
+    data = write_splits(tmp_path, train=1, validation=3, size=8, mode="L", classes=CLASSES)
+    bad = damage(data / "validation/c/1.png")
+    status, out, err = ringformer("evaluate", "--path", model, "--data", data, *FLAGS)
+    assert status == 0 and out.endswith("20 images, 1 damaged left out\n")
+    assert err == f"damaged, left out: {bad}\n"
+
+
+def test_some_of_the_classes(ringformer, model, data, tmp_path):
+    """Targets are the model's, not those of the folder that has only some of its classes."""
+    write_folder(tmp_path / "validation", classes=("c", "f"), count=6, size=8, mode="L", seed=9)
+    status, out, _ = ringformer("evaluate", "--path", model, "--data", tmp_path, *FLAGS, "--per-class")
+    assert status == 0 and [line.split()[0] for line in out.splitlines()[3:]] == ["c", "f"]
+
+
+def test_classes_that_the_model_does_not_have(refused, model, tmp_path):
+    write_folder(tmp_path / "validation", classes=("a", "zebra"), size=8, mode="L")
+    err = refused("evaluate", "--path", model, "--data", tmp_path, *FLAGS)
+    assert "has classes that the model does not have: zebra" in err
+
+
+def test_five_classes_or_fewer_have_no_top5(ringformer, tmp_path):
+    _, path = stock(tmp_path / "model.pt")
+    write_folder(tmp_path / "validation", classes=tuple("abc"), size=8, mode="L")
+    status, out, _ = ringformer("evaluate", "--path", path, "--data", tmp_path, *FLAGS)
+    assert status == 0 and "top-5" not in out
+
+
+def test_mistakes(refused, model, data, tmp_path):
+    assert "no.pt: no such checkpoint" in refused("evaluate", "--path", "no.pt", "--data", data, *FLAGS)
+    assert "/no: no such folder" in refused("evaluate", "--path", model, "--data", "/no", *FLAGS)
+    assert "no split test-a" in refused("evaluate", "--path", model, "--data", data, "--split", "test-a", *FLAGS)
+    assert "holds no averaged weights" in refused("evaluate", "--path", model, "--data", data, "--ema", *FLAGS)
+    command = ["evaluate", "--path", model, "--data", data, *FLAGS, "--json"]
+    assert "/no: no such folder for --json" in refused(*command, tmp_path / "no/x.json")
+    assert "is a folder: name a file" in refused(*command, tmp_path)
+
+
+def test_predict_agrees_with_the_model(ringformer, model, data):
+    orders = [order for order, _ in counted(model, data)]
+    folder = data / "validation"
+    status, out, err = ringformer("predict", "--path", model, "--device", "cpu", "--top", 3, "--json", folder)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (status, err, len(rows)) == (0, "", 42)
+    assert [row["image"] for row in rows] == sorted(map(str, folder.glob("*/*.png")))
+    for row, order in zip(rows, orders):
+        assert [CLASSES.index(entry["class"]) for entry in row["classes"]] == order[:3]
+        assert 0 < sum(entry["probability"] for entry in row["classes"]) <= 1 + 1e-5
+    status, out, _ = ringformer("predict", "--path", model, "--device", "cpu", folder / "a/0.png")
+    assert status == 0 and out.startswith(f"{folder}/a/0.png: {CLASSES[orders[0][0]]} 0.") and out.count(",") == 4
+
+
+def test_predict_goes_on_after_an_unreadable_file(ringformer, model, tmp_path):
+    write_folder(tmp_path, classes=("a",), count=2, size=20)  # of another size, and in colour
+    bad, empty = damage(tmp_path / "a/0.png"), tmp_path / "empty"
+    empty.mkdir()
+    paths = [bad, tmp_path / "no.png", empty, tmp_path / "a/1.png"]
+    status, out, err = ringformer("predict", "--path", model, "--device", "cpu", *paths)
+    assert status == 1 and out.startswith(f"{tmp_path}/a/1.png: ") and out.count("\n") == 1
+    assert err.splitlines() == [
+        f"ringformer predict: {bad}: damaged, or no image",
+        f"ringformer predict: {tmp_path}/no.png: no such file",
+        f"ringformer predict: {empty}: no images in this folder",
+    ]
+
+
+def test_predict_without_a_model(refused):
+    assert "no.pt: no such checkpoint" in refused("predict", "--path", "no.pt", "x.png")

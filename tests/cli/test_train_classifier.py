@@ -1,0 +1,157 @@
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from fairseq_ringformer.cli.classifier_options import Options, as_plain, gather
+from tests.vision.images import write_splits
+
+ROOT = Path(__file__).parents[2]
+TINY = ["--model", "vit_ring_tiny_patch4_28", "--img-size", "8", "--batch-size", "8", "--workers", "0",
+        "--device", "cpu", "--model-arg", "embed_dim=16", "ffn_dim=32", "--model-arg", "depth=2"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_splits(tmp_path_factory.mktemp("images"), train=8, validation=4, size=8, mode="L")
+
+
+def needed(**changes):
+    return {"data": "d", "model": "m", "output": "o", "epochs": 1, **changes}
+
+
+def config(folder, text):
+    path = folder / "config.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_from_flags_to_a_model_of_timm(ringformer, data, tmp_path):
+    import timm
+
+    status, out, err = ringformer(
+        "train-classifier", "--data", data, *TINY, "--output", tmp_path, "--epochs", 1, "--log-interval", 1
+    )
+    assert status == 0 and out.startswith("top-1 ") and out.endswith(f" at epoch 1: {tmp_path}/best.pt\n")
+    lines = err.splitlines()
+    assert lines[0].endswith("2 classes, batch 8 (8 x 1 process x 1 step), 2 updates")
+    assert lines[1].startswith("epoch 1, update 1/2: loss ") and lines[3].startswith("epoch 1 ends at update 2: ")
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    model = timm.create_model(best["arch"], checkpoint_path=str(tmp_path / "best.pt"), **best["model_args"])
+    assert all(value.equal(best["state_dict"][key]) for key, value in model.state_dict().items())
+
+
+def test_flags_win_over_the_file_and_that_over_defaults(tmp_path):
+    text = "lr: 1e-2\nbatch_size: 64\nscale: [0.5, 1]\nmean: 0.3\ncompile: yes\nmodel-arg: {depth: 3}\n"
+    path = config(tmp_path, text)
+    options = gather(needed(batch_size=32), path)
+    assert (options.lr, options.batch_size, options.scale, options.mean) == (0.01, 32, (0.5, 1.0), (0.3,))
+    assert options.compile is True and options.model_arg == {"depth": 3} and options.seed == Options().seed
+
+
+def test_a_length_on_the_command_line_replaces_the_file_s(tmp_path):
+    options = gather({"data": "d", "model": "m", "output": "o", "epochs": 2}, config(tmp_path, "max-update: 100"))
+    assert (options.epochs, options.max_update) == (2, None)
+
+
+def test_options_survive_yaml(tmp_path):
+    options = Options(**needed(opt_arg={"betas": [0.9, 0.98]}, mean=(0.1, 0.2, 0.3)))
+    assert gather({}, config(tmp_path, yaml.safe_dump(as_plain(options)))) == options
+
+
+def test_augmentation_is_declared_as_the_data_has_it():
+    from fairseq_ringformer.vision.data import Augmentation
+
+    own = {entry.name: entry.default for entry in dataclasses.fields(Options)}
+    assert {entry.name: entry.default for entry in dataclasses.fields(Augmentation)}.items() <= own.items()
+
+
+@pytest.mark.parametrize("folder", ["fashion_mnist", "imagenet_small", "imagenet_1k"])
+def test_example_configurations(folder):
+    path = ROOT / "examples" / folder / "config.yaml"
+    given = {"data": "d", "model": "m", "output": "o"}
+    assert gather(given, str(path)).opt == "adam"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("batchsize: 3", "unknown key batchsize; did you mean batch-size?"),
+        ("lr: fast", "lr: 'fast' is not a number"),
+        ("epochs: 1.5", "epochs: 1.5 is not a whole number"),
+        ("epochs: true", "epochs: True is not a whole number"),
+        ("compile: 1", "compile: 1 is not true or false"),
+        ("scale: [1]", "scale: [1] is not a list of two numbers"),
+        ("mean: [a]", "mean: ['a'] is not a list of numbers"),
+        ("opt-arg: [1]", "opt-arg: [1] is not a mapping of names to values"),
+        ("model: 3", "model: 3 is not a text"),
+        ("batch-size: 3\nbatch_size: 4", "batch_size is given twice"),
+        ("- a\n- b", "expected lines of the form KEY: VALUE"),
+        ("a: [", "line 2: not YAML"),
+    ],
+)
+def test_configuration_that_cannot_be_read(refused, tmp_path, text, problem):
+    path = config(tmp_path, text + "\n")
+    err = refused("train-classifier", "--config", path, "--data", "d", "--model", "m", "--output", tmp_path / "o")
+    assert path in err and problem in err
+
+
+def test_missing_configuration(refused):
+    assert "no.yaml: No such file or directory" in refused("train-classifier", "--config", "no.yaml")
+
+
+@pytest.mark.parametrize(
+    ("flags", "problem"),
+    [
+        (["--batch-size", "0"], "--batch-size 0: must be at least 1"),
+        (["--lr", "-1"], "--lr -1: must be above 0"),
+        (["--lr", "nan"], "--lr nan: must be above 0"),
+        (["--dropout", "1"], "--dropout 1: must be below 1"),
+        (["--ema", "1.5"], "--ema 1.5: must be below 1"),
+        (["--max-update", "5"], "one of --epochs and --max-update, not both"),
+        (["--resume", "--restart"], "--resume and --restart exclude each other"),
+        (["--min-lr", "1"], "--min-lr 1 is above --lr 0.001"),
+        (["--data", ""], "--data is missing"),
+        (["--data", "/no/such"], "/no/such: no such folder"),
+    ],
+)
+def test_flags_that_cannot_work(refused, data, tmp_path, flags, problem):
+    base = ["--data", data, *TINY, "--output", tmp_path / "o", "--epochs", 1]
+    assert problem in refused("train-classifier", *base, *flags)
+
+
+@pytest.mark.parametrize("text", ["depth", "=3", "depth=[1"])
+def test_arguments_that_are_no_pairs(ringformer, capsysbinary, text):
+    with pytest.raises(SystemExit) as error:
+        ringformer("train-classifier", "--model-arg", text)
+    assert error.value.code == 2 and b"--model-arg: " in capsysbinary.readouterr().err
+
+
+def test_output_that_cannot_be_made(refused, data, tmp_path):
+    (tmp_path / "file").touch()
+    base = ["--data", data, *TINY, "--epochs", 1, "--output"]
+    assert f"--output {tmp_path}/file: " in refused("train-classifier", *base, tmp_path / "file")
+
+
+def test_interruption_says_that_it_goes_on(ringformer, data, tmp_path, monkeypatch):
+    from fairseq_ringformer.vision.training.trainer import Trainer
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "_step", interrupt)
+    status, _, err = ringformer("train-classifier", "--data", data, *TINY, "--output", tmp_path, "--epochs", 1)
+    assert status == 2 and err.endswith("interrupted; the same command goes on from the last checkpoint\n")
+
+
+def test_help_needs_neither_torch_nor_timm():
+    code = (
+        "import sys; from fairseq_ringformer.cli import main\n"
+        "text = main.build_parser().format_help()\n"
+        "sys.exit(bool({'torch', 'timm', 'yaml', 'accelerate'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

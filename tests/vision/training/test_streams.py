@@ -1,0 +1,41 @@
+"""Training on images that come in archives, one after another."""
+
+import pytest
+
+from fairseq_ringformer.vision.training.trainer import Trainer
+from tests.vision.data.test_streams import write_shards
+from tests.vision.training.tiny import last, rows, same_weights, train
+
+# 4 shards of 6 images, the last of which are evaluated on.
+STREAM = dict(
+    dataset="wds/", train_split="train-{0..2}.tar|18", valid_split="train-{3..3}.tar|6", num_classes=24, batch_size=4,
+    in_chans=1, epochs=2, save_interval=1,
+)
+
+
+def test_a_stream_resumes_exactly(tmp_path):
+    (tmp_path / "data").mkdir()
+    write_shards(tmp_path / "data")
+    train(tmp_path / "data", tmp_path / "whole", dropout=0.1, **STREAM)
+    with pytest.MonkeyPatch.context() as patch:
+        save = Trainer._save
+
+        def save_and_stop(self, *arguments):
+            save(self, *arguments)
+            if self.progress.update == 6:
+                raise KeyboardInterrupt
+
+        patch.setattr(Trainer, "_save", save_and_stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "data", tmp_path / "parts", dropout=0.1, **STREAM)
+    train(tmp_path / "data", tmp_path / "parts", dropout=0.1, **STREAM)
+    assert [row["update"] for row in rows(tmp_path / "parts")] == ["4", "8"]
+    whole, parts = last(tmp_path / "whole"), last(tmp_path / "parts")
+    assert same_weights(whole["state_dict"], parts["state_dict"])
+
+
+def test_a_stream_cannot_be_looked_through_first(tmp_path):
+    (tmp_path / "data").mkdir()
+    write_shards(tmp_path / "data")
+    with pytest.raises(ValueError, match="--damaged refuse cannot look through streamed images first"):
+        train(tmp_path / "data", tmp_path / "run", damaged="refuse", **STREAM)

@@ -1,0 +1,403 @@
+import copy
+import json
+import math
+import os
+import random
+
+import numpy
+import pytest
+import torch
+import yaml
+from torch.utils._pytree import tree_leaves
+
+from fairseq_ringformer.vision.training import run, trainer
+from fairseq_ringformer.vision.training.trainer import Trainer
+from tests.vision.images import damage, write_splits
+from tests.vision.training.tiny import PLAIN, last, options, rows, same_weights, train
+
+# Adam would blow up rounding errors: the keys' biases have no gradient but those.
+STEADY = dict(PLAIN, opt="sgd", lr=0.1)
+# Every source of random choices at once.
+LIVELY = dict(
+    dropout=0.1, drop_path=0.1, ema=0.9, grad_accum=2, batch_size=4, mixup=0.2, cutmix=0.5, label_smoothing=0.1,
+    crop="rrc", auto_augment="trivial", warmup_updates=2, save_interval=2,
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Three classes; 27 images to train on, of which batches of 8 leave 3, and 12 to evaluate on."""
+    folder = tmp_path_factory.mktemp("images")
+    return write_splits(folder, train=9, validation=4, size=8, mode="L", classes=("a", "b", "c"))
+
+
+class Stop(Exception):
+    pass
+
+
+def stop_before(monkeypatch, update, error=Stop):
+    """Make the training end before its n-th update."""
+    step = Trainer._step
+
+    def stopping(self, *arguments):
+        if self.progress.update == update:
+            raise error
+        return step(self, *arguments)
+
+    monkeypatch.setattr(Trainer, "_step", stopping)
+
+
+def train_interrupted(data, output, update, **settings):
+    with pytest.MonkeyPatch.context() as patch:
+        stop_before(patch, update)
+        with pytest.raises(Stop):
+            train(data, output, **settings)
+
+
+def assert_same_state(left, right):
+    """Two last.pt agree to the last bit, except in what was measured in seconds."""
+    for state in (left, right):
+        for name in ("seconds", "speeds"):
+            state["training"]["progress"].pop(name)
+        state["options"].pop("output")
+    assert same_weights(left["state_dict"], right["state_dict"])
+    assert same_weights(left["state_dict_ema"], right["state_dict_ema"])
+    flat = [tree_leaves(state["training"]["optimizer"]) for state in (left, right)]
+    assert len(flat[0]) == len(flat[1]) and all(
+        one.equal(other) if isinstance(one, torch.Tensor) else one == other for one, other in zip(*flat)
+    )
+    assert left["training"]["progress"] == right["training"]["progress"] and left["options"] == right["options"]
+
+
+@pytest.mark.parametrize(
+    ("update", "saved", "workers"), [(3, 3, 0), (5, 4, 0), pytest.param(5, 4, 1, id="worker")]
+)
+def test_resume_is_exact(data, tmp_path, update, saved, workers):
+    """Interrupted at the end of an epoch of 3 updates, and in the middle of the next."""
+    train(data, tmp_path / "whole", **LIVELY)
+    train_interrupted(data, tmp_path / "parts", update, workers=workers, **LIVELY)
+    # What happens in between does not matter, nor what the generators have drawn.
+    for generator in (random.random, numpy.random.rand, lambda: torch.rand(1)):
+        generator()
+    assert last(tmp_path / "parts")["update"] == saved
+    train(data, tmp_path / "parts", workers=0, **LIVELY)
+    whole, parts = last(tmp_path / "whole"), last(tmp_path / "parts")
+    whole["options"].pop("workers"), parts["options"].pop("workers")
+    assert_same_state(whole, parts)
+    tables = [rows(tmp_path / name) for name in ("whole", "parts")]
+    for row in tables[0] + tables[1]:
+        del row["images_per_second"], row["seconds"]
+    assert tables[0] == tables[1]
+
+
+def test_longer_training_of_a_finished_one(data, tmp_path):
+    """With a constant learning rate, training twice as long is training, then training on; also inside an epoch."""
+    settings = {**LIVELY, "sched": "constant", "warmup_updates": 0}
+    train(data, tmp_path / "whole", max_update=7, **settings)
+    train(data, tmp_path / "parts", max_update=4, **settings)
+    train(data, tmp_path / "parts", max_update=7, **settings)
+    whole, parts = last(tmp_path / "whole"), last(tmp_path / "parts")
+    assert same_weights(whole["state_dict"], parts["state_dict"])
+    assert [row["epoch"] for row in rows(tmp_path / "parts")] == ["1", "2", "2", "3"]
+
+
+def test_the_same_seed_trains_the_same(data, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        train(data, tmp_path / name, seed=seed, epochs=1, dropout=0.1)
+    a, b, c = (last(tmp_path / name)["state_dict"] for name in "abc")
+    assert same_weights(a, b) and not same_weights(a, c)
+
+
+def test_finished_training_is_left_alone(data, tmp_path):
+    first = train(data, tmp_path, epochs=1)
+    written = (tmp_path / "last.pt").stat().st_mtime_ns
+    assert train(data, tmp_path, epochs=1) == first
+    assert (tmp_path / "last.pt").stat().st_mtime_ns == written
+
+
+def test_restart_begins_anew(data, tmp_path):
+    train(data, tmp_path, epochs=2)
+    train(data, tmp_path, epochs=1, seed=2, restart=True)
+    assert last(tmp_path)["update"] == 3 and len(rows(tmp_path)) == 1
+    assert yaml.safe_load((tmp_path / "options.yaml").read_text())["seed"] == 2
+
+
+def test_accumulated_batches_are_one_large_batch(data, tmp_path):
+    """And the last incomplete accumulation of an epoch is dropped: 27 images are 3 updates of 8."""
+    for name, batch_size, steps in (("large", 8, 1), ("small", 4, 2), ("tiny", 2, 4)):
+        train(data, tmp_path / name, batch_size=batch_size, grad_accum=steps, **STEADY)
+    large = last(tmp_path / "large")
+    assert large["update"] == 9
+    for name in ("small", "tiny"):
+        assert last(tmp_path / name)["update"] == 9
+        assert same_weights(large["state_dict"], last(tmp_path / name)["state_dict"], atol=1e-5)
+        for left, right in zip(rows(tmp_path / "large"), rows(tmp_path / name)):
+            assert float(left["train_loss"]) == pytest.approx(float(right["train_loss"]), abs=1e-5)
+            assert left["valid_top1"] == right["valid_top1"]
+
+
+def test_loop_against_plain_torch(data, tmp_path):
+    """The same weights from a loop without accelerate, timm's optimiser and scheduler."""
+    training = Trainer(options(data, tmp_path, max_update=5, clip_grad=0.1, warmup_updates=1, **PLAIN))
+    torch.manual_seed(0)
+    model = copy.deepcopy(training.model)
+    optimizer = torch.optim.Adam(model.parameters(), 1.0)
+    training.train()
+    images = training.batches.images
+    for update in range(5):
+        epoch, position = divmod(update, 3)
+        order = torch.randperm(27, generator=torch.Generator().manual_seed(1_000_003 + epoch))
+        batch = [images[int(index)] for index in order[8 * position : 8 * position + 8]]
+        pixels, targets = torch.stack([sample[0] for sample in batch]), torch.tensor([sample[1] for sample in batch])
+        lr = 0.005 if update == 0 else 0.01 * (1 + math.cos(math.pi * update / 5)) / 2
+        optimizer.param_groups[0]["lr"] = lr
+        loss = torch.nn.functional.cross_entropy(model(pixels), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        optimizer.step()
+    assert same_weights(model.state_dict(), training.model.state_dict(), atol=1e-6)
+
+
+def test_ema_against_its_definition(data, tmp_path):
+    train(data, tmp_path / "one", max_update=1, sched="constant", ema=0.75, **PLAIN)
+    train(data, tmp_path / "two", max_update=2, sched="constant", ema=0.75, **PLAIN)
+    one, two = last(tmp_path / "one"), last(tmp_path / "two")
+    # The average begins with the weights after the first update.
+    assert same_weights(one["state_dict_ema"], one["state_dict"])
+    mean = {key: 0.75 * one["state_dict"][key] + 0.25 * value for key, value in two["state_dict"].items()}
+    assert same_weights(mean, two["state_dict_ema"], atol=1e-6)
+
+
+def test_files_of_a_run(data, tmp_path):
+    result = train(data, tmp_path, ema=0.5)
+    assert {"best.pt", "last.pt", "log.csv", "curves.png", "options.yaml", "result.json", "tensorboard"} == set(
+        os.listdir(tmp_path)
+    )
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    table = rows(tmp_path)
+    assert [(row["epoch"], row["update"]) for row in table] == [("1", "3"), ("2", "6"), ("3", "9")]
+    assert result["top1"] == pytest.approx(max(float(row["ema_top1"]) for row in table), abs=1e-3)
+    assert "top5" not in result and result["updates"] == 9 and result["effective_batch"] == 8
+    best = torch.load(tmp_path / "best.pt", weights_only=True)
+    assert "training" not in best and best["classes"] == ["a", "b", "c"] and best["metric"] == result["top1"]
+    assert best["epoch"] == result["best_epoch"] and best["input"]["size"] == (1, 8, 8)
+
+
+def test_tensorboard_and_table_have_no_row_twice(data, tmp_path):
+    train_interrupted(data, tmp_path, 5, epochs=3)
+    train(data, tmp_path, epochs=3)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("valid/top1")] == [3, 6, 9]
+    assert [row["update"] for row in rows(tmp_path)] == ["3", "6", "9"]
+
+
+def test_loss_that_is_no_number(data, tmp_path):
+    train(data, tmp_path, epochs=1)
+    before = (tmp_path / "last.pt").read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        step = Trainer._step
+
+        def poison(self, *arguments):
+            if self.progress.update == 4:
+                with torch.no_grad():
+                    next(self.model.parameters()).fill_(math.nan)
+            return step(self, *arguments)
+
+        patch.setattr(Trainer, "_step", poison)
+        with pytest.raises(ValueError, match="the loss is nan at update 5: lower --lr") as error:
+            train(data, tmp_path, epochs=3)
+    assert "\n" not in str(error.value) and (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_weights_that_are_no_numbers_are_not_saved(data, tmp_path, monkeypatch):
+    training = Trainer(options(data, tmp_path))
+    with torch.no_grad():
+        next(training.model.parameters()).fill_(math.inf)
+    with pytest.raises(ValueError, match="the weights are no longer numbers at update 0"):
+        training._save()
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_full_disk_keeps_the_old_checkpoint(data, tmp_path, monkeypatch):
+    train(data, tmp_path, epochs=1)
+    before = (tmp_path / "last.pt").read_bytes()
+
+    def full(state, stream):
+        stream.write(b"half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(ValueError, match="cannot write .*: No space left on device"):
+        train(data, tmp_path, epochs=2)
+    assert (tmp_path / "last.pt").read_bytes() == before and not list(tmp_path.glob(".*partial"))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (dict(seed=2), "--seed: 1 before, 2 now"),
+        (dict(lr=0.02), "--lr: 0.01 before, 0.02 now"),
+        (dict(batch_size=4), "images per update: 8 before, 4 now"),
+        (dict(model="vit_universal_tiny_patch4_28"), "is of vit_ring_tiny_patch4_28, not of vit_universal"),
+        (dict(model_arg=dict(embed_dim=24, ffn_dim=32, depth=2, num_heads=2)), "in another size, cls_token is"),
+    ],
+)
+def test_going_on_otherwise(data, tmp_path, change, text):
+    train(data, tmp_path, epochs=1)
+    before = sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir())
+    with pytest.raises(ValueError) as error:
+        train(data, tmp_path, **{"epochs": 2, **change})
+    assert text in str(error.value) and str(error.value).startswith(f"{tmp_path}/last.pt ")
+    assert str(error.value).endswith("choose another --output, or begin anew with --restart")
+    assert sorted((path.name, path.stat().st_mtime_ns) for path in tmp_path.iterdir()) == before
+
+
+def test_going_on_with_other_data(data, tmp_path):
+    train(data, tmp_path / "run", epochs=1)
+    other = write_splits(tmp_path / "other", train=10, validation=4, size=8, mode="L", classes=("a", "b", "c"))
+    with pytest.raises(ValueError, match="data: 27 training images .* before, 30 training images .* now"):
+        train(other, tmp_path / "run", epochs=2)
+    os.symlink(data, tmp_path / "moved")
+    assert train(tmp_path / "moved", tmp_path / "run", epochs=2)["updates"] == 6
+
+
+def test_the_same_effective_batch_can_be_cut_otherwise(data, tmp_path):
+    train(data, tmp_path / "whole", epochs=2, **STEADY)
+    train_interrupted(data, tmp_path / "parts", 3, epochs=2, **STEADY)
+    train(data, tmp_path / "parts", epochs=2, batch_size=2, grad_accum=4, **STEADY)
+    whole, parts = last(tmp_path / "whole"), last(tmp_path / "parts")
+    assert same_weights(whole["state_dict"], parts["state_dict"], atol=1e-5)
+
+
+def test_resume_without_a_run(data, tmp_path):
+    with pytest.raises(ValueError, match="--resume: there is no .*/last.pt to go on from"):
+        train(data, tmp_path, resume=True)
+
+
+def test_damaged_last_checkpoint(data, tmp_path):
+    train(data, tmp_path, epochs=1)
+    damage(tmp_path / "last.pt")
+    with pytest.raises(ValueError, match=r"last.pt: .*damaged.* \(or begin anew with --restart\)"):
+        train(data, tmp_path, epochs=2)
+
+
+def test_damaged_images(tmp_path):
+    data = write_splits(tmp_path / "data", train=8, validation=4, size=8, mode="L")
+    bad = [damage(data / "train/cat/3.png"), damage(data / "validation/dog/1.png")]
+    with pytest.raises(ValueError, match=r"2 damaged images \(--damaged refuse\): .*/cat/3.png, .*/dog/1.png"):
+        train(data, tmp_path / "run", damaged="refuse")
+    assert not os.listdir(tmp_path / "run")
+    result = train(data, tmp_path / "run", epochs=2)
+    assert (tmp_path / "run/damaged.txt").read_text() == "".join(f"{path}\n" for path in bad)
+    assert result["damaged"] == 2 and [row["damaged"] for row in rows(tmp_path / "run")] == ["1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (dict(model="vit_rings_tiny_patch4_28"), "no model vit_rings_tiny_patch4_28 in timm; did you mean vit_ring"),
+        (dict(model_arg=dict(colour=1)), "model vit_ring_tiny_patch4_28: .*unexpected keyword argument 'colour'"),
+        (dict(model_arg=dict(img_size=8)), "--model-arg img_size: there is a flag for it"),
+        (dict(model_arg=dict(num_heads=5)), "model vit_ring_tiny_patch4_28: .*96.*5"),
+        (dict(img_size=9), "model vit_ring_tiny_patch4_28: .*9"),
+        (dict(in_chans=2), "images of 2 channels: only 1 .grey. and 3 .colour. can be read"),
+        (dict(num_classes=2), "--num-classes 2: the data has 3 classes"),
+        (dict(batch_size=32), "batch is larger than the data: --batch-size 32 x 1 processes x 1 steps are 32 images"),
+        (dict(opt="adamm"), "--opt adamm: timm has no such optimiser, but adabelief"),
+        (dict(opt_arg=dict(rho=1)), "--opt adam: .*unexpected keyword argument 'rho'"),
+        (dict(warmup_updates=9), "--warmup-updates 9 leaves nothing of 9 updates"),
+        (dict(auto_augment="randd"), "auto-augment randd: choose none"),
+        (dict(mean=(0.5, 0.5)), "mean has 2 values for 1 channels"),
+        (dict(interpolation="cubical"), "interpolation cubical: choose one of"),
+        (dict(train_split="nosuch"), "no split nosuch"),
+        (dict(init_from="nosuch.pt"), "nosuch.pt: no such checkpoint"),
+        (dict(mixed_precision="fp16"), "--mixed-precision fp16 needs a GPU"),
+        (dict(mixup=0.1, batch_size=7), "--batch-size 7 must be even"),
+        (dict(epochs=None), "say how long to train: --epochs N or --max-update N"),
+    ],
+)
+def test_what_cannot_work_ends_before_anything_is_lost(data, tmp_path, change, text):
+    (tmp_path / "best.pt").write_text("precious")
+    with pytest.raises(ValueError, match=text) as error:
+        train(data, tmp_path, restart=True, **change)
+    assert "\n" not in str(error.value)
+    assert os.listdir(tmp_path) == ["best.pt"] and (tmp_path / "best.pt").read_text() == "precious"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_no_gpu(data, tmp_path):
+    with pytest.raises(ValueError, match="--device cuda: torch sees no GPU here; use --device cpu"):
+        train(data, tmp_path, device="cuda")
+
+
+def test_different_classes(tmp_path):
+    data = write_splits(tmp_path / "data", size=8, mode="L")
+    (data / "validation/dog").rename(data / "validation/horse")
+    with pytest.raises(ValueError, match="only in training: dog; only in validation: horse"):
+        train(data, tmp_path / "run")
+
+
+def test_compiler_that_fails(data, tmp_path, monkeypatch):
+    def fail(*arguments, **keywords):
+        raise RuntimeError("no compiler\nand a long trace")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: setattr(module, "_compiled_call_impl", fail))
+    with pytest.raises(ValueError, match=r"--compile failed, train without it \(no compiler\)$"):
+        train(data, tmp_path, compile=True)
+
+
+def test_bfloat16_and_recomputed_activations(data, tmp_path):
+    for name, change in (("plain", {}), ("recomputed", dict(checkpoint_activations=True)),
+                         ("half", dict(mixed_precision="bf16", ema=0.5))):
+        train(data, tmp_path / name, epochs=1, **PLAIN, **change)
+    plain = last(tmp_path / "plain")["state_dict"]
+    assert same_weights(plain, last(tmp_path / "recomputed")["state_dict"], atol=1e-6)
+    half = last(tmp_path / "half")
+    assert {value.dtype for value in half["state_dict"].values()} == {torch.float32}
+    # The averaged weights are evaluated as themselves, not as those of the model they were copied from.
+    losses = rows(tmp_path / "half")[-1]
+    assert losses["ema_loss"] != losses["valid_loss"]
+
+
+def test_fine_tuning(data, tmp_path):
+    train(data, tmp_path / "first", epochs=1)
+    first = last(tmp_path / "first")["state_dict"]
+    training = Trainer(options(data, tmp_path / "second", init_from=str(tmp_path / "first/last.pt"), seed=2))
+    assert same_weights(first, training.model.state_dict())
+    more = Trainer(options(data, tmp_path / "more", init_from=str(tmp_path / "first/last.pt"), num_classes=5, seed=2))
+    weights = more.model.state_dict()
+    assert weights["head.weight"].shape == (5, 16)
+    assert same_weights({key: value for key, value in first.items() if "head" not in key},
+                        {key: value for key, value in weights.items() if "head" not in key})
+    sizes = dict(embed_dim=24, ffn_dim=32, depth=2, num_heads=2)
+    with pytest.raises(ValueError, match="--init-from .* does not fit the model: cls_token is"):
+        Trainer(options(data, tmp_path / "other", init_from=str(tmp_path / "first/last.pt"), model_arg=sizes))
+
+
+def test_binary_cross_entropy(data, tmp_path):
+    train(data, tmp_path, max_update=1, loss="bce", lr=1e-9, **PLAIN)
+    # Near zero logits each of the three classes costs about log 2.
+    assert float(rows(tmp_path)[0]["train_loss"]) == pytest.approx(math.log(2), abs=0.1)
+
+
+def test_fingerprint_is_of_the_images():
+    class Set(list):
+        classes = ["a"]
+
+        def name(self, index):
+            return f"/folder{len(self)}/{self[index]}"
+
+    assert run.fingerprint(Set("xyz"), "s") != run.fingerprint(Set("xyw"), "s")
+    assert run.fingerprint(Set("xyz"), "s").startswith("3 s images of 1 classes")
+
+
+def test_interval_speed_is_a_median(data, tmp_path, monkeypatch):
+    clock = iter(range(10_000))
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: float(next(clock)))
+    # Each interval of 2 updates of 8 images takes a second of this clock, the last of an epoch's 3 has one update.
+    result = train(data, tmp_path, epochs=1)
+    assert result["images_per_second"] in (8, 12, 16) and result["training_seconds"] >= 2
