@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # The whole benchmark table: RingFormer against fairseq's stock transformer in fp32, bf16 and CTranslate2 int8, at the
 # sizes base, small and tiny. Each size writes SIZE.txt (table), SIZE.json (everything) and SIZE.png (bars).
+# The size vision writes the same of image classifiers, against timm's VisionTransformer in fp32 and bf16, one by one:
+# vit_ring_tiny_patch4_28, vit_ring_512_l6_patch16_224 and vit_ring_768_l12_patch16_224.
 #
 #   scripts/benchmark.sh [--output DIR] [--sizes "base small tiny"] [FLAG ...]
 #
@@ -23,20 +25,36 @@ while [ $# -gt 0 ]; do
 done
 for size in $sizes; do
   case $size in
-    tiny|small|base|large) ;;
-    *) echo "benchmark: unknown size $size: choose tiny, small, base or large" >&2; exit 2 ;;
+    tiny|small|base|large|vision) ;;
+    *) echo "benchmark: unknown size $size: choose tiny, small, base, large or vision" >&2; exit 2 ;;
   esac
 done
 
-scripts/setup.sh
+case " $sizes " in
+  *" vision "*) scripts/setup.sh vision ;;
+  *) scripts/setup.sh ;;
+esac
 mkdir -p "$output"
-for size in $sizes; do
-  if [ -e "$output/$size.json" ]; then
-    printf '== %s: done already, see %s/%s.txt\n' "$size" "$output" "$size"
-    continue
+
+measure() {  # NAME FLAG ...: one table, unless it is there
+  local name=$1
+  shift
+  if [ -e "$output/$name.json" ]; then
+    printf '== %s: done already, see %s/%s.txt\n' "$name" "$output" "$name"
+    return
   fi
-  printf '== %s\n' "$size"
-  .venv/bin/ringformer benchmark --size "$size" --autocast bf16 --ctranslate2 int8 \
-    --json "$output/.$size.json" --plot "$output/$size.png" ${flags[@]+"${flags[@]}"} | tee "$output/$size.txt"
-  mv "$output/.$size.json" "$output/$size.json"
+  printf '== %s\n' "$name"
+  .venv/bin/ringformer benchmark "$@" --json "$output/.$name.json" --plot "$output/$name.png" \
+    ${flags[@]+"${flags[@]}"} | tee "$output/$name.txt"
+  mv "$output/.$name.json" "$output/$name.json"
+}
+
+for size in $sizes; do
+  if [ "$size" = vision ]; then
+    for arch in vit_ring_tiny_patch4_28 vit_ring_512_l6_patch16_224 vit_ring_768_l12_patch16_224; do
+      measure "$arch" --arch "$arch" --mixed-precision bf16
+    done
+  else
+    measure "$size" --size "$size" --autocast bf16 --ctranslate2 int8
+  fi
 done

@@ -1,60 +1,78 @@
-"""Measure a model against fairseq's stock transformer: training, generation, memory and size, in turn in one process.
+"""Measure a model against a stock one: training, generation or inference, memory and size, in turn in one process.
 
   ringformer benchmark --size base
   ringformer benchmark --size small --autocast bf16 --json small.json --plot small.png
   ringformer benchmark --arch ringformer_small --against vanilla_transformer_small --measure training --rounds 9
+  ringformer benchmark --arch vit_ring_512_l6_patch16_224 --mixed-precision bf16
 
-Both get random weights, the same sizes and options, and the same batches; model flags of fairseq-train may follow and
-go to both. Rounds are run in turn, A B, B A, after one that is not counted; ratios are of medians, with the middle half
-of the rounds' own ratios.
+Translation models meet fairseq's transformer, image classifiers (vit_ring_..., which need no fairseq) timm's
+VisionTransformer. Both sides get random weights, the same sizes and options, and the same batches; with a translation
+model, model flags of fairseq-train may follow and go to both. Rounds are run in turn, A B, B A, after one that is not
+counted; ratios are of medians, with the middle half of the rounds' own ratios.
 """
 
 import argparse
 import os
 import shlex
+from typing import Sequence
 
 from .._fairseq import quiet
 from ..export.runtime import cores
 from .errors import UserError, require_fairseq
 
-HELP = "speed, memory and size against fairseq's stock transformer"
+HELP = "speed, memory and size against fairseq's stock transformer, or timm's VisionTransformer"
 TAKES_MODEL_FLAGS = True
 DEFAULT_DATA = os.path.join("data", "debian_de_en_quick")
+CLASSIFIER = "vit_"  # what the names of this package's classifiers begin with, and of no translation model
+# Flags of one side alone, with their defaults. The parser leaves them None, so that what was typed can be told.
+TRANSLATION = {
+    "size": None, "own_flags": "", "vocab_size": 8000, "autocast": "none", "ctranslate2": [], "translators": None,
+    "data": None, "criterion": "cross_entropy", "max_tokens": 4096, "beam": [5, 1],
+}
+VISION = {"images": None, "mixed_precision": "no"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     models = parser.add_argument_group("models")
-    models.add_argument("--size", help="tiny, small, base or large (base): architecture, and how much a round does")
-    models.add_argument("--arch", help="architecture to measure (ringformer_SIZE); model flags may follow")
-    models.add_argument("--against", default="transformer", metavar="ARCH",
-                        help="architecture to compare with: fairseq's transformer with the same sizes and options "
-                             "(default), or any other with its own")
-    models.add_argument("--own-flags", default="", metavar="FLAGS",
-                        help="model flags for --arch alone, such as --own-flags=\"--signal-rank 4\"")
-    models.add_argument("--vocab-size", type=int, default=8000, metavar="N", help="dictionary entries (8000)")
-    models.add_argument("--autocast", default="none", metavar="TYPE",
-                        help="measure --arch also with --autocast TYPE (bf16)")
-    models.add_argument("--ctranslate2", nargs="+", default=[], metavar="TYPE",
-                        help="measure also --arch exported to CTranslate2, with these compute types: float32, int8, "
-                             "int8_float32, bfloat16, float16 (generation only)")
-    models.add_argument("--translators", type=int, metavar="N",
-                        help="CTranslate2's translators, side by side, which share --threads (by the model's size)")
+    models.add_argument("--arch", help="model to measure: ringformer_SIZE (base), model flags may follow; or a "
+                                       "classifier such as vit_ring_tiny_patch4_28")
+    models.add_argument("--against", metavar="ARCH",
+                        help="model to compare with: fairseq's transformer or timm's VisionTransformer with the same "
+                             "sizes and options (default), or any other of fairseq or timm with its own")
     work = parser.add_argument_group("work")
     work.add_argument("--measure", nargs="+", metavar="WHAT",
-                      help="of training, generation, memory, checkpoint (all)")
-    work.add_argument("--data", metavar="DIR",
-                      help="folder of fairseq-preprocess, or that has it as bin: sentences get its lengths and random "
-                           f"tokens ({DEFAULT_DATA} if it is there, else lengths of a distribution fitted to it)")
-    work.add_argument("--criterion", default="cross_entropy", help="cross_entropy or label_smoothed_cross_entropy")
-    work.add_argument("--max-tokens", type=int, default=4096, metavar="N",
-                      help="tokens of either side in a training batch, padding counted (4096)")
-    work.add_argument("--beam", type=int, nargs="+", default=[5, 1], metavar="N", help="beams to generate with (5 1)")
-    work.add_argument("--batch-size", type=int, nargs="+", default=[32, 1], metavar="N",
-                      help="sentences in a batch to generate (32 1)")
+                      help="of training, generation (translation), inference (classifiers), memory, checkpoint (all)")
+    work.add_argument("--batch-size", type=int, nargs="+", metavar="N",
+                      help="sentences in a batch to generate (32 1), or images in a batch to classify (32 1; of small "
+                           "models 256 1)")
     work.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds that count (5)")
-    work.add_argument("--seed", type=int, default=1, metavar="N", help="of weights, tokens and dropout (1)")
+    work.add_argument("--seed", type=int, default=1, metavar="N", help="of weights, data and dropout (1)")
     work.add_argument("--threads", type=int, metavar="N", help="threads of torch (all cores)")
     work.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where (cpu)")
+    translation = parser.add_argument_group("translation models alone")
+    translation.add_argument("--size", metavar="SIZE",
+                             help="tiny, small, base or large (base): architecture, and how much a round does")
+    translation.add_argument("--own-flags", metavar="FLAGS",
+                             help="model flags for --arch alone, such as --own-flags=\"--signal-rank 4\"")
+    translation.add_argument("--vocab-size", type=int, metavar="N", help="dictionary entries (8000)")
+    translation.add_argument("--autocast", metavar="TYPE", help="measure --arch also with --autocast TYPE (bf16)")
+    translation.add_argument("--ctranslate2", nargs="+", metavar="TYPE",
+                             help="measure also --arch exported to CTranslate2, with these compute types: float32, "
+                                  "int8, int8_float32, bfloat16, float16 (generation only)")
+    translation.add_argument("--translators", type=int, metavar="N",
+                             help="CTranslate2's translators, side by side, which share --threads (by the model's "
+                                  "size)")
+    translation.add_argument("--data", metavar="DIR",
+                             help="folder of fairseq-preprocess, or that has it as bin: sentences get its lengths and "
+                                  f"random tokens ({DEFAULT_DATA} if it is there, else lengths of a distribution "
+                                  "fitted to it)")
+    translation.add_argument("--criterion", help="cross_entropy (default) or label_smoothed_cross_entropy")
+    translation.add_argument("--max-tokens", type=int, metavar="N",
+                             help="tokens of either side in a training batch, padding counted (4096)")
+    translation.add_argument("--beam", type=int, nargs="+", metavar="N", help="beams to generate with (5 1)")
+    vision = parser.add_argument_group("image classifiers alone")
+    vision.add_argument("--images", type=int, metavar="N", help="images in a training batch (by the size of the model)")
+    vision.add_argument("--mixed-precision", metavar="TYPE", help="measure --arch also under torch.autocast (bf16)")
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write everything here, raw times included")
     output.add_argument("--profile", action="store_true", help="also show where the time of one batch goes, by part")
@@ -62,15 +80,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    require_fairseq()
+    vision = (args.arch or "").startswith(CLASSIFIER)
+    if vision:
+        try:
+            import timm  # noqa: F401
+        except ImportError:
+            raise UserError("timm is not installed: pip install 'fairseq-ringformer[vision]'") from None
+    else:
+        require_fairseq()
+    _take_defaults(args, vision)
     _check(args)
+    (_check_vision if vision else _check_translation)(args)
     from ..analysis.benchmark.plot import draw_ratios
     from ..analysis.benchmark.report import Outcome
-    from ..analysis.benchmark.runner import Benchmark
 
     with quiet():
         try:
-            benchmark = Benchmark(_contenders(args), _lengths(args), _settings(args))
+            benchmark = (_vision if vision else _translation)(args)
         except ValueError as error:
             raise UserError(str(error)) from None
         try:
@@ -87,32 +113,33 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _take_defaults(args: argparse.Namespace, vision: bool) -> None:
+    """Refuse flags of the other side, and fill in those of this one."""
+    own, others, other = TRANSLATION, VISION, "image classifiers"
+    if vision:
+        own, others, other = VISION, TRANSLATION, "translation models"
+    given = [f"--{name.replace('_', '-')}" for name in others if getattr(args, name) is not None]
+    if vision:
+        given += args.model_flags
+    if given:
+        raise UserError(f"{' '.join(given)}: not for {args.arch or 'translation models'}; such flags are for {other}")
+    for name, default in own.items():
+        if getattr(args, name) is None:
+            setattr(args, name, default)
+
+
+def _one_of(flag: str, given: Sequence[str], known: Sequence[str]) -> None:
+    for value in given:
+        if value not in known:
+            raise UserError(f"{flag} {value}: choose {', '.join(known[:-1])} or {known[-1]}")
+
+
 def _check(args: argparse.Namespace) -> None:
     """Refuse what cannot work, before anything is built."""
     import torch
 
-    from ..analysis.benchmark.runner import AMOUNTS, MEASURES
-    from ..analysis.benchmark.training import CRITERIA
-
-    def one_of(flag: str, given, known) -> None:
-        for value in given:
-            if value not in known:
-                raise UserError(f"{flag} {value}: choose {', '.join(known[:-1])} or {known[-1]}")
-
-    args.measure = list(MEASURES) if args.measure is None else args.measure
-    if args.size is None:
-        suffix = (args.arch or "").rpartition("_")[2]
-        args.size = suffix if suffix in AMOUNTS else "base"
-    one_of("--size", [args.size], tuple(AMOUNTS))
-    one_of("--measure", args.measure, MEASURES)
-    one_of("--criterion", [args.criterion], CRITERIA)
-    one_of("--autocast", [args.autocast], ("none", "bf16"))
-    if args.ctranslate2:
-        from .export import QUANTIZATIONS
-
-        one_of("--ctranslate2", args.ctranslate2, QUANTIZATIONS)
     args.threads = cores() if args.threads is None else args.threads
-    for flag in ("rounds", "threads", "translators", "vocab_size", "max_tokens", "beam", "batch_size"):
+    for flag in ("rounds", "threads", "translators", "vocab_size", "max_tokens", "beam", "batch_size", "images"):
         value = getattr(args, flag)
         if value is not None and min(value if isinstance(value, list) else [value]) < 1:
             raise UserError(f"--{flag.replace('_', '-')} must be at least 1")
@@ -123,35 +150,69 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"{path}: no such folder {os.path.dirname(path)}: create it first")
         if path and os.path.isdir(path):
             raise UserError(f"{path} is a folder: name a file")
+
+
+def _check_translation(args: argparse.Namespace) -> None:
+    from ..analysis.benchmark.translation.runner import AMOUNTS, BATCH_SIZES, MEASURES
+    from ..analysis.benchmark.translation.training import CRITERIA
+
+    args.measure, args.batch_size = args.measure or list(MEASURES), args.batch_size or list(BATCH_SIZES)
+    if args.size is None:
+        suffix = (args.arch or "").rpartition("_")[2]
+        args.size = suffix if suffix in AMOUNTS else "base"
+    _one_of("--size", [args.size], tuple(AMOUNTS))
+    _one_of("--measure", args.measure, MEASURES)
+    _one_of("--criterion", [args.criterion], CRITERIA)
+    _one_of("--autocast", [args.autocast], ("none", "bf16"))
+    if args.ctranslate2:
+        from .export import QUANTIZATIONS
+
+        _one_of("--ctranslate2", args.ctranslate2, QUANTIZATIONS)
     if args.data and not os.path.isdir(args.data):
         raise UserError(f"{args.data}: no such data folder; without --data, lengths are sampled")
 
 
-def _contenders(args: argparse.Namespace):
-    from ..analysis.benchmark.contenders import choose
+def _check_vision(args: argparse.Namespace) -> None:
+    from ..analysis.benchmark.vision.runner import MEASURES
+
+    args.measure = args.measure or list(MEASURES)
+    _one_of("--measure", args.measure, MEASURES)
+    _one_of("--mixed-precision", [args.mixed_precision], ("no", "bf16"))
+
+
+def _translation(args: argparse.Namespace):
+    from ..analysis.benchmark.translation.contenders import STOCK, choose
+    from ..analysis.benchmark.translation.runner import Benchmark, Settings
 
     try:
         own_flags = shlex.split(args.own_flags)
     except ValueError as error:
         raise UserError(f"--own-flags {args.own_flags}: {error}") from None
-    return choose(
-        args.arch or f"ringformer_{args.size}", args.against, args.model_flags, own_flags,
+    contenders = choose(
+        args.arch or f"ringformer_{args.size}", args.against or STOCK, args.model_flags, own_flags,
         args.vocab_size, args.seed, args.autocast, args.ctranslate2,
     )
-
-
-def _settings(args: argparse.Namespace):
-    from ..analysis.benchmark.runner import Settings
-
-    return Settings(
+    settings = Settings(
         measures=tuple(args.measure), size=args.size, rounds=args.rounds, max_tokens=args.max_tokens,
         criterion=args.criterion, beams=tuple(args.beam), batch_sizes=tuple(args.batch_size), device=args.device,
         threads=args.threads, seed=args.seed, translators=args.translators,
     )
+    return Benchmark(contenders, _lengths(args), settings)
+
+
+def _vision(args: argparse.Namespace):
+    from ..analysis.benchmark.vision.contenders import choose
+    from ..analysis.benchmark.vision.runner import Benchmark, Settings
+
+    settings = Settings(
+        measures=tuple(args.measure), rounds=args.rounds, device=args.device, threads=args.threads, seed=args.seed,
+        images=args.images, batch_sizes=tuple(args.batch_size) if args.batch_size else None,
+    )
+    return Benchmark(choose(args.arch, args.against or "", args.seed, args.mixed_precision), settings)
 
 
 def _lengths(args: argparse.Namespace):
-    from ..analysis.benchmark.workload import Lengths, read_lengths, sample_lengths
+    from ..analysis.benchmark.translation.workload import Lengths, read_lengths, sample_lengths
 
     if args.data is None and not os.path.isdir(DEFAULT_DATA):
         return Lengths(sample_lengths(20_000, args.seed), sample_lengths(2_000, args.seed + 1),

@@ -24,7 +24,7 @@ def test_the_command_measures_both_and_writes_what_it_found(tmp_path):
     # Progress, not what fairseq, Hydra and torch have to say.
     assert not [line for line in done.stderr.splitlines() if "arning" in line or "hydra" in line]
     found = json.loads((tmp_path / "a.json").read_text())
-    assert found["data"] == "a distribution fitted to the Debian quick set"
+    assert found["data"] == "lengths of a distribution fitted to the Debian quick set"
     assert [contender["name"] for contender in found["contenders"]] == ["stock transformer", "ringformer_tiny"]
     settings = [(result["measure"], result["setting"]) for result in found["results"]]
     assert list(dict.fromkeys(settings)) == [
@@ -47,6 +47,38 @@ def test_the_command_measures_both_and_writes_what_it_found(tmp_path):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_classifiers_are_measured_where_there_is_no_fairseq(tmp_path):
+    """The whole command, memory in processes of its own included; fairseq cannot be imported."""
+    (tmp_path / "fairseq.py").write_text("raise ImportError('fairseq was imported')")
+    command = [sys.executable, "-m", "fairseq_ringformer.cli.main", "benchmark", "--arch", "vit_ring_tiny_patch4_28"]
+    command += ["--images", "1", "--batch-size", "64", "--rounds", "1", "--threads", "1", "--mixed-precision", "bf16"]
+    command += ["--json", tmp_path / "a.json", "--plot", tmp_path / "a.png"]
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(list(map(str, command)), cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not [line for line in done.stderr.splitlines() if "arning" in line]
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["data"] == "random images of 1 x 28 x 28"
+    names = [contender["name"] for contender in found["contenders"]]
+    kinds = ("", " bf16", " folded")
+    assert names == ["timm's VisionTransformer", *(f"vit_ring_tiny_patch4_28{kind}" for kind in kinds)]
+    of = {}
+    for result in found["results"]:
+        of.setdefault(f"{result['measure']}, {result['setting']}", []).append(result)
+    assert {key: [result["contender"] for result in results] for key, results in of.items()} == {
+        "training, 1 images a batch": names[:3],
+        "peak share, training, of float32 products": names[:2],
+        "peak share, training, of bfloat16 products": names[2:3],
+        "inference, batch 64": names,
+        "memory, training, peak": names[:3],
+        "memory, training, peak without imports": names[:3],
+        "checkpoint, whole": names[:3],
+        "checkpoint, without embeddings and head": names[:3],
+    }
+    assert "inference: batch 64" in done.stdout and "random images of 1 x 28 x 28, seed 1, 1 rounds" in done.stdout
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_measure_alone_needs_no_other(ringformer):
     status, out, _ = ringformer("benchmark", "--size", "small", "--measure", "checkpoint", "--rounds", 1)
     assert status == 0
@@ -57,6 +89,34 @@ def test_a_measure_alone_needs_no_other(ringformer):
 
 
 @pytest.mark.parametrize("flags, message", (
+    ("--beam 5", "--beam: not for vit_ring_tiny_patch4_28; such flags are for translation models"),
+    ("--size tiny --max-tokens 64", "--size --max-tokens: not for vit_ring_tiny_patch4_28"),
+    ("--dropout 0.2", "--dropout 0.2: not for vit_ring_tiny_patch4_28; such flags are for translation models"),
+    ("--measure generation", "--measure generation: choose training, inference, memory or checkpoint"),
+    ("--mixed-precision fp8", "--mixed-precision fp8: choose no or bf16"),
+    ("--images 0", "--images must be at least 1"),
+    ("--batch-size 0", "--batch-size must be at least 1"),
+    ("--against vit_round", "--against vit_round: timm has no such model"),
+    ("--against inception_v3", "--against inception_v3 does not take these images"),
+    ("--arch vit_round", "unknown model 'vit_round': choose one of vit_vanilla_512_l6_patch16_224"),
+    ("--json absent/a.json", "absent/a.json: no such folder absent: create it first"),
+))
+def test_mistakes_about_classifiers_are_refused_before_any_work(refused, tmp_path, monkeypatch, flags, message):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused("benchmark", "--arch", "vit_ring_tiny_patch4_28", *flags.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_classifiers_need_timm(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert "timm is not installed: pip install" in refused("benchmark", "--arch", "vit_ring_tiny_patch4_28")
+
+
+@pytest.mark.parametrize("flags, message", (
+    ("--images 4", "--images: not for translation models; such flags are for image classifiers"),
+    ("--arch ringformer_tiny --mixed-precision no", "--mixed-precision: not for ringformer_tiny"),
+    ("--measure inference", "--measure inference: choose training, generation, memory or checkpoint"),
+    ("--against vit_ring_tiny_patch4_28", "unknown architecture 'vit_ring_tiny_patch4_28'"),
     ("--size huge", "--size huge: choose tiny, small, base or large"),
     ("--arch ring", "unknown architecture 'ring': choose one of fairseq's"),
     ("--against ring", "unknown architecture 'ring': choose one of fairseq's"),

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -18,9 +19,43 @@ def test_help_says_how_to_call_it():
 
 
 @pytest.mark.parametrize("arguments, message", (
-    (("--sizes", "base huge"), "benchmark: unknown size huge: choose tiny, small, base or large\n"),
+    (("--sizes", "base huge"), "benchmark: unknown size huge: choose tiny, small, base, large or vision\n"),
     (("--output",), "benchmark: --output needs a value (see --help)\n"),
 ))
 def test_mistakes_are_refused_before_anything_is_installed(arguments, message):
     done = run(*arguments)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """The script beside a setup and a command that write down how they were called, and a file for --json."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    script = shutil.copy(SCRIPT, tmp_path / "scripts")
+    for path in ("scripts/setup.sh", ".venv/bin/ringformer"):
+        stub = tmp_path / path
+        stub.write_text(
+            '#!/usr/bin/env bash\necho "${0##*/} $*" >>calls.txt\n'
+            'while [ $# -gt 0 ]; do if [ "$1" = --json ]; then echo {} >"$2"; fi; shift; done\n'
+        )
+        stub.chmod(0o755)
+    return script
+
+
+def test_the_size_vision_measures_every_classifier_and_a_second_run_none(copied, tmp_path):
+    for _ in range(2):
+        subprocess.run(["bash", copied, "--sizes", "tiny vision", "--output", "out", "--rounds", "3"], check=True)
+    calls = (tmp_path / "calls.txt").read_text().splitlines()
+    archs = ("vit_ring_tiny_patch4_28", "vit_ring_512_l6_patch16_224", "vit_ring_768_l12_patch16_224")
+    assert calls == [
+        "setup.sh vision",
+        "ringformer benchmark --size tiny --autocast bf16 --ctranslate2 int8 --json out/.tiny.json --plot out/tiny.png "
+        "--rounds 3",
+        *(
+            f"ringformer benchmark --arch {arch} --mixed-precision bf16 --json out/.{arch}.json --plot out/{arch}.png "
+            "--rounds 3" for arch in archs
+        ),
+        "setup.sh vision",
+    ]
+    assert {path.name for path in (tmp_path / "out").glob("*.json")} == {f"{name}.json" for name in ("tiny", *archs)}

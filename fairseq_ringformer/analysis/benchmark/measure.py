@@ -63,7 +63,7 @@ class Result:
     """One contender in one measure.
 
     Attributes:
-        measure: "training", "generation", "memory", "checkpoint" or "peak share".
+        measure: the benchmark's name of it, or "peak share".
         setting: what tells the rows of a measure apart, such as "beam 5, batch 32".
         contender: name.
         unit: of `value`.

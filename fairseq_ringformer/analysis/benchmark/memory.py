@@ -6,13 +6,14 @@ import resource
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Any, Callable, List
 
 import torch
+from torch import nn
 
 from ..._fairseq import quiet
-from .contenders import Contender, build_task, is_vocabulary
-from .workload import Sample
+from .training import Training
+
 
 @dataclass(frozen=True)
 class CheckpointSize:
@@ -24,23 +25,26 @@ class CheckpointSize:
     inner_parameters: int
 
 
-def checkpoint_size(contender: Contender) -> CheckpointSize:
-    """Write the model part of a checkpoint as fairseq does (``torch.save``), in memory, and see how long it is."""
-    model = contender.build(build_task(contender.vocabulary))
+def checkpoint_size(model: nn.Module, is_outer: Callable[[str], bool]) -> CheckpointSize:
+    """Write the weights of a checkpoint (``torch.save``), in memory, and see how long it is.
+
+    Args:
+        is_outer: whether a weight of this name belongs to embeddings or head.
+    """
     state = model.state_dict()
-    inner = {name: tensor for name, tensor in state.items() if not is_vocabulary(name)}
+    inner = {name: tensor for name, tensor in state.items() if not is_outer(name)}
     named = list(model.named_parameters())
     return CheckpointSize(
-        _saved_bytes(state),
-        _saved_bytes(inner),
+        _saved_bytes({"model": state}),
+        _saved_bytes({"model": inner}),
         sum(p.numel() for _, p in named),
-        sum(p.numel() for name, p in named if not is_vocabulary(name)),
+        sum(p.numel() for name, p in named if not is_outer(name)),
     )
 
 
-def _saved_bytes(state: Dict[str, torch.Tensor]) -> int:
+def _saved_bytes(content: Any) -> int:
     file = io.BytesIO()
-    torch.save({"model": state}, file)
+    torch.save(content, file)
     return file.tell()
 
 
@@ -53,29 +57,31 @@ class MemoryUse:
 
 
 def training_memory(
-    contender: Contender, samples: List[Sample], criterion: str, device: str, threads: int, steps: int, seed: int
+    prepare: Callable[[], Any], begin: Callable[[], Training], batches: List[Any], device: str, threads: int, steps: int
 ) -> MemoryUse:
-    """Peak memory of `steps` training steps over `samples`, in a process of its own.
+    """Peak memory of `steps` training steps over `batches`, in a process of its own.
 
     On a GPU, its allocator's peak instead of resident memory.
+
+    Args:
+        prepare: imports what training needs; picklable, like the next.
+        begin: builds the model and its trainer.
     """
     # One process that nothing else has run in: memory that others have used and given back is not its own.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
-        return executor.submit(_train, contender, samples, criterion, device, threads, steps, seed).result()
+        return executor.submit(_train, prepare, begin, batches, device, threads, steps).result()
 
 
 def _train(
-    contender: Contender, samples: List[Sample], criterion: str, device: str, threads: int, steps: int, seed: int
+    prepare: Callable[[], Any], begin: Callable[[], Training], batches: List[Any], device: str, threads: int, steps: int
 ) -> MemoryUse:
-    from .training import Training, trainer_config
-
     torch.set_num_threads(threads)
     with quiet():
-        trainer_config(criterion, device, seed)  # imports, too
+        prepare()
         imports = _peak_resident()
-        training = Training(contender, build_task(contender.vocabulary), criterion, device, seed)
+        training = begin()
         for step in range(steps):
-            training.run([samples[step % len(samples)]])
+            training.run([batches[step % len(batches)]])
     if device == "cuda":
         return MemoryUse(torch.cuda.max_memory_allocated(), 0)
     return MemoryUse(_peak_resident(), imports)

@@ -1,13 +1,12 @@
 """What matrix products this machine can do at most, and how many a training step asks for."""
 
 import time
-from typing import Tuple
+from typing import Any, Callable, Tuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from .training import Training, synchronise
-from .workload import Sample
 
 # Rows, inner and outer size: square products of several sizes, and the shape of a feed-forward on a large batch.
 SHAPES = ((1024, 1024, 1024), (2048, 2048, 2048), (4096, 512, 2048), (4096, 2048, 2048))
@@ -46,9 +45,17 @@ CPU_ATTENTION = {
 }
 
 
-def step_multiply_adds(training: Training, sample: Sample) -> int:
-    """Multiply-adds in the matrix products of one forward and backward pass over `sample`, attention included."""
+def multiply_adds(run: Callable[[], Any]) -> int:
+    """Multiply-adds in the matrix products of what `run` does, attention and convolutions included."""
     with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
-        with training.gradients_of(sample):
-            pass
+        run()
     return counter.get_total_flops() // 2
+
+
+def step_multiply_adds(training: Training, batch: Any) -> int:
+    """Those of one forward and backward pass over `batch`."""
+    def step() -> None:
+        with training.gradients_of(batch):
+            pass
+
+    return multiply_adds(step)

@@ -6,30 +6,31 @@ import inspect
 import re
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from ...models import embedding
-from ...models.decoder import RingFormerDecoder
 from ...modules import Stack, attention, feed_forward, stack, weights
 
+Host = Tuple[object, str, str]  # an object, the name of a method or function of it, and the part this belongs to
 REST = "rest: masks, residuals, shapes"
 MARK = "part: "
 # Modules by class or qualified name, the first that fits; a part inside a part counts for itself alone.
 BY_CLASS = (("Dropout", "dropout"), ("LayerNorm", "norms"))
 BY_NAME = (
-    (re.compile(r"output_projection"), "output layer"),
-    (re.compile(r"embed_(tokens|positions)"), "embeddings"),
+    (re.compile(r"output_projection|^head$"), "output layer"),
+    (re.compile(r"embed_(tokens|positions)|patch_embed$|fixed_positions"), "embeddings"),
     (re.compile(r"(^|\.)signals(\.|$)"), "level signals"),
-    (re.compile(r"self_attn"), "self-attention"),
+    (re.compile(r"self_attn|blocks\.\d+\.attn"), "self-attention"),
     (re.compile(r"cross_attn|encoder_attn"), "cross-attention"),
-    (re.compile(r"(^|\.)(fc1|fc2|ffn)(\.|$)"), "feed-forward"),
+    (re.compile(r"(^|\.)(fc1|fc2|ffn|mlp)(\.|$)"), "feed-forward"),
 )
-# Ranges that fairseq's Trainer records.
+# Ranges that fairseq's Trainer and torch's Adam record.
 RANGES = {
     "optimizer": "optimiser",
+    "Optimizer.step#Adam.step": "optimiser",
+    "Optimizer.zero_grad#Adam.zero_grad": "optimiser",
     "clip-grads": "clipping, scaling gradients",
     "multiply-grads": "clipping, scaling gradients",
 }
@@ -43,13 +44,11 @@ FUNCTIONS = (
     (stack, "add_dropped", "dropout"),
     (feed_forward, "dropout", "dropout"),
     (attention, "apply_dropout", "dropout"),
-    (embedding, "dropout", "dropout"),
 )
 RING_METHODS = (
     (Stack, "_self_attention", "self-attention"),
     (Stack, "_cross_attention", "cross-attention"),
     (Stack, "_memory", "cross-attention"),
-    (RingFormerDecoder, "output_layer", "output layer"),
 )
 BACKWARD = "autograd::engine::evaluate_function"
 
@@ -71,11 +70,11 @@ class Profile:
         return sum(map(sum, self.parts.values()))
 
 
-def profile_run(run: Callable[[], Any], hosts: List[Tuple[object, str, str]], model: nn.Module, device: str) -> Profile:
+def profile_run(run: Callable[[], Any], hosts: Sequence[Host], model: nn.Module, device: str) -> Profile:
     """Profile one call of `run`, which has run before.
 
     Args:
-        hosts: further methods to watch, as (object, method name, part).
+        hosts: further methods to watch.
         model: whose modules are told apart.
         device: "cpu", or "cuda" to add up time on the GPU.
     """
@@ -95,7 +94,7 @@ def part_of(name: str, module: nn.Module) -> Optional[str]:
     return next((part for pattern, part in BY_NAME if pattern.search(name)), None)
 
 
-def _methods(model: nn.Module) -> List[Tuple[object, str, str]]:
+def _methods(model: nn.Module) -> List[Host]:
     """The methods of all modules that belong to a part: `forward`, and what fairseq and this package add to it."""
     found = []
     for name, module in model.named_modules():
@@ -111,7 +110,7 @@ def _methods(model: nn.Module) -> List[Tuple[object, str, str]]:
 
 
 @contextlib.contextmanager
-def _watched(methods: List[Tuple[object, str, str]]) -> Iterator[None]:
+def _watched(methods: Sequence[Host]) -> Iterator[None]:
     """Record a range around every call of these methods."""
     with contextlib.ExitStack() as restored:
         for host, method, part in methods:

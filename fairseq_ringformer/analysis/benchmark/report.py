@@ -13,7 +13,6 @@ import torch
 from tabulate import tabulate
 
 from ... import __version__
-from .contenders import describe
 from .measure import Result
 from .profile import Profile
 from .runner import Benchmark
@@ -30,7 +29,7 @@ class Outcome:
     Attributes:
         machine: processor, cores, versions; `busy`: percent of the processor that other work took, before or after.
         settings: the benchmark's, by name.
-        data: where the lengths are from.
+        data: what the work is, or where it is from.
         command: as typed.
         contenders: name, architecture, options, parameters; the baseline first.
         results: see :class:`.measure.Result`.
@@ -50,7 +49,7 @@ class Outcome:
         """Run `benchmark`; if `profiled`, also say where the time goes."""
         contenders = [
             {**asdict(contender), "parameters": total, "parameters_without_embeddings_and_head": inner}
-            for contender, (_, total, inner) in zip(benchmark.contenders, describe(benchmark.contenders))
+            for contender, (_, total, inner) in zip(benchmark.contenders, benchmark.describe())
         ]
         machine = describe_machine(benchmark.settings.device)
         busy = psutil.cpu_percent(interval=1)
@@ -59,7 +58,7 @@ class Outcome:
         command = shlex.join(["ringformer", *sys.argv[1:]])
         settings = asdict(benchmark.settings)
         return cls(
-            machine, settings, benchmark.lengths.origin, command, contenders, results,
+            machine, settings, benchmark.data, command, contenders, results,
             benchmark.profiles() if profiled else {},
         )
 
@@ -70,7 +69,7 @@ class Outcome:
             f"{machine['processor']}, {machine['cores']} cores, {settings['threads']} threads"
             + (f", {machine['gpu']}" if machine["gpu"] else "") + f"; torch {machine['torch']}",
             *self._warnings(),
-            f"lengths of {self.data}, seed {settings['seed']}, {settings['rounds']} rounds in turn",
+            f"{self.data}, seed {settings['seed']}, {settings['rounds']} rounds in turn",
         ]
         lines += [
             f"{contender['name']}: {contender['parameters']:,} parameters, "

@@ -1,188 +1,151 @@
 """All measures of a benchmark, one after another."""
 
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, ClassVar, Dict, List, Sequence, Tuple
 
 import torch
+from torch import nn
 from tqdm import tqdm
 
-from .contenders import Contender, build_task
-from .ctranslate2 import CTranslate2Generation, check_ctranslate2
-from .generation import Generation
 from .measure import Result, interleave, sizes, speeds
 from .memory import CheckpointSize, checkpoint_size, training_memory
 from .peak import matmul_peak, step_multiply_adds
-from .profile import Profile, profile_run
+from .profile import Host, Profile, profile_run
 from .training import Training
-from .workload import Lengths, Sample, count_tokens, generation_batches, output_tokens, training_batches
 
-MEASURES = ("training", "generation", "memory", "checkpoint")
-BATCH_SIZES = (32, 1)
-BEAMS = (5, 1)
-
-# How much a round does: training batches, and sentences to generate by (beam, batch size); some seconds at most.
-AMOUNTS = {
-    "tiny": (4, {(5, 32): 128, (5, 1): 12, (1, 32): 256, (1, 1): 24}),
-    "small": (3, {(5, 32): 128, (5, 1): 8, (1, 32): 256, (1, 1): 16}),
-    "base": (1, {(5, 32): 128, (5, 1): 6, (1, 32): 128, (1, 1): 12}),
-    "large": (1, {(5, 32): 32, (5, 1): 2, (1, 32): 32, (1, 1): 4}),
-}
 MEMORY_STEPS = 2  # the optimiser has its memory from the first on
-# CTranslate2's threads wait for more work, keeping a core busy, for up to 0.2 s (OpenMP's block time).
-PAUSE = 0.25
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a benchmark does.
+    """What every benchmark does.
 
     Attributes:
-        measures: of :data:`MEASURES`.
-        size: how much work a round is, a key of :data:`AMOUNTS`.
+        measures: some of the benchmark's own.
         rounds: timed rounds; one more before them warms up.
-        max_tokens: most tokens of either side in a training batch, padding counted.
-        criterion: fairseq's name.
-        beams, batch_sizes: what generation is measured with, every pair of them.
         device: "cpu" or "cuda".
         threads: of torch.
-        seed: of weights, sentences and dropout.
-        translators: of CTranslate2, side by side; None: chosen by the model's size.
+        seed: of weights, data and dropout.
     """
 
-    measures: Tuple[str, ...] = MEASURES
-    size: str = "base"
+    measures: Tuple[str, ...]
     rounds: int = 5
-    max_tokens: int = 4096
-    criterion: str = "cross_entropy"
-    beams: Tuple[int, ...] = BEAMS
-    batch_sizes: Tuple[int, ...] = BATCH_SIZES
     device: str = "cpu"
     threads: int = 1
     seed: int = 1
-    translators: Optional[int] = None
 
 
 class Benchmark:
-    """Measures contenders, the first of which is the baseline.
+    """Measures contenders, the first of which is the baseline; subclasses say what these are and what their work is.
 
-    Args:
-        contenders: see :func:`.contenders.choose`.
-        lengths: what the sentences are like.
-        settings: what to do.
-
-    Raises:
-        ValueError: if CTranslate2 cannot run a contender that it should.
+    Attributes:
+        measures: all there are, in order; each is a method.
+        unit: of the speed of training.
+        data: where the work is from, for people.
+        trainable: those of the contenders that train.
     """
 
-    def __init__(self, contenders: Sequence[Contender], lengths: Lengths, settings: Settings):
-        self.contenders, self.lengths, self.settings = list(contenders), lengths, settings
-        self.task = build_task(contenders[0].vocabulary)
-        self.longest = min(
-            min(contender.build_on_meta(self.task).max_positions()) for contender in contenders
-        ) - 1
+    measures: ClassVar[Tuple[str, ...]]
+    unit: ClassVar[str]
+    data: str
+    trainable: List[Any]
+
+    def __init__(self, contenders: Sequence[Any], settings: Settings):
+        self.contenders, self.settings = list(contenders), settings
+
+    def build(self, contender: Any) -> nn.Module:
+        """The model with random weights."""
+        raise NotImplementedError
+
+    def build_on_meta(self, contender: Any) -> nn.Module:
+        """As :meth:`build`, without allocating a weight."""
+        with torch.device("meta"):
+            return self.build(contender)
+
+    def is_outer(self, name: str) -> bool:
+        """Whether a weight of this name belongs to embeddings or head."""
+        raise NotImplementedError
+
+    def training_batches(self) -> List[Any]:
+        """The training batches of a round."""
+        raise NotImplementedError
+
+    def training_setting(self) -> str:
+        """What training is done with, for people."""
+        raise NotImplementedError
+
+    def amount(self, batch: Any) -> int:
+        """How much of `unit` a training batch is."""
+        raise NotImplementedError
+
+    def preparation(self) -> Callable[[], Any]:
+        """Imports what training needs; picklable."""
+        raise NotImplementedError
+
+    def beginning(self, contender: Any) -> Callable[[], Training]:
+        """Builds the model and its trainer; picklable."""
+        raise NotImplementedError
+
+    def training_hosts(self, training: Training) -> Sequence[Host]:
+        """Further methods that a profile of training tells apart."""
+        raise NotImplementedError
+
+    def describe(self) -> List[Tuple[str, int, int]]:
+        """Name, parameters and parameters without embeddings and head of each contender."""
+        rows = []
         for contender in self.contenders:
-            if contender.quantization:
-                check_ctranslate2(contender, self.task, settings.device)
-        self.trainable = [contender for contender in self.contenders if not contender.quantization]
+            named = list(self.build_on_meta(contender).named_parameters())
+            inner = sum(p.numel() for name, p in named if not self.is_outer(name))
+            rows.append((contender.name, sum(p.numel() for _, p in named), inner))
+        return rows
 
     def run(self) -> List[Result]:
-        """Results of all measures, in the order of :data:`MEASURES`."""
+        """Results of the chosen measures, in the order of `measures`."""
         torch.set_num_threads(self.settings.threads)
-        steps: Dict[str, Callable[[], List[Result]]] = {
-            "training": self.training, "generation": self.generation, "memory": self.memory,
-            "checkpoint": self.checkpoint,
-        }
-        return [result for measure in MEASURES if measure in self.settings.measures for result in steps[measure]()]
+        chosen = [measure for measure in self.measures if measure in self.settings.measures]
+        return [result for measure in chosen for result in getattr(self, measure)()]
 
-    def training_samples(self) -> List[Sample]:
-        """The training batches of a round."""
-        chosen = self.settings
-        return training_batches(self.lengths.train, self.task.target_dictionary, chosen.max_tokens,
-                                AMOUNTS[chosen.size][0], self.longest, chosen.seed)
-
-    def generation_samples(self, beam: int, batch_size: int) -> List[Sample]:
-        """The batches that a round of generation translates."""
-        chosen = self.settings
-        sentences = AMOUNTS[chosen.size][1].get((beam, batch_size), max(16, batch_size))
-        return generation_batches(self.lengths.test, self.task.target_dictionary, batch_size,
-                                  max(1, sentences // batch_size), self.longest, chosen.seed)
-
-    def _rounds(self, name: str, works: Sequence[Callable[[], None]]) -> List[List[float]]:
+    def rounds(self, name: str, works: Sequence[Callable[[], Any]], pause: float = 0.0) -> List[List[float]]:
+        """Seconds of `works`, by contender and round; see :func:`.measure.interleave`."""
         total = len(works) * (self.settings.rounds + 1)
-        pause = PAUSE if any(contender.quantization for contender in self.contenders) else 0.0
         with tqdm(total=total, desc=name, unit="turn", leave=False) as progress:
             return interleave(works, self.settings.rounds, pause=pause, after_turn=progress.update)
 
     def training(self) -> List[Result]:
-        """Target tokens per second of training, and the share of the machine's matrix-product peak that this is."""
-        chosen, samples = self.settings, self.training_samples()
-        trainings = [
-            Training(contender, self.task, chosen.criterion, chosen.device, chosen.seed) for contender in self.trainable
-        ]
-        seconds = self._rounds("training", [lambda own=own: own.run(samples) for own in trainings])
-        _, tokens = count_tokens(samples)
+        """Speed of training, and the share of the machine's matrix-product peak that this is."""
+        batches = self.training_batches()
+        trainings = [self.beginning(contender)() for contender in self.trainable]
+        seconds = self.rounds("training", [lambda own=own: own.run(batches) for own in trainings])
+        amount = sum(map(self.amount, batches))
         names = [contender.name for contender in self.trainable]
-        setting = f"{chosen.criterion}, {chosen.max_tokens} tokens a batch"
-        results = speeds("training", setting, "target tokens/s", names, seconds, tokens)
-        return results + self._peak_shares(trainings, samples, results)
+        results = speeds("training", self.training_setting(), self.unit, names, seconds, amount)
+        return results + self._peak_shares(trainings, batches, [amount / result.value for result in results])
 
-    def _peak_shares(self, trainings: List[Training], samples: List[Sample], results: List[Result]) -> List[Result]:
-        peaks = {
-            str(dtype).split(".")[1]: matmul_peak(dtype, self.settings.device)
-            for dtype in (torch.float32, torch.bfloat16)
-        }
+    def _peak_shares(self, trainings: List[Training], batches: List[Any], seconds: List[float]) -> List[Result]:
+        peaks = {dtype: matmul_peak(dtype, self.settings.device) for dtype in (torch.float32, torch.bfloat16)}
         shares = []
-        for contender, training, result in zip(self.trainable, trainings, results):
-            multiply_adds = sum(step_multiply_adds(training, sample) for sample in samples)
-            rate = multiply_adds / (sum(s["ntokens"] for s in samples) / result.value)
-            kind = "bfloat16" if contender.options.get("autocast") == "bf16" else "float32"
+        for contender, training, spent in zip(self.trainable, trainings, seconds):
+            multiply_adds = sum(step_multiply_adds(training, batch) for batch in batches)
+            rate, peak = multiply_adds / spent, peaks[training.dtype]
+            kind = str(training.dtype).removeprefix("torch.")
             shares.append(Result(
-                "peak share", f"training, of {kind} products", contender.name, "share", rate / peaks[kind], None,
-                extra={"multiply_adds": multiply_adds, "multiply_adds_per_second": rate, "peak": peaks[kind]},
+                "peak share", f"training, of {kind} products", contender.name, "share", rate / peak, None,
+                extra={"multiply_adds": multiply_adds, "multiply_adds_per_second": rate, "peak": peak},
             ))
         for share in shares:
             share.ratio = share.value / shares[0].value
         return shares
 
-    def generation(self) -> List[Result]:
-        """Sentences and tokens per second of every pair of beam and batch size."""
-        results = []
-        for batch_size in self.settings.batch_sizes:
-            for beam in self.settings.beams:
-                results += self._generation(beam, batch_size)
-        return results
-
-    def _generation(self, beam: int, batch_size: int) -> List[Result]:
-        samples = self.generation_samples(beam, batch_size)
-        engines = [self._engine(contender, beam, batch_size) for contender in self.contenders]
-        names = [contender.name for contender in self.contenders]
-        setting = f"{f'beam {beam}' if beam > 1 else 'greedy'}, batch {batch_size}"
-        seconds = self._rounds(f"generation, {setting}", [lambda own=own: own.run(samples) for own in engines])
-        sentences, _ = count_tokens(samples)
-        tokens = output_tokens(samples)
-        results = speeds("generation", setting, "sentences/s", names, seconds, sentences)
-        for result, engine in zip(results, engines):
-            result.extra["tokens/s"] = result.value * tokens / sentences
-            if isinstance(engine, CTranslate2Generation):
-                result.extra["translators"], result.extra["threads of each"] = engine.layout
-        return results
-
-    def _engine(self, contender: Contender, beam: int, batch_size: int) -> Union[Generation, CTranslate2Generation]:
-        chosen = self.settings
-        if not contender.quantization:
-            return Generation(contender, self.task, beam, chosen.device)
-        return CTranslate2Generation(
-            contender, self.task, beam, batch_size, chosen.device, chosen.threads, chosen.translators
-        )
-
     def memory(self) -> List[Result]:
         """Peak resident bytes of training, whole and without what the imports took."""
-        chosen, samples = self.settings, self.training_samples()
+        chosen, batches = self.settings, self.training_batches()
+        steps = max(MEMORY_STEPS, len(batches))
         peaks: Dict[str, float] = {}
         models: Dict[str, float] = {}
         for contender in tqdm(self.trainable, desc="memory", unit="process", leave=False):
-            use = training_memory(contender, samples, chosen.criterion, chosen.device, chosen.threads,
-                                  max(MEMORY_STEPS, len(samples)), chosen.seed)
+            use = training_memory(
+                self.preparation(), self.beginning(contender), batches, chosen.device, chosen.threads, steps
+            )
             peaks[contender.name], models[contender.name] = use.peak, use.peak - use.imports
         return sizes("memory", "training, peak", "bytes", peaks) + sizes(
             "memory", "training, peak without imports", "bytes", models
@@ -190,7 +153,9 @@ class Benchmark:
 
     def checkpoint(self) -> List[Result]:
         """Bytes of the file, and parameters."""
-        found: Dict[str, CheckpointSize] = {c.name: checkpoint_size(c) for c in self.trainable}
+        found: Dict[str, CheckpointSize] = {
+            contender.name: checkpoint_size(self.build(contender), self.is_outer) for contender in self.trainable
+        }
         results = sizes("checkpoint", "whole", "bytes", {name: size.bytes for name, size in found.items()})
         for result in results:
             result.extra["parameters"] = found[result.contender].parameters
@@ -201,36 +166,23 @@ class Benchmark:
         return results + inner
 
     def profiles(self) -> Dict[str, Dict[str, Profile]]:
-        """Where the time of one batch goes, by measure and contender: training, and the first setting of generation."""
+        """Where the time of one batch goes, by measure and contender: of training, and what the subclass adds."""
         found: Dict[str, Dict[str, Profile]] = {}
-        for contender in tqdm(self.trainable, desc="profile", unit="model", leave=False):
-            if "training" in self.settings.measures:
+        for contender in tqdm(self.contenders, desc="profile", unit="model", leave=False):
+            if "training" in self.settings.measures and contender in self.trainable:
                 found.setdefault("training", {})[contender.name] = self._profile_training(contender)
-            if "generation" in self.settings.measures:
-                beam, batch_size = self.settings.beams[0], self.settings.batch_sizes[0]
-                setting = f"generation, beam {beam}, batch {batch_size}"
-                found.setdefault(setting, {})[contender.name] = self._profile_generation(contender, beam, batch_size)
+            for title, profile in self.own_profile(contender).items():
+                found.setdefault(title, {})[contender.name] = profile
         return found
 
-    def _profile_training(self, contender: Contender) -> Profile:
-        chosen, samples = self.settings, self.training_samples()[:1]
-        training = Training(contender, self.task, chosen.criterion, chosen.device, chosen.seed)
-        hosts = [(training.trainer.criterion, "compute_loss", "softmax, loss")]
-        training.run(samples)
-        return profile_run(lambda: training.run(samples), hosts, training.trainer.model, chosen.device)
+    def own_profile(self, contender: Any) -> Dict[str, Profile]:
+        """Profiles of `contender` besides training, by title."""
+        raise NotImplementedError
 
-    def _profile_generation(self, contender: Contender, beam: int, batch_size: int) -> Profile:
-        samples = self.generation_samples(beam, batch_size)[:1]
-        engine = Generation(contender, self.task, beam, self.settings.device)
-        ensemble = engine.generator.model
-        hosts = [
-            (engine.model, "get_normalized_probs", "softmax, loss"),
-            (engine.generator.search, "step", "search: best candidates"),
-            (engine.generator, "finalize_hypos", "search: finished sentences"),
-            (ensemble, "reorder_incremental_state", "reordering the cache"),
-            (ensemble, "reorder_encoder_out", "reordering the cache"),
-            (ensemble, "forward_encoder", "encoder, in between"),
-            (ensemble, "forward_decoder", "decoder, in between"),
-        ]
-        engine.run(samples)
-        return profile_run(lambda: engine.run(samples), hosts, engine.model, self.settings.device)
+    def _profile_training(self, contender: Any) -> Profile:
+        batches = self.training_batches()[:1]
+        training = self.beginning(contender)()
+        training.run(batches)
+        return profile_run(
+            lambda: training.run(batches), self.training_hosts(training), training.model, self.settings.device
+        )

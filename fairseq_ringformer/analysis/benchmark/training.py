@@ -1,70 +1,22 @@
-"""Training steps with fairseq's own Trainer."""
+"""What training is to every benchmark: updates on batches, by a trainer of whatever kind."""
 
-import contextlib
-import functools
-import io
-from typing import Iterator, List
+from typing import Any, ContextManager, List, Protocol
 
 import torch
-from fairseq import options
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
-from fairseq.tasks.translation import TranslationTask
-from fairseq.trainer import Trainer
-from omegaconf import DictConfig
-
-from .contenders import Contender
-from .workload import Sample
-
-CRITERIA = ("cross_entropy", "label_smoothed_cross_entropy")
-LEARNING_RATE = 1e-4  # small: a benchmark's random sentences teach nothing
+from torch import nn
 
 
-@functools.lru_cache(maxsize=1)
-def trainer_config(criterion: str, device: str, seed: int) -> DictConfig:
-    """What fairseq-train would run with: Adam, clipping at norm 1.0, a fixed learning rate; no model in it."""
-    flags = ["", "--arch", "transformer", "--criterion", criterion, "--optimizer", "adam", "--lr", str(LEARNING_RATE)]
-    flags += ["--clip-norm", "1.0", "--seed", str(seed), "--max-tokens", "4096"] + ["--cpu"] * (device == "cpu")
-    if criterion == "label_smoothed_cross_entropy":
-        flags += ["--label-smoothing", "0.1"]
-    with contextlib.redirect_stdout(io.StringIO()):
-        return convert_namespace_to_omegaconf(options.parse_args_and_arch(options.get_training_parser(), flags))
+class Training(Protocol):
+    """One contender and its trainer; `dtype` is that of its matrix products."""
 
+    model: nn.Module
+    dtype: torch.dtype
 
-class Training:
-    """One contender and its Trainer.
+    def run(self, batches: List[Any]) -> None:
+        """One update on each of `batches`: forward, backward, clipping, Adam; returns when the device is done."""
 
-    Args:
-        contender: what is trained.
-        task: its task.
-        criterion: one of :data:`CRITERIA`.
-        device: "cpu" or "cuda".
-        seed: of dropout.
-    """
-
-    def __init__(self, contender: Contender, task: TranslationTask, criterion: str, device: str, seed: int):
-        config = trainer_config(criterion, device, seed)
-        self.device = device
-        self.trainer = Trainer(config, task, contender.build(task), task.build_criterion(config.criterion))
-        self.trainer.begin_epoch(1)
-
-    def run(self, samples: List[Sample]) -> None:
-        """One update on each of `samples`: forward, backward, clipping, Adam."""
-        for sample in samples:
-            if self.trainer.train_step([sample]) is None:
-                raise MemoryError("out of memory in training: lower --max-tokens")
-        synchronise(self.device)
-
-    @contextlib.contextmanager
-    def gradients_of(self, sample: Sample) -> Iterator[None]:
+    def gradients_of(self, batch: Any) -> ContextManager[None]:
         """Forward and backward pass alone, inside the context; gradients are dropped after it."""
-        trainer = self.trainer
-        trainer.model.train()
-        sample, _ = trainer._prepare_sample(sample)
-        trainer.task.train_step(
-            sample=sample, model=trainer.model, criterion=trainer.criterion, optimizer=trainer.optimizer, update_num=0
-        )
-        yield
-        trainer.zero_grad()
 
 
 def synchronise(device: str) -> None:

@@ -4,9 +4,9 @@ import torch
 from fairseq.data import LanguagePairDataset
 from fairseq.data.indexed_dataset import MMapIndexedDatasetBuilder
 
-from fairseq_ringformer.analysis.benchmark import workload
-from fairseq_ringformer.analysis.benchmark.contenders import build_task
-from fairseq_ringformer.analysis.benchmark.workload import (
+from fairseq_ringformer.analysis.benchmark.translation import workload
+from fairseq_ringformer.analysis.benchmark.translation.contenders import build_task
+from fairseq_ringformer.analysis.benchmark.translation.workload import (
     count_tokens,
     forced_length,
     generation_batches,

@@ -7,8 +7,8 @@ from fairseq import utils
 from fairseq.dataclass.configs import GenerationConfig
 from fairseq.tasks.translation import TranslationTask
 
+from ..training import synchronise
 from .contenders import Contender
-from .training import synchronise
 from .workload import Sample, forced_length
 
 

@@ -3,15 +3,15 @@
 import argparse
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Sequence
 
 import torch
 from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, BaseFairseqModel, FairseqEncoderDecoderModel
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
-from ...models.ringformer import RingFormerModel
-from ..parameters import numbered_dictionary
+from ....models.ringformer import RingFormerModel
+from ...parameters import numbered_dictionary
 
 STOCK = "transformer"
 VOCABULARY = re.compile(r"(^|\.)(embed_tokens|output_projection|output_bias)(\.|$)")
@@ -89,7 +89,8 @@ def choose(
     Args:
         ours: architecture that is compared.
         baseline: architecture it is compared with. fairseq's plain ``transformer`` gets every option that both know
-            from `ours` (sizes, dropout, activation, norm order, shared embeddings ...); any other keeps its own numbers.
+            from `ours` (sizes, dropout, activation, norm order, shared embeddings ...); any other keeps its own
+            numbers.
         flags: model flags for both; own_flags: model flags for `ours` alone.
         vocabulary, seed: see :class:`Contender`.
         autocast: if not "none", a further contender, `ours` with ``--autocast`` of this value.
@@ -177,13 +178,3 @@ def _shared_options(model: RingFormerModel) -> Dict[str, Any]:
 def is_vocabulary(name: str) -> bool:
     """Whether a weight of this name belongs to embeddings or output head, in our models and in fairseq's."""
     return VOCABULARY.search(name) is not None
-
-
-def describe(contenders: Sequence[Contender]) -> List[Tuple[str, int, int]]:
-    """Name, parameters and parameters without embeddings and head of each contender."""
-    rows = []
-    for contender in contenders:
-        named = list(contender.build_on_meta(build_task(contender.vocabulary)).named_parameters())
-        inner = sum(p.numel() for name, p in named if not is_vocabulary(name))
-        rows.append((contender.name, sum(p.numel() for _, p in named), inner))
-    return rows

@@ -1,20 +1,23 @@
 """What the contenders do when they train, generate, and are written."""
 
+import functools
+
 import pytest
 import torch
 
-from fairseq_ringformer.analysis.benchmark.generation import Generation
 from fairseq_ringformer.analysis.benchmark.memory import checkpoint_size, training_memory
 from fairseq_ringformer.analysis.benchmark.peak import matmul_peak, step_multiply_adds
-from fairseq_ringformer.analysis.benchmark.training import CRITERIA, Training
-from fairseq_ringformer.analysis.benchmark.workload import forced_length
+from fairseq_ringformer.analysis.benchmark.translation.contenders import is_vocabulary
+from fairseq_ringformer.analysis.benchmark.translation.generation import Generation
+from fairseq_ringformer.analysis.benchmark.translation.training import CRITERIA, Training, trainer_config
+from fairseq_ringformer.analysis.benchmark.translation.workload import forced_length
 
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_training_updates_every_weight_once_per_batch(contenders, task, samples, criterion):
     for contender in contenders:
-        training = Training(contender, task, criterion, "cpu", seed=1)
+        training = Training(contender, criterion, "cpu", seed=1)
         before = {name: weight.clone() for name, weight in training.trainer.model.named_parameters()}
         training.run(samples)
         assert training.trainer.get_num_updates() == len(samples) == 2
@@ -37,7 +40,7 @@ def test_multiply_adds_of_a_step_are_those_of_the_formula(tiny, task, samples):
     Its self-attention is fused, and computes the weights again for its backward pass; its cross-attention is not.
     """
     stock = tiny("--dropout", "0", "--activation-dropout", "0")[0]
-    training = Training(stock, task, "cross_entropy", "cpu", seed=1)
+    training = Training(stock, "cross_entropy", "cpu", seed=1)
     batch, source, target, width, hidden = 8, 9, 8, 32, 48
     encoder = 2 * (4 * width**2 + 2 * width * hidden) * batch * source
     decoder = 3 * ((6 * width**2 + 2 * width * hidden) * batch * target + 2 * width**2 * batch * source)
@@ -49,7 +52,7 @@ def test_multiply_adds_of_a_step_are_those_of_the_formula(tiny, task, samples):
 
 
 def test_counting_leaves_no_gradients(contenders, task, samples):
-    training = Training(contenders[1], task, "cross_entropy", "cpu", seed=1)
+    training = Training(contenders[1], "cross_entropy", "cpu", seed=1)
     assert step_multiply_adds(training, samples[0]) > 0
     gradients = [weight.grad for weight in training.trainer.model.parameters()]
     assert all(gradient is None or not gradient.any() for gradient in gradients)
@@ -61,18 +64,25 @@ def test_a_products_peak_is_above_what_one_core_does_per_second_without_vectors(
 
 def test_checkpoint_bytes_are_those_of_the_parameters_and_a_little_more(contenders, task):
     vocabulary = 3 * len(task.target_dictionary) * 32
-    for size in map(checkpoint_size, contenders):
+    for contender in contenders:
+        size = checkpoint_size(contender.build(task), is_vocabulary)
         assert size.parameters - size.inner_parameters == vocabulary
         assert 4 * size.parameters < size.bytes < 4 * size.parameters + 80_000
         assert 4 * size.inner_parameters < size.inner_bytes < size.bytes - 4 * vocabulary
 
 
+def memory(contender, samples):
+    prepare = functools.partial(trainer_config, "cross_entropy", "cpu", 1)
+    begin = functools.partial(Training, contender, "cross_entropy", "cpu", 1)
+    return training_memory(prepare, begin, samples, "cpu", threads=1, steps=2)
+
+
 def test_training_memory_holds_weights_gradients_and_the_optimiser(tiny, samples):
     contender = tiny(vocabulary=100_000)[1]
-    use = training_memory(contender, samples, "cross_entropy", "cpu", threads=1, steps=2, seed=1)
+    use = memory(contender, samples)
     floats = 4 * 3 * 100_000 * 32  # weights, gradients, two moments
     assert use.imports > 50e6 and use.peak - use.imports > 4 * floats
     # What this process holds does not count: a smaller model needs less, after this process has grown.
     ballast = torch.ones(300_000_000 // 4)
-    small = training_memory(tiny()[1], samples, "cross_entropy", "cpu", threads=1, steps=2, seed=1)
+    small = memory(tiny()[1], samples)
     assert ballast.sum() > 0 and small.peak < use.peak - 2 * floats

@@ -4,8 +4,8 @@ import numpy
 import pytest
 
 from fairseq_ringformer._fairseq import quiet
-from fairseq_ringformer.analysis.benchmark.contenders import build_task, choose
-from fairseq_ringformer.analysis.benchmark.workload import training_batches
+from fairseq_ringformer.analysis.benchmark.translation.contenders import build_task, choose
+from fairseq_ringformer.analysis.benchmark.translation.workload import training_batches
 
 VOCABULARY = 60
 FLAGS = (

@@ -2,12 +2,20 @@ import pickle
 
 import pytest
 
-from fairseq_ringformer.analysis.benchmark.contenders import build_task, choose, describe, parse_flags
-from fairseq_ringformer.analysis.parameters import build_on_meta, count_parts, totals
+from fairseq_ringformer.analysis.benchmark.translation.contenders import build_task, choose, parse_flags
+from fairseq_ringformer.analysis.benchmark.translation.runner import Benchmark, Settings
+from fairseq_ringformer.analysis.benchmark.translation.workload import Lengths, sample_lengths
+from fairseq_ringformer.analysis.counting import totals
+from fairseq_ringformer.analysis.parameters import build_on_meta, count_parts
 
 
 def pick(*flags, ours="ringformer_tiny", baseline="transformer", own=(), vocabulary=60, **options):
     return choose(ours, baseline, flags, own, vocabulary, 1, **options)
+
+
+def describe(contenders):
+    lengths = sample_lengths(10, seed=1)
+    return Benchmark(contenders, Lengths(lengths, lengths, "nowhere"), Settings()).describe()
 
 
 def test_the_baseline_has_our_sizes_and_options():

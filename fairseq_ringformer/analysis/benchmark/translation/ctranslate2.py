@@ -7,14 +7,14 @@ from typing import List, Optional, Tuple
 from fairseq.data import Dictionary
 from fairseq.tasks.translation import TranslationTask
 
-from ...export.runtime import layout, use_wide_vectors
+from ....export.runtime import layout, use_wide_vectors
 from .contenders import Contender
 from .workload import Sample, forced_length
 
 
 
 def _converter(contender: Contender, task: TranslationTask):
-    from ...export.ctranslate2 import RingConverter
+    from ....export.ctranslate2 import RingConverter
 
     model = contender.build(task).eval()
     try:
@@ -53,7 +53,7 @@ class CTranslate2Generation:
         batch_size: sentences in a batch.
         device: "cpu" or "cuda".
         threads: CPU threads in all.
-        translators: side by side; None: as :func:`~...export.runtime.layout` has it.
+        translators: side by side; None: as :func:`~....export.runtime.layout` has it.
     """
 
     def __init__(self, contender: Contender, task: TranslationTask, beam: int, batch_size: int, device: str,

@@ -3,13 +3,13 @@ from dataclasses import replace
 
 import pytest
 
-from fairseq_ringformer.analysis.benchmark.contenders import choose
-from fairseq_ringformer.analysis.benchmark.ctranslate2 import (
+from fairseq_ringformer.analysis.benchmark.translation.contenders import choose
+from fairseq_ringformer.analysis.benchmark.translation.ctranslate2 import (
     CTranslate2Generation,
     check_ctranslate2,
     export_to_ctranslate2,
 )
-from fairseq_ringformer.analysis.benchmark.workload import forced_length
+from fairseq_ringformer.analysis.benchmark.translation.workload import forced_length
 from fairseq_ringformer.export.runtime import layout
 
 

@@ -1,0 +1,1 @@
+"""Translation models against those of fairseq."""

@@ -1,0 +1,1 @@
+"""Image classifiers against those of timm."""
