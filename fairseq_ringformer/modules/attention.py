@@ -11,8 +11,8 @@ from .dropout import dropout as apply_dropout
 from .projection import Projection, reset_linears
 from .tracing import is_traced
 
-# In training on CPUs, up to so many keys, two small products and a softmax in between beat torch's fused kernel. For
-# bfloat16 its backward pass is several times slower at any length; the bound is there for memory.
+# In training on CPUs, up to so many keys, two small products and a softmax in between beat torch's fused kernel where there
+# is a mask. For bfloat16 its backward pass is several times slower at any length; the bound is there for memory.
 SHORT, SHORT_BFLOAT16 = 64, 512
 # Channels of a head below which the two products are in float32 whatever the type of the queries.
 NARROW = 32
@@ -128,7 +128,7 @@ def attend(
         `(batch, heads, tgt_len, head_dim)` and the weights `(batch, heads, tgt_len, src_len)` or None.
     """
     drop, own_dtype = 0.0 if dropout is None else drop_probability(dropout), query.dtype
-    if not need_weights and _fused_is_quicker(query, key):
+    if not need_weights and _fused_is_quicker(query, key, mask):
         mask = None if causal else mask
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=drop, is_causal=causal), None
     batch, heads, length, head_dim = query.shape
@@ -145,10 +145,12 @@ def attend(
     return out.to(own_dtype), weights if need_weights else None
 
 
-def _fused_is_quicker(query: Tensor, key: Tensor) -> bool:
+def _fused_is_quicker(query: Tensor, key: Tensor, mask: Optional[Tensor]) -> bool:
     if is_traced(query) or query.device.type != "cpu" or not torch.is_grad_enabled():
         return True
-    return key.size(2) > (SHORT_BFLOAT16 if query.dtype == torch.bfloat16 else SHORT)
+    if query.dtype == torch.bfloat16:
+        return key.size(2) > SHORT_BFLOAT16
+    return mask is None or key.size(2) > SHORT
 
 
 class AbsorbedAttention(NamedTuple):

@@ -1,12 +1,13 @@
 """The models' names in timm: one for each row of the paper's Tables 2 and 3, and four for small images."""
 
-from typing import Any, Dict, NamedTuple
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.vision_transformer import checkpoint_filter_fn as resample_positions
 
-from .classifier import RingClassifier
+if TYPE_CHECKING:
+    from .classifier import RingClassifier
 
 
 class Size(NamedTuple):
@@ -47,7 +48,7 @@ PAPER = [
 MODELS: Dict[str, Size] = {
     **{f"vit_{size.architecture}_{size.embed_dim}_l{size.depth}_patch16_224": size for size in PAPER},
     **{
-        f"vit_{architecture}_tiny_patch4_28": Size(architecture, 96, 384, 6, 4, 10, 4, (1, 28, 28))
+        f"vit_{architecture}_tiny_patch4_28": Size(architecture, 96, 384, 4, 3, 10, 4, (1, 28, 28))
         for architecture in ("vanilla", "universal", "owf", "ring")
     },
 }
@@ -78,13 +79,16 @@ def _cfg(size: Size) -> Dict[str, Any]:
 default_cfgs = generate_default_cfgs({name: _cfg(size) for name, size in MODELS.items()})
 
 
-def checkpoint_filter_fn(state_dict: Dict[str, Any], model: RingClassifier) -> Dict[str, Any]:
+def checkpoint_filter_fn(state_dict: Dict[str, Any], model: "RingClassifier") -> Dict[str, Any]:
     """Weights for another image size: learned positions are resampled, as in timm's own."""
     return resample_positions(state_dict, model)
 
 
-def create(name: str, pretrained: bool = False, **kwargs: Any) -> RingClassifier:
-    """The model `name`; keywords of :class:`RingClassifier` override its size."""
+def create(name: str, pretrained: bool = False, **kwargs: Any) -> "RingClassifier":
+    """The model `name`; keywords of :class:`~.classifier.RingClassifier` override its size."""
+    # Not above: this module is imported as soon as timm is, and that may be in the middle of importing the classifier.
+    from .classifier import RingClassifier
+
     size = MODELS[name]
     own = dict(
         architecture=size.architecture,
@@ -106,7 +110,7 @@ def create(name: str, pretrained: bool = False, **kwargs: Any) -> RingClassifier
 
 
 def _register(name: str) -> None:
-    def entrypoint(pretrained: bool = False, **kwargs: Any) -> RingClassifier:
+    def entrypoint(pretrained: bool = False, **kwargs: Any) -> "RingClassifier":
         return create(name, pretrained, **kwargs)
 
     # timm takes a model's name from its function's, and its defaults from the module that this is in.

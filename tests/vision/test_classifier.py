@@ -284,7 +284,7 @@ def test_stochastic_depth_skips_samples_and_only_in_training():
 
 
 @torch.no_grad()
-def test_mixed_precision_keeps_weights_and_logits_in_float32():
+def test_mixed_precision_computes_the_stack_in_bfloat16():
     model = small("vit_ring_tiny_patch4_28")
     x = images(model)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -325,11 +325,16 @@ def test_signals_may_read_the_state_before_its_norm():
     assert not torch.allclose(model(images(model)), small("vit_ring_tiny_patch4_28", depth=1)(images(model)))
 
 
-@pytest.mark.parametrize("order", ["timm, fairseq_ringformer.vision", "fairseq_ringformer.vision, timm"])
-def test_it_needs_no_fairseq(order):
+@pytest.mark.parametrize("first", [
+    "import timm, fairseq_ringformer.vision",
+    "from fairseq_ringformer.vision import RingClassifier",
+    pytest.param("import fairseq_ringformer.vision.registry", marks=pytest.mark.slow),
+    pytest.param("import fairseq_ringformer.vision, fairseq_ringformer.export.timm_vit", marks=pytest.mark.slow),
+])
+def test_it_needs_no_fairseq_in_any_order(first):
     code = (
         "import sys; sys.modules['fairseq'] = None\n"
-        f"import {order}, torch\n"
+        f"{first}; import timm, torch\n"
         "assert len(timm.list_models('vit_ring*')) == 5\n"
         "print(timm.create_model('vit_ring_tiny_patch4_28')(torch.zeros(1, 1, 28, 28)).shape)"
     )
