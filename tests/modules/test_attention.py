@@ -50,7 +50,7 @@ def test_the_fused_kernel_and_the_two_products_agree(kind, dtype, tolerance, mon
     """Outputs and gradients, whichever of the two the number of keys chooses."""
     results = []
     for fused in (False, True):
-        monkeypatch.setattr(attention, "_fused_is_quicker", lambda query, key: fused)
+        monkeypatch.setattr(attention, "_fused_is_quicker", lambda query, key, mask: fused)
         split = states(dtype=dtype)
         mask, causal = mask_of(kind, split[0])
         out, weights = attend(*split, mask, causal)
@@ -61,12 +61,13 @@ def test_the_fused_kernel_and_the_two_products_agree(kind, dtype, tolerance, mon
 
 
 def test_the_number_of_keys_chooses_and_tracing_does_not():
-    def chosen(keys, dtype=torch.float32):
-        return attention._fused_is_quicker(torch.zeros(1, 1, 1, 4, dtype=dtype), torch.zeros(1, 1, keys, 4, dtype=dtype))
+    def chosen(keys, dtype=torch.float32, mask=torch.zeros(1)):
+        query, key = torch.zeros(1, 1, 1, 4, dtype=dtype), torch.zeros(1, 1, keys, 4, dtype=dtype)
+        return attention._fused_is_quicker(query, key, mask)
 
     with torch.no_grad():
         assert chosen(attention.SHORT)  # the two products pay in training only
-    assert not chosen(attention.SHORT) and chosen(attention.SHORT + 1)
+    assert not chosen(attention.SHORT) and chosen(attention.SHORT + 1) and chosen(attention.SHORT, mask=None)
     assert not chosen(attention.SHORT_BFLOAT16, torch.bfloat16) and chosen(attention.SHORT_BFLOAT16 + 1, torch.bfloat16)
     traced = torch.jit.trace(lambda q, k, v: attend(q, k, v)[0], tuple(state.detach() for state in states()))
     assert "scaled_dot_product_attention" in str(traced.graph)
