@@ -13,6 +13,7 @@ import torch
 from tabulate import tabulate
 
 from ... import __version__
+from ...machine import processor
 from .measure import Result
 from .profile import Profile
 from .runner import Benchmark
@@ -162,7 +163,7 @@ def describe_machine(device: str) -> Dict[str, Any]:
     """What the figures depend on."""
     gpu: Optional[str] = torch.cuda.get_device_name() if device == "cuda" else None
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "gpu": gpu,
         "system": platform.platform(),
@@ -170,11 +171,3 @@ def describe_machine(device: str) -> Dict[str, Any]:
         "torch": torch.__version__,
         "ringformer": __version__,
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo") as info:
-            return next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

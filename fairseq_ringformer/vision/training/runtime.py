@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import platform
 import random
 import struct
 from typing import Any, Dict
@@ -13,25 +12,19 @@ from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwa
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 
+from ...machine import processor
+
 
 def machine(accelerator: Accelerator) -> Dict[str, Any]:
     """What the training ran on."""
     device = accelerator.device
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "processor": _processor(),
+        "processor": processor(),
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
         "mixed_precision": accelerator.mixed_precision,
     }
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as stream:
-            return next(line.split(":", 1)[1].strip() for line in stream if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def make_accelerator(options: Any) -> Accelerator:
