@@ -12,7 +12,7 @@ DIR/tensorboard tell how it went, DIR/result.json what came of it.
 import argparse
 import os
 
-from .classifier_options import add_flags, gather
+from ..vision.training.options import add_flags, gather
 from .errors import UserError
 
 HELP = "train an image classifier"

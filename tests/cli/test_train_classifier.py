@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from fairseq_ringformer.cli.classifier_options import Options, as_plain, gather
+from fairseq_ringformer.vision.training.options import Options, as_plain, gather
 from tests.vision.images import write_splits
 
 ROOT = Path(__file__).parents[2]
