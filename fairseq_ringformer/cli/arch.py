@@ -23,7 +23,11 @@ def keywords(flags: List[str]) -> Dict[str, Any]:
         name, equals, value = flag.partition("=")
         if not name.startswith("--") or (not equals and not pending):
             raise UserError(f"{flag}: model flags of an image classifier are written --keyword value")
-        found[name[2:].replace("-", "_")] = yaml.safe_load(value if equals else pending.pop(0))
+        value = value if equals else pending.pop(0)
+        try:
+            found[name[2:].replace("-", "_")] = yaml.safe_load(value) if value else ""
+        except yaml.YAMLError:
+            raise UserError(f"{name} {value}: not a YAML value") from None
     return found
 
 

@@ -9,6 +9,15 @@ class UserError(Exception):
     """A mistake that the user can mend; its text says what is wrong and what to do."""
 
 
+def reason(error: Exception) -> str:
+    """An error as one line: with the file that the system names, with the remedy where a package lacks."""
+    if isinstance(error, ImportError):
+        return f"image classifiers need more packages ({error}): pip install 'fairseq-ringformer[vision]'"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
 def require_fairseq() -> None:
     """Import fairseq, and with it the models of this package; UserError unless a usable one is installed."""
     from .._fairseq import check_fairseq, quiet_import

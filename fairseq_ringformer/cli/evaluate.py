@@ -9,7 +9,7 @@ import json
 import os
 from typing import Any, Dict, List
 
-from .errors import UserError
+from .errors import UserError, reason, require_timm
 
 HELP = "measure an image classifier's accuracy"
 
@@ -51,12 +51,13 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{os.path.dirname(args.json)}: no such folder for --json")
     if args.json and os.path.isdir(args.json):
         raise UserError(f"--json {args.json} is a folder: name a file")
+    require_timm()
     first = int(os.environ.get("RANK", 0)) == 0
     try:
         figures = _evaluate(args)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         if first:
-            raise UserError(str(error)) from None
+            raise UserError(reason(error)) from None
         return 2
     if not first:
         return 0

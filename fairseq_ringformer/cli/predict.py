@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any, Iterator, List, Tuple
 
-from .errors import UserError
+from .errors import UserError, require_timm
 from .evaluate import add_machine_arguments, whole
 
 HELP = "classify images"
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    require_timm()
     import torch
 
     from ..vision.checkpoint import input_config, load_classifier

@@ -13,7 +13,7 @@ import argparse
 import os
 
 from ..vision.training.options import add_flags, gather
-from .errors import UserError
+from .errors import UserError, reason, require_timm
 
 HELP = "train an image classifier"
 
@@ -30,17 +30,18 @@ def run(args: argparse.Namespace) -> int:
     first = int(os.environ.get("RANK", 0)) == 0
     try:
         options = gather(vars(args), args.config)
+        require_timm()
         from ..vision.training.trainer import Trainer
 
         trainer = Trainer(options)
-    except (ValueError, ImportError) as error:
+    except (ValueError, ImportError, OSError) as error:
         if first:
-            raise UserError(str(error)) from None
+            raise UserError(reason(error)) from None
         return 2
     try:
         result = trainer.train()
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    except (ValueError, OSError) as error:
+        raise UserError(reason(error)) from None
     except KeyboardInterrupt:
         if first:
             raise UserError("interrupted; the same command goes on from the last checkpoint") from None

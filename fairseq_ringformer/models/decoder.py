@@ -1,13 +1,13 @@
 """fairseq's side of the decoder: previous output tokens to vocabulary scores, at once or step by step."""
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from fairseq.models import FairseqIncrementalDecoder
 from torch import Tensor, nn
 
-from ..modules import Bank, DecoderCache, Keeps, Stack, StackConfig
+from ..modules import Bank, DecoderCache, Keeps, Place, Stack, StackConfig, places
 from .config import RingFormerConfig
 from .embedding import InputEmbedding, fairseq_dropout
 from .encoder import EncoderOut, memory_of
@@ -142,7 +142,13 @@ class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
 
         if torch.is_grad_enabled() or self.training:
             return cast()
-        return self.kept.get(dtype, lambda: [tensor for tensor in (weight, bias) if tensor is not None], cast)
+        return self.kept.get(dtype, self._head_places, cast)
+
+    def _head_places(self) -> List[Place]:
+        if self.output_projection is not None:
+            return places(self.output_projection)
+        own = [(self._parameters, "output_bias")] if self.output_bias is not None else []
+        return [*places(self.embed_tokens), *own]
 
     def reorder_incremental_state(self, incremental_state: Dict[str, Any], new_order: Tensor) -> None:
         """Follow the beam: row i continues what row ``new_order[i]`` was."""

@@ -9,7 +9,7 @@ from .sharing import ROWS, VISION_ROWS, Architecture, Bank, Row, parse_sharing
 from .projection import Projection
 from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal, coordinate_table
 from .stack import Stack, StackOutput
-from .weights import Keeps, keep_weights, stack_weights
+from .weights import Keeps, Place, keep_weights, places, stack_weights
 
 __all__ = [
     "Architecture",
@@ -21,6 +21,7 @@ __all__ = [
     "Keeps",
     "LevelSignals",
     "LowRankSignals",
+    "Place",
     "Projection",
     "ROWS",
     "Row",
@@ -38,5 +39,6 @@ __all__ = [
     "dropout",
     "keep_weights",
     "parse_sharing",
+    "places",
     "stack_weights",
 ]

@@ -40,7 +40,7 @@ class ThinSignal(NamedTuple):
         flat, read = x.reshape(-1, in_dim), read.reshape(-1, in_dim)
         thin = F.linear(read, self.down.flatten(0, 1)).view(-1, parts, self.rank).transpose(0, 1)
         if self.place == AFTER:
-            plain = F.linear(flat, weight, bias).view(flat.size(0), parts, -1).transpose(0, 1)
+            plain = F.linear(flat, weight, bias).unflatten(-1, (parts, -1)).transpose(0, 1)
             out = self._add(plain, thin).transpose(0, 1)
         else:
             signalled = self._add(flat.expand(parts, -1, -1), thin)

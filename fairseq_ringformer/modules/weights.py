@@ -1,6 +1,6 @@
 """The weights of every level, ready to compute with: signals folded in or left thin, in the type of the activations."""
 
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -86,17 +86,34 @@ def stack_weights(
     return StackWeights([LevelWeights(*parts) for parts in zip(self_attn, cross_attn, ffn, norms)], memories, final_norm)
 
 
+# Where a parameter stands: the dictionary of the module that has it, and its name there.
+Place = Tuple[Dict[str, Optional[nn.Parameter]], str]
+
+
+def places(*modules: nn.Module) -> List[Place]:
+    """Where the parameters of `modules` stand."""
+    return [
+        (own._parameters, name)
+        for module in modules
+        for own in module.modules()
+        for name, parameter in own._parameters.items()
+        if parameter is not None
+    ]
+
+
 class Kept:
     """What is computed from parameters, kept between passes where nothing learns.
 
-    It is forgotten when a parameter has changed in place. What goes unnoticed is the owner's to tell (:class:`Keeps`):
-    loading, moving, and the steps of fairseq's optimizers.
+    It is forgotten when a parameter has changed in place, or another stands in its place. What goes unnoticed, changes
+    of ``parameter.data`` in place, is the owner's to tell (:class:`Keeps`): loading, moving, and the steps of fairseq's
+    optimizers.
     """
 
     def __init__(self):
         self._kept: Dict[Any, Any] = {}
-        self._parameters: List[nn.Parameter] = []
-        self._versions: List[int] = []
+        self._places: List[Place] = []
+        self._parameters: List[nn.Parameter] = []  # alive, so that no other has their id
+        self._seen: List[Tuple[int, int, int]] = []
 
     def __deepcopy__(self, memo) -> "Kept":
         return Kept()
@@ -106,19 +123,28 @@ class Kept:
 
     def forget(self) -> None:
         self._kept.clear()
+        self._parameters.clear()
 
-    def get(self, key: Any, parameters: Callable[[], Iterable[nn.Parameter]], compute: Callable[[], Any]) -> Any:
-        """What `compute` has made, or makes now, of `parameters`."""
-        if self._kept and self._versions != [parameter._version for parameter in self._parameters]:
-            self.forget()
+    def get(self, key: Any, where: Callable[[], List[Place]], compute: Callable[[], Any]) -> Any:
+        """What `compute` has made, or makes now, of the parameters that stand at `where`."""
         if not self._kept:
-            self._parameters = list(parameters())
-            if any(parameter.is_inference() for parameter in self._parameters):
-                return compute()  # such parameters do not count their changes
-            self._versions = [parameter._version for parameter in self._parameters]
+            self._places = where()
+        parameters = [own.get(name) for own, name in self._places]
+        # Others count no changes, or stand there for a moment only (torch.func's, inference tensors).
+        if any(type(parameter) is not nn.Parameter or parameter.is_inference() for parameter in parameters):
+            self.forget()
+            return compute()
+        seen = [(id(parameter), parameter._version, parameter.data_ptr()) for parameter in parameters]
+        if seen != self._seen:
+            self._kept.clear()
+        self._parameters, self._seen = parameters, seen
         if key not in self._kept:
             self._kept[key] = compute()
         return self._kept[key]
+
+
+def _forget(module: "Keeps", keys: Any) -> None:
+    module.kept.forget()
 
 
 class Keeps(nn.Module):
@@ -127,7 +153,7 @@ class Keeps(nn.Module):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.kept = Kept()
-        self.register_load_state_dict_post_hook(lambda module, keys: module.kept.forget())
+        self.register_load_state_dict_post_hook(_forget)
 
     def train(self, mode: bool = True) -> "Keeps":
         self.kept.forget()
@@ -149,19 +175,19 @@ def weights_for(stack: nn.Module, x: Tensor, kept: Kept) -> StackWeights:
         return stack_weights(stack, x.dtype)
     if torch.is_grad_enabled() or stack.training:
         return stack_weights(stack, x.dtype, _thin_for(stack, x.numel() // x.size(-1)))
-    return kept.get(x.dtype, lambda: _parameters(stack), lambda: stack_weights(stack, x.dtype, kept=True))
+    return kept.get(x.dtype, lambda: _places(stack), lambda: stack_weights(stack, x.dtype, kept=True))
 
 
 def keep_weights(stack: nn.Module, dtype: torch.dtype, folded: bool) -> None:
     """Prepare the weights of `stack` for passes in `dtype` where nothing learns, signals folded or left thin."""
     stack.kept.forget()
     thin = () if folded else PARTS
-    stack.kept.get(dtype, lambda: _parameters(stack), lambda: stack_weights(stack, dtype, thin, kept=True))
+    stack.kept.get(dtype, lambda: _places(stack), lambda: stack_weights(stack, dtype, thin, kept=True))
 
 
-def _parameters(stack: nn.Module) -> List[nn.Parameter]:
-    # The feed-forward may be the other stack's, and then is none of this stack's parameters.
-    return [*stack.parameters(), *(() if stack.ffn is None else stack.ffn.parameters())]
+def _places(stack: nn.Module) -> List[Place]:
+    # The feed-forward may be the other stack's, and then is none of this stack's modules.
+    return places(stack, *(() if stack.ffn is None else (stack.ffn,)))
 
 
 def _thin_for(stack: nn.Module, tokens: int) -> Tuple[str, ...]:

@@ -6,6 +6,7 @@ interpolation), ``state_dict``, and ``state_dict_ema`` where the run kept an ave
 """
 
 import difflib
+import os
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 import timm
@@ -86,9 +87,12 @@ def build_model(arch: str, model_args: Mapping[str, Any]) -> nn.Module:
         ValueError: if there is no such model, or it refuses an argument.
     """
     default_config(arch)
+    initial = model_args.get("checkpoint_path")
+    if initial and not os.path.isfile(str(initial)):
+        raise ValueError(f"model {arch}: {initial}: no such checkpoint")
     try:
         return timm.create_model(arch, **model_args)
-    except (TypeError, ValueError, AssertionError, RuntimeError, KeyError) as error:
+    except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"model {arch}: {reason}") from None
 

@@ -46,6 +46,8 @@ def test_an_image_classifier_with_any_keyword(capsys):
     (["--arch", "vit_base_patch16_224"], "ringformer params: vit_base_patch16_224 is timm's own: choose one of vit_owf"),
     (["--arch", "vit_ring_tiny_patch4_28", "--depht", "2"], "ringformer params: model vit_ring_tiny_patch4_28: "),
     (["--arch", "vit_ring_tiny_patch4_28", "depth=2"], "ringformer params: depth=2: model flags of an image classifier are"),
+    (["--arch", "vit_ring_tiny_patch4_28", "--img-size", "[28"], "ringformer params: --img-size [28: not a YAML value"),
+    (["--arch", "vit_ring_tiny_patch4_28", "--global-pool", "no"], "ringformer params: model vit_ring_tiny_patch4_28: global_pool"),
     (["--arch", "vit_ring_tiny_patch4_28", "--vocab-size", "9"], "ringformer params: vit_ring_tiny_patch4_28 classifies images"),
     (["--arch", "ringformer_huge"], "ringformer params: unknown architecture 'ringformer_huge': choose one of"),
     (["--arch", "ringformer_base", "--signal", "loud"], "ringformer params: argument --signal: invalid choice: 'loud'"),

@@ -140,6 +140,27 @@ def test_output_that_cannot_be_made(refused, data, tmp_path):
     assert f"--output {tmp_path}/file: " in refused("train-classifier", *base, tmp_path / "file")
 
 
+def test_a_full_disk_ends_in_one_line(ringformer, data, tmp_path, monkeypatch):
+    from fairseq_ringformer.vision.training import log
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device", "log.csv")
+
+    monkeypatch.setattr(log, "write_rows", full)
+    status, _, err = ringformer("train-classifier", "--data", data, *TINY, "--output", tmp_path, "--epochs", 1)
+    assert status == 2 and err.splitlines()[-1] == "ringformer train-classifier: log.csv: No space left on device"
+
+
+@pytest.mark.parametrize("command", [
+    ["train-classifier", "--data", "d", "--model", "m", "--output", "o", "--epochs", 1],
+    ["evaluate", "--path", "x.pt", "--data", "d"],
+    ["predict", "--path", "x.pt", "image.png"],
+])
+def test_without_timm(refused, monkeypatch, command):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert "image classifiers need timm" in refused(*command)
+
+
 def test_interruption_says_that_it_goes_on(ringformer, data, tmp_path, monkeypatch):
     from fairseq_ringformer.vision.training.trainer import Trainer
 

@@ -1,5 +1,6 @@
 import copy
 import itertools
+import pickle
 
 import pytest
 import torch
@@ -243,6 +244,41 @@ def test_weights_kept_between_passes_follow_every_change(variant):
     stack.eval()
     assert not torch.equal(changed(stack), before)
     assert torch.equal(run(copy.deepcopy(other)), before)
+    for parameter in stack.parameters():
+        parameter.data = parameter.data * 0.9
+    after = changed(stack)
+    for module in stack.modules():
+        for name, parameter in list(module._parameters.items()):
+            if parameter is not None:
+                setattr(module, name, torch.nn.Parameter(parameter * 0.9))
+    assert not torch.equal(changed(stack), after)
+
+
+@torch.no_grad()
+def test_weights_put_in_for_one_pass_do_not_stay():
+    stack, other = build("ring"), build("ring")
+    for parameter in other.parameters():
+        parameter.mul_(0.9)
+    x, _, memory = inputs()
+    expected = [own(x, causal=True, **memory).state for own in (stack, other)]
+    for wrap in (lambda tensor: tensor.clone(), torch.nn.Parameter):
+        stack.kept.forget()
+        weights = {name: wrap(parameter) for name, parameter in other.named_parameters()}
+        for _ in range(2):
+            called = torch.func.functional_call(stack, weights, (x,), dict(causal=True, **memory)).state
+            torch.testing.assert_close(called, expected[1], atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(stack(x, causal=True, **memory).state, expected[0], atol=1e-5, rtol=1e-5)
+
+
+def test_a_stack_that_has_run_can_be_pickled():
+    stack = build("ring")
+    x, _, memory = inputs()
+    with torch.no_grad():
+        before = stack(x, causal=True, **memory).state
+        loaded = pickle.loads(pickle.dumps(stack))
+        assert torch.equal(loaded(x, causal=True, **memory).state, before)
+        loaded.load_state_dict({name: 0.9 * tensor for name, tensor in stack.state_dict().items()})
+        assert not torch.equal(loaded(x, causal=True, **memory).state, before)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

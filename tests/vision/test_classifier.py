@@ -49,6 +49,22 @@ def test_forward_and_backward_reach_every_parameter(name):
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, own
 
 
+@pytest.mark.parametrize("name", TINY)
+def test_no_images_at_all_give_no_logits(name):
+    model = small(name)
+    assert model(images(model, 0)).shape == (0, 5)
+    model.train()(images(model, 0)).sum().backward()
+
+
+@pytest.mark.parametrize("name", TINY)
+@torch.no_grad()
+def test_a_whole_model_can_be_saved_after_it_has_run(name, tmp_path):
+    model = small(name)
+    expected = model(images(model))
+    torch.save(model, tmp_path / "model.pt")
+    torch.testing.assert_close(torch.load(tmp_path / "model.pt", weights_only=False)(images(model)), expected)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_head_pooling_and_pre_logits(name):

@@ -3,8 +3,6 @@
 import errno
 import io
 import os
-import struct
-import zlib
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
@@ -15,9 +13,6 @@ from .randomness import call_seeded
 
 # So many damaged images in a row are no accident: a failing disk, or files of another kind.
 MAX_DAMAGED = 100
-# What PIL raises for files that are cut off, altered, or no images.
-DAMAGES = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, IndexError, OverflowError,
-           Image.DecompressionBombError)
 # No fault of the image: the same file can be read later.
 NOT_DAMAGED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
@@ -47,7 +42,7 @@ def decode(file: Any, mode: str) -> Image.Image:
     try:
         with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
             return to_mode(image, mode)
-    except DAMAGES as error:
+    except Exception as error:  # PIL's decoders raise whatever they like: RuntimeError, struct.error, SyntaxError, ...
         raise _fault(error) from None
 
 
@@ -56,11 +51,13 @@ def to_mode(image: Image.Image, mode: str) -> Image.Image:
     image.load()
     if image.mode.startswith("I;16"):
         image = image.point(lambda value: value / 256).convert("L")
+    if isinstance(image.info.get("transparency"), bytes):
+        image = image.convert("RGBA")  # the same colours, without PIL's warning
     return image if image.mode == mode else image.convert(mode)
 
 
 def _fault(error: Exception) -> Exception:
-    resources = isinstance(error, OSError) and error.errno in NOT_DAMAGED
+    resources = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in NOT_DAMAGED)
     return error if resources else Damaged(str(error) or type(error).__name__)
 
 
@@ -130,7 +127,7 @@ class Images(torch.utils.data.Dataset):
                 self._process = os.getpid()
                 close_archives(reader)
             file, target = reader[index]
-        except DAMAGES as error:
+        except Exception as error:
             raise _fault(error) from None
         with file:
             return decode(file, self.mode), int(target)

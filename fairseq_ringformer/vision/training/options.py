@@ -211,7 +211,7 @@ class _KeyValue(argparse.Action):
             if not key or not equals:
                 raise argparse.ArgumentError(self, f"{text}: write KEY=VALUE")
             try:
-                collected[key] = _number(yaml.safe_load(value))
+                collected[key] = _number(yaml.safe_load(value)) if value else ""
             except yaml.YAMLError:
                 raise argparse.ArgumentError(self, f"{text}: {value} is no YAML value") from None
         setattr(namespace, self.dest, collected)

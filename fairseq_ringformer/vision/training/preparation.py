@@ -27,6 +27,8 @@ from ..data import (
 from .options import Options
 
 Dataset = Union[Images, StreamedImages]
+# The model's keywords for what it begins with, which a trained one does without.
+INITIAL = ("pretrained", "checkpoint_path")
 
 
 def model_arguments(options: Options, num_classes: int) -> Dict[str, Any]:
@@ -64,6 +66,24 @@ def model_input(model: nn.Module, options: Options) -> InputConfig:
         interpolation=options.interpolation or wishes["interpolation"],
         crop_pct=options.crop_pct or wishes["crop_pct"],
     )
+
+
+def check_outputs(model: nn.Module, input: InputConfig, num_classes: int) -> None:
+    """Try `model`, which is to be trained, on a black image.
+
+    Raises:
+        ValueError: unless it gives one number per class.
+    """
+    try:
+        with torch.no_grad():
+            found = tuple(model.eval()(torch.zeros(1, *input.size)).shape)
+    except (AttributeError, TypeError, ValueError, AssertionError, RuntimeError, LookupError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        size = " x ".join(map(str, input.size))
+        raise ValueError(f"the model cannot read images of {size} (channels, height, width): {reason}") from None
+    model.train()
+    if found != (1, num_classes):
+        raise ValueError(f"the model gives an image {found[1:]} numbers, not one for each of {num_classes} classes")
 
 
 def _by_channel(values: Tuple[float, ...], channels: int) -> Tuple[float, ...]:
@@ -152,7 +172,7 @@ def make_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
     if options.opt.lower() not in known:
         raise ValueError(f"--opt {options.opt}: timm has no such optimiser, but {', '.join(known)}")
     try:
-        return create_optimizer_v2(
+        optimizer = create_optimizer_v2(
             model,
             opt=options.opt,
             lr=options.lr,
@@ -162,6 +182,14 @@ def make_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
         )
     except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:
         raise ValueError(f"--opt {options.opt}: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+    if getattr(optimizer, "is_second_order", False):
+        raise ValueError(f"--opt {options.opt} needs second derivatives, which are not computed here: choose another")
+    return optimizer
+
+
+def learning_rate(optimizer: torch.optim.Optimizer) -> float:
+    """The present learning rate; with --layer-decay, that of the head."""
+    return max(group["lr"] for group in optimizer.param_groups)
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, options: Options, updates: int):

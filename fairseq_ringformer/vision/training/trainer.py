@@ -23,7 +23,10 @@ from .loading import TrainingBatches, evaluation_batches
 from .log import Log, write_json
 from .options import Options, as_plain
 from .preparation import (
+    INITIAL,
     Loss,
+    check_outputs,
+    learning_rate,
     load_initial,
     make_optimizer,
     make_schedule,
@@ -102,6 +105,7 @@ class Trainer:
         self.arguments = model_arguments(options, options.num_classes or count)
         self.model = build_model(options.model, self.arguments)
         self.input = model_input(self.model, options)
+        check_outputs(self.model, self.input, options.num_classes or count)
         self.parameters = sum(weight.numel() for weight in self.model.parameters())
         if options.checkpoint_activations:
             if not hasattr(self.model, "set_grad_checkpointing"):
@@ -267,7 +271,7 @@ class Trainer:
         progress.speeds.append(images / seconds)
         self._name_damaged(self.batches.images, torch.cat(self.broken))
         self.log.interval(
-            progress.epoch + 1, progress.update, mean, self.optimizer.param_groups[0]["lr"], images / seconds
+            progress.epoch + 1, progress.update, mean, learning_rate(self.optimizer), images / seconds
         )
         self._start_interval()
 
@@ -293,7 +297,7 @@ class Trainer:
         row = {
             "epoch": progress.epoch + 1,
             "update": progress.update,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": learning_rate(self.optimizer),
             "train_loss": progress.loss_sum / progress.counted,
             "images_per_second": statistics.median(progress.speeds),
             "damaged": progress.damaged,
@@ -341,7 +345,7 @@ class Trainer:
             return
         state = {
             "arch": self.options.model,
-            "model_args": {name: value for name, value in self.arguments.items() if name != "pretrained"},
+            "model_args": {name: value for name, value in self.arguments.items() if name not in INITIAL},
             "num_classes": self.model.num_classes,
             "classes": self.classes,
             "input": {**vars(self.input)},

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 from torch.utils.data import DataLoader
 
 from fairseq_ringformer.vision.data import (
@@ -78,7 +78,9 @@ def test_every_cut_and_many_changes_of_a_file_are_found_or_harmless(tmp_path):
     images = open_images(str(tmp_path), "train")
     path = tmp_path / "train" / "a" / "0.png"
     generator = random.Random(1)
-    for format in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"):
+    # A file's name does not say its format: these decoders are all used on .png and .jpg files.
+    formats = ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "DDS"]
+    for format in formats + ["AVIF"] * features.check("avif"):
         whole = encoded(1, format=format)
         for _ in range(60):
             path.write_bytes(whole[: generator.randrange(len(whole))])

@@ -61,7 +61,6 @@ def test_two_processes(data, single, tmp_path):
 @pytest.mark.slow
 def test_two_processes_evaluate(data, single, tmp_path, capsys):
     from fairseq_ringformer.cli.main import main
-    from tests.vision.training import launched  # noqa: F401  adds the commands
 
     command = ["evaluate", "--path", single / "best.pt", "--data", data, "--batch-size", 4, "--workers", 0,
                "--per-class", "--device", "cpu", "--json"]

@@ -10,10 +10,11 @@ import torch
 import yaml
 from torch.utils._pytree import tree_leaves
 
+from fairseq_ringformer.vision.checkpoint import load_classifier
 from fairseq_ringformer.vision.training import run, trainer
 from fairseq_ringformer.vision.training.trainer import Trainer
 from tests.vision.images import damage, write_splits
-from tests.vision.training.tiny import PLAIN, last, options, rows, same_weights, train
+from tests.vision.training.tiny import PLAIN, SIZES, last, options, rows, same_weights, train
 
 # Adam would blow up rounding errors: the keys' biases have no gradient but those.
 STEADY = dict(PLAIN, opt="sgd", lr=0.1)
@@ -302,13 +303,18 @@ def test_damaged_images(tmp_path):
         (dict(model="vit_rings_tiny_patch4_28"), "no model vit_rings_tiny_patch4_28 in timm; did you mean vit_ring"),
         (dict(model_arg=dict(colour=1)), "model vit_ring_tiny_patch4_28: .*unexpected keyword argument 'colour'"),
         (dict(model_arg=dict(img_size=8)), "--model-arg img_size: there is a flag for it"),
-        (dict(model_arg=dict(num_heads=5)), "model vit_ring_tiny_patch4_28: .*96.*5"),
+        (dict(model_arg=dict(num_heads=5)), "model vit_ring_tiny_patch4_28: embed_dim .* not divisible by the number of attention heads, 5"),
         (dict(img_size=9), "model vit_ring_tiny_patch4_28: .*9"),
         (dict(in_chans=2), "images of 2 channels: only 1 .grey. and 3 .colour. can be read"),
         (dict(num_classes=2), "--num-classes 2: the data has 3 classes"),
         (dict(batch_size=32), "batch is larger than the data: --batch-size 32 x 1 processes x 1 steps are 32 images"),
         (dict(opt="adamm"), "--opt adamm: timm has no such optimiser, but adabelief"),
         (dict(opt_arg=dict(rho=1)), "--opt adam: .*unexpected keyword argument 'rho'"),
+        (dict(opt="adahessian"), "--opt adahessian needs second derivatives"),
+        (dict(model_arg=dict(global_pool="")), r"the model gives an image \(5, 3\) numbers, not one for each of 3 classes"),
+        (dict(model_arg=dict(features_only=True)), "the model cannot read images of 1 x 8 x 8"),
+        (dict(model_arg=dict(checkpoint_path="no.pt")), "model vit_ring_tiny_patch4_28: no.pt: no such checkpoint"),
+        (dict(model_arg=dict(patch_size=0)), "model vit_ring_tiny_patch4_28: .*zero"),
         (dict(warmup_updates=9), "--warmup-updates 9 leaves nothing of 9 updates"),
         (dict(auto_augment="randd"), "auto-augment randd: choose none"),
         (dict(mean=(0.5, 0.5)), "mean has 2 values for 1 channels"),
@@ -376,6 +382,22 @@ def test_fine_tuning(data, tmp_path):
     sizes = dict(embed_dim=24, ffn_dim=32, depth=2, num_heads=2)
     with pytest.raises(ValueError, match="--init-from .* does not fit the model: cls_token is"):
         Trainer(options(data, tmp_path / "other", init_from=str(tmp_path / "first/last.pt"), model_arg=sizes))
+
+
+def test_a_trained_model_needs_no_more_what_it_began_with(data, tmp_path):
+    train(data, tmp_path / "first", max_update=1)
+    torch.save(last(tmp_path / "first")["state_dict"], tmp_path / "weights.pt")
+    arguments = dict(SIZES, checkpoint_path=str(tmp_path / "weights.pt"))
+    training = Trainer(options(data, tmp_path / "second", max_update=1, model_arg=arguments, seed=2))
+    assert same_weights(last(tmp_path / "first")["state_dict"], training.model.state_dict())
+    training.train()
+    (tmp_path / "weights.pt").unlink()
+    load_classifier(str(tmp_path / "second/best.pt"))
+
+
+def test_the_learning_rate_told_is_the_head_s(data, tmp_path):
+    train(data, tmp_path, max_update=1, layer_decay=0.5, sched="constant", **PLAIN)
+    assert float(rows(tmp_path)[0]["lr"]) == 0.01
 
 
 def test_binary_cross_entropy(data, tmp_path):

@@ -50,7 +50,7 @@ def same_weights(left: dict, right: dict, atol: float = 0.0) -> bool:
 
 
 def launch(processes: int, module: str, *arguments, launcher: str = "torchrun") -> subprocess.CompletedProcess:
-    """Run a module's `main()` of :mod:`launched` in several processes on the CPU."""
+    """Run a module in several processes on the CPU."""
     folder = Path(sys.executable).parent
     port = str(29500 + os.getpid() % 2000)
     start = {
