@@ -110,7 +110,9 @@ def allow_safe_loading() -> None:
     kinds = ("float16", "float32", "float64", "int32", "int64", "bool")
     dtypes = [type(numpy.dtype(kind)) for kind in kinds]
     arrays = [multiarray.scalar, multiarray._reconstruct, numpy.ndarray, numpy.dtype]
-    torch.serialization.add_safe_globals([argparse.Namespace, *arrays, *dtypes])
+    # With its name: timm allows the plain class while it loads a checkpoint, and takes it off the list afterwards.
+    namespace = (argparse.Namespace, "argparse.Namespace")
+    torch.serialization.add_safe_globals([namespace, *arrays, *dtypes])
 
 
 def allow_broadcast_loading() -> None:

@@ -83,6 +83,14 @@ def test_safe_loading_takes_what_checkpoints_hold_and_no_more(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
+def test_safe_loading_outlives_timms(tmp_path):
+    """timm allows namespaces while it loads a checkpoint, and takes them off the list after it."""
+    torch.save({"args": argparse.Namespace(arch="a")}, tmp_path / "checkpoint.pt")
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        pass
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["args"].arch == "a"
+
+
 def python(code):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr

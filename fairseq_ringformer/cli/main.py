@@ -24,6 +24,10 @@ COMMANDS = {
     "predict": "predict",
     "sample-imagenet": "sample_imagenet",
     "benchmark": "benchmark",
+    "cka": "cka",
+    "attention-distance": "attention_distance",
+    "signals": "signals",
+    "attention": "attention",
 }
 
 

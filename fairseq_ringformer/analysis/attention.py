@@ -1,0 +1,84 @@
+"""How far attention reaches: mean distance between a token and what it attends to, by head and level.
+
+After Raghu et al. 2021 (arXiv 2108.08810) for images, as in Figure 3 of arXiv 2502.13181.
+"""
+
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+
+def patch_distances(grid: Tuple[int, int], patch: Tuple[int, int]) -> Tensor:
+    """Euclidean distances in pixels between the centres of patches, row by row, `(patches, patches)`.
+
+    Args:
+        grid: rows and columns of patches.
+        patch: height and width of one in pixels.
+    """
+    rows, columns = torch.meshgrid(
+        torch.arange(grid[0], dtype=torch.float64) * patch[0],
+        torch.arange(grid[1], dtype=torch.float64) * patch[1],
+        indexing="ij",
+    )
+    centres = torch.stack([rows.flatten(), columns.flatten()], dim=1)
+    return (centres[:, None] - centres[None]).norm(dim=-1)
+
+
+def token_distances(length: int) -> Tensor:
+    """|i - j| for a sentence of `length` tokens, `(length, length)`."""
+    index = torch.arange(length, dtype=torch.float64)
+    return (index[:, None] - index[None]).abs()
+
+
+def patches_only(weights: Tensor, prefix: int) -> Tensor:
+    """Attention among patches: without the `prefix` tokens in front of them, weights renormalised."""
+    weights = weights[..., prefix:, prefix:]
+    return weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
+
+
+class MeanDistance:
+    """Mean over queries of the distance to what they attend to, for one side of a model.
+
+    Args:
+        causal: whether a token sees only itself and what precedes it; tells what uniform attention would be.
+    """
+
+    def __init__(self, causal: bool = False):
+        self.causal = causal
+        self.queries = 0
+        self._sums: Optional[Tensor] = None
+        self._uniform = 0.0
+
+    def add(self, levels: Sequence[Tensor], distances: Tensor, present: Optional[Tensor] = None) -> None:
+        """Add a batch.
+
+        Args:
+            levels: attention weights of each level, `(batch, heads, length, length)`.
+            distances: between tokens, `(length, length)`.
+            present: true where there is a token, `(batch, length)`; None: everywhere.
+        """
+        batch, _, length, _ = levels[0].shape
+        distances = distances.to(levels[0].device)
+        if present is None:
+            present = torch.ones(batch, length, dtype=torch.bool, device=distances.device)
+        pairs = (present[:, :, None] & present[:, None, :]).double()
+        reached = []
+        for weights in levels:
+            # Weights on padding are zero already, except of queries that are padding themselves.
+            own = torch.einsum("bhij,ij,bij->h", weights.double(), distances, pairs)
+            reached.append(own)
+        sums = torch.stack(reached).cpu()
+        self._sums = sums if self._sums is None else self._sums + sums
+        self.queries += int(present.sum())
+        seen = pairs.tril() if self.causal else pairs
+        means = torch.einsum("ij,bij->bi", distances, seen) / seen.sum(-1).clamp(min=1)
+        self._uniform += float(means.sum())
+
+    def result(self) -> List[List[float]]:
+        """The mean distance of every level (rows) and head."""
+        return (self._sums / self.queries).tolist()
+
+    def uniform(self) -> float:
+        """What the mean would be if every token attended equally to all that it sees."""
+        return self._uniform / self.queries

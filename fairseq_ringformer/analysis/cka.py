@@ -1,0 +1,112 @@
+"""Linear centred kernel alignment of states (Kornblith et al. 2019), in mini-batches (Nguyen et al. 2021).
+
+CKA compares two sets of features of the same examples: 1 if they are equal up to rotation, scale and shift, about 0 if
+they have nothing to do with each other. ``CKA = HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L))`` for the kernels K and L,
+inner products of the features. The mini-batch estimator takes the three means of the unbiased HSIC_1 (Song et al. 2012)
+over mini-batches, so that no matrix over all examples is needed.
+"""
+
+from typing import List, Optional, Sequence
+
+import torch
+from torch import Tensor
+
+# Features that vary less than this, relative to their size, are constant up to rounding: they have no CKA.
+CONSTANT = 1e-6
+
+
+def linear_cka(x: Tensor, y: Tensor) -> float:
+    """The plain, biased formula: ``||Y'X||^2 / (||X'X|| ||Y'Y||)`` of features `(rows, channels)`, columns centred."""
+    x, y = (own.double() - own.double().mean(0) for own in (x, y))
+    return float((y.T @ x).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm()))
+
+
+def unbiased_hsic(first: Tensor, second: Tensor) -> Tensor:
+    """HSIC_1 of every kernel of `first` `(m, n, n)` with every kernel of `second` `(k, n, n)`, `(m, k)`.
+
+    With K and L without their diagonals: ``(tr KL + 1'K1 1'L1 / ((n-1)(n-2)) - 2 1'KL1 / (n-2)) / (n (n-3))``.
+    """
+    rows = first.size(-1)
+    if rows < 4:
+        raise ValueError(f"the unbiased estimator needs at least 4 rows, there are {rows}")
+    first, second = (kernels - torch.diag_embed(torch.diagonal(kernels, dim1=1, dim2=2)) for kernels in (first, second))
+    sums, other = first.sum(-1), second.sum(-1)
+    products = first.flatten(1) @ second.flatten(1).T
+    totals = torch.outer(sums.sum(-1), other.sum(-1)) / ((rows - 1) * (rows - 2))
+    return (products + totals - 2 / (rows - 2) * sums @ other.T) / (rows * (rows - 3))
+
+
+def unbiased_cka(x: Tensor, y: Tensor) -> float:
+    """The unbiased formula over the full matrices of all rows; x and y `(rows, channels)`."""
+    first, second = (_kernels([own]) for own in (x, y))
+    cross, own, other = unbiased_hsic(first, second), unbiased_hsic(first, first), unbiased_hsic(second, second)
+    return float(cross / (own * other).sqrt())
+
+
+def _kernels(features: Sequence[Tensor]) -> Tensor:
+    """Inner products `(levels, rows, rows)` of centred features. HSIC_1 is the same without centring, less exact."""
+    kernels = []
+    for own in features:
+        own = own.double()
+        centred = own - own.mean(0)
+        if centred.norm() <= CONSTANT * own.norm():
+            centred = torch.zeros_like(centred)
+        kernels.append(centred @ centred.T)
+    return torch.stack(kernels)
+
+
+class MiniBatchCKA:
+    """CKA of all levels of one model with all levels of another, from rows that come bit by bit.
+
+    Args:
+        batch_rows: rows of a mini-batch, at least 4. A rest that fills none is left out, unless it is all there is.
+
+    Attributes:
+        rows: how many rows have counted so far.
+    """
+
+    def __init__(self, batch_rows: int = 512):
+        if batch_rows < 4:
+            raise ValueError(f"mini-batches of {batch_rows} rows: the unbiased estimator needs at least 4")
+        self.batch_rows = batch_rows
+        self.rows = 0
+        self._waiting: List[List[Tensor]] = [[], []]
+        self._sums: Optional[List[Tensor]] = None
+
+    def add(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> None:
+        """Add the same rows as each level of either model has them, `(rows, channels)`."""
+        counts = {len(own) for own in (*first, *second)}
+        if len(counts) != 1:
+            raise ValueError(f"levels have different numbers of rows: {sorted(counts)}")
+        for side, features in enumerate((first, second)):
+            held = self._waiting[side]
+            self._waiting[side] = [torch.cat(pair) for pair in zip(held, features)] if held else list(features)
+        while len(self._waiting[0][0]) >= self.batch_rows:
+            self._count([[own[: self.batch_rows] for own in held] for held in self._waiting])
+            self._waiting = [[own[self.batch_rows :] for own in held] for held in self._waiting]
+
+    def _count(self, features: List[List[Tensor]]) -> None:
+        first, second = map(_kernels, features)
+        found = [unbiased_hsic(first, second), _own(first), _own(second)]
+        self._sums = found if self._sums is None else [total + part for total, part in zip(self._sums, found)]
+        self.rows += len(features[0][0])
+
+    def result(self) -> Tensor:
+        """CKA `(levels, other levels)` in float64; NaN where the features of a level are constant.
+
+        Raises:
+            ValueError: if there were fewer than 4 rows.
+        """
+        rest = len(self._waiting[0][0]) if self._waiting[0] else 0
+        if self._sums is None and rest < 4:
+            raise ValueError(f"CKA needs at least 4 rows, there are {rest}")
+        if self._sums is None:
+            self._count(self._waiting)
+            self._waiting = [[], []]
+        cross, first, second = self._sums
+        return cross / torch.outer(first, second).sqrt()
+
+
+def _own(kernels: Tensor) -> Tensor:
+    """HSIC_1 of each kernel with itself, `(levels,)`; it is never negative but for rounding."""
+    return torch.stack([unbiased_hsic(kernel[None], kernel[None])[0, 0] for kernel in kernels]).clamp(min=0)

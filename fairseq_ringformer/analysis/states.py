@@ -1,0 +1,186 @@
+"""What the levels of a model do with a batch: their states and their attention weights.
+
+Takes models of this package, and the stock models that they fold into: the states of both, the attention weights of
+timm's VisionTransformer alone.
+"""
+
+import contextlib
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+
+import torch
+from torch import Tensor, nn
+
+SIDES = ("encoder", "decoder")
+
+
+class Trace(NamedTuple):
+    """What one side of a model has made of a batch.
+
+    `states`, if asked for: the input and the state after every level (before a final norm), `(batch, length,
+    channels)` each. `weights`, if asked for: by level, attention weights `(batch, heads, tgt_len, src_len)` under
+    ``self_attn`` and ``cross_attn``. `present` `(batch, length)`: true where there is a token, false at padding.
+    """
+
+    states: List[Tensor]
+    weights: List[Dict[str, Tensor]]
+    present: Tensor
+
+
+def is_translator(model: nn.Module) -> bool:
+    """Whether `model` has an encoder and a decoder; else it is taken for an image classifier."""
+    return hasattr(model, "encoder") and hasattr(model, "decoder")
+
+
+def sides(model: nn.Module) -> Dict[str, Any]:
+    """The stacks of `model` by side: this package's ``Stack``, or a sequence of stock layers."""
+    if is_translator(model):
+        return {side: _stack(getattr(model, side)) for side in SIDES}
+    return {"encoder": _stack(model)}
+
+
+def _stack(module: nn.Module) -> Any:
+    for name in ("stack", "layers", "blocks"):
+        if hasattr(module, name):
+            return getattr(module, name)
+    raise ValueError(f"{type(module).__name__} has no levels that can be looked into")
+
+
+def level_counts(model: nn.Module) -> Dict[str, int]:
+    """Number of levels of each side."""
+    return {side: stack.levels if hasattr(stack, "levels") else len(stack) for side, stack in sides(model).items()}
+
+
+def level_names(levels: int) -> List[str]:
+    """Names of the states of :class:`Trace`."""
+    return ["input", *map(str, range(1, levels + 1))]
+
+
+@torch.no_grad()
+def trace(
+    model: nn.Module, batch: Mapping[str, Tensor], states: bool = False, weights: bool = False
+) -> Dict[str, Trace]:
+    """Run `model`, in evaluation mode, and return what each side did.
+
+    Args:
+        batch: of a translator fairseq's ``src_tokens``, ``src_lengths`` and ``prev_output_tokens``, each
+            `(batch, length)`; of a classifier ``images`` `(batch, channels, height, width)`.
+
+    Raises:
+        ValueError: if the model's attention weights cannot be read.
+    """
+    if is_translator(model):
+        return _trace_translator(model, batch, states, weights)
+    if not hasattr(model, "stack"):
+        return {"encoder": _trace_timm(model, batch["images"], weights)}
+    wanted = range(model.stack.levels) if weights else ()
+    output = model.stack(model.embed(batch["images"]), return_states=states, need_weights=wanted)
+    by_level = [output.weights[level] for level in sorted(output.weights)]
+    return {"encoder": Trace(output.states or [], by_level, _all(output.state))}
+
+
+def _all(state: Tensor) -> Tensor:
+    return torch.ones(state.shape[:2], dtype=torch.bool, device=state.device)
+
+
+def _trace_translator(
+    model: nn.Module, batch: Mapping[str, Tensor], states: bool, weights: bool
+) -> Dict[str, Trace]:
+    source, target = batch["src_tokens"], batch["prev_output_tokens"]
+    with contextlib.ExitStack() as hooks:
+        kept: Dict[str, List[Dict[str, Tensor]]] = {side: [] for side in SIDES}
+        if weights:
+            kept = {side: hooks.enter_context(_kept_weights(stack)) for side, stack in sides(model).items()}
+        encoded = model.encoder(source, batch["src_lengths"], return_all_hiddens=True)
+        # Both this package's decoder and fairseq's return their inner states under this name.
+        options = {} if hasattr(model.encoder, "layers") else {"return_all_hiddens": True}
+        _, extra = model.decoder(target, encoder_out=encoded, features_only=True, **options)
+    found = {}
+    made = {"encoder": (source, encoded["encoder_states"]), "decoder": (target, extra["inner_states"])}
+    for side, (tokens, own) in made.items():
+        present = tokens.ne(model.encoder.padding_idx)
+        own_states = [state.transpose(0, 1) for state in own] if states else []
+        found[side] = Trace(own_states, kept[side], present)
+    return found
+
+
+@contextlib.contextmanager
+def _kept_weights(stack: nn.Module) -> Iterator[List[Dict[str, Tensor]]]:
+    """Have `stack` compute the attention weights of all levels in its passes; the last pass's are in the list."""
+    if not hasattr(stack, "levels"):
+        raise ValueError(
+            "the attention weights of fairseq's own transformer cannot be read by head: take the checkpoint that it "
+            "was folded from"
+        )
+    kept: List[Dict[str, Tensor]] = []
+
+    def ask(module, args, kwargs):
+        return args, {**kwargs, "need_weights": range(stack.levels)}
+
+    def keep(module, args, output):
+        kept[:] = [output.weights[level] for level in sorted(output.weights)]
+
+    handles = [stack.register_forward_pre_hook(ask, with_kwargs=True), stack.register_forward_hook(keep)]
+    try:
+        yield kept
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _trace_timm(model: nn.Module, images: Tensor, weights: bool) -> Trace:
+    """A pass of timm's VisionTransformer, watched by hooks on its blocks."""
+    states: List[Tensor] = []
+    kept: List[Dict[str, Tensor]] = []
+    handles, fused = [], []
+
+    def keep_state(module, args, output):
+        states.extend([args[0], output] if not states else [output])
+
+    def keep_weights(module, args, output):
+        kept.append({"self_attn": output})
+
+    for block in model.blocks:
+        handles.append(block.register_forward_hook(keep_state))
+        if weights:
+            # Its fused attention has no weights; the plain one puts them through this module.
+            fused.append((block.attn, block.attn.fused_attn))
+            block.attn.fused_attn = False
+            handles.append(block.attn.attn_drop.register_forward_hook(keep_weights))
+    try:
+        model.forward_features(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+        for attention, was in fused:
+            attention.fused_attn = was
+    return Trace(states, kept, _all(states[-1]))
+
+
+def token_rows(found: Trace, tokens: str = "each", prefix: int = 1) -> List[Tensor]:
+    """The states of `found` as rows `(rows, channels)`, one tensor for the input and for every level.
+
+    Args:
+        tokens: ``each`` token is a row, padding excluded; or there is one row for an image, of its ``class`` token or
+            the ``mean`` over its patches.
+        prefix: tokens in front of the patches.
+    """
+    if tokens == "each":
+        return [state[found.present] for state in found.states]
+    if tokens == "class":
+        return [state[:, 0] for state in found.states]
+    return [state[:, prefix:].mean(dim=1) for state in found.states]
+
+
+def groups(lengths: Sequence[int], budget: int, power: int = 1, most: Optional[int] = None) -> Iterator[List[int]]:
+    """Cut the indices of `lengths` into consecutive groups whose size times longest ** power stays within `budget`."""
+    group: List[int] = []
+    longest = 0
+    for index, length in enumerate(lengths):
+        reached = max(longest, length)
+        if group and ((len(group) + 1) * reached**power > budget or len(group) == most):
+            yield group
+            group, reached = [], length
+        group.append(index)
+        longest = reached
+    if group:
+        yield group
