@@ -14,6 +14,7 @@ SMALLEST = (
 ).split()
 
 
+@pytest.mark.slow  # every measure, in processes of their own: 40 seconds
 def test_the_command_measures_both_and_writes_what_it_found(tmp_path):
     """The whole command, memory in processes of its own included."""
     command = [sys.executable, "-m", "fairseq_ringformer.cli.main", "benchmark", *SMALLEST, "--profile"]
@@ -47,6 +48,7 @@ def test_the_command_measures_both_and_writes_what_it_found(tmp_path):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow  # every measure, in processes of their own: 40 seconds
 def test_classifiers_are_measured_where_there_is_no_fairseq(tmp_path):
     """The whole command, memory in processes of its own included; fairseq cannot be imported."""
     (tmp_path / "fairseq.py").write_text("raise ImportError('fairseq was imported')")
