@@ -1,5 +1,6 @@
 """The weights of every level, ready to compute with: signals folded in or left thin, in the type of the activations."""
 
+import operator
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
@@ -112,8 +113,8 @@ class Kept:
     def __init__(self):
         self._kept: Dict[Any, Any] = {}
         self._places: List[Place] = []
-        self._parameters: List[nn.Parameter] = []  # alive, so that no other has their id
-        self._seen: List[Tuple[int, int, int]] = []
+        self._parameters: List[nn.Parameter] = []
+        self._seen: List[Tuple[int, int]] = []
 
     def __deepcopy__(self, memo) -> "Kept":
         return Kept()
@@ -130,12 +131,14 @@ class Kept:
         if not self._kept:
             self._places = where()
         parameters = [own.get(name) for own, name in self._places]
+        # A decoder passes here at every step: what tells nothing of known parameters is asked of new ones only.
+        known = bool(self._kept) and all(map(operator.is_, parameters, self._parameters))
         # Others count no changes, or stand there for a moment only (torch.func's, inference tensors).
-        if any(type(parameter) is not nn.Parameter or parameter.is_inference() for parameter in parameters):
+        if not known and any(type(own) is not nn.Parameter or own.is_inference() for own in parameters):
             self.forget()
             return compute()
-        seen = [(id(parameter), parameter._version, parameter.data_ptr()) for parameter in parameters]
-        if seen != self._seen:
+        seen = [(parameter._version, parameter.data_ptr()) for parameter in parameters]
+        if not known or seen != self._seen:
             self._kept.clear()
         self._parameters, self._seen = parameters, seen
         if key not in self._kept:
