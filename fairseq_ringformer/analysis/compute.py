@@ -5,11 +5,11 @@ A ring can run in two forms: with its level signals as thin products beside the 
 """
 
 from dataclasses import dataclass
-from typing import Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from ..modules import LevelSignals, Stack, keep_weights
 
@@ -86,8 +86,26 @@ def total(parts: List[PartCompute], form: str) -> int:
     return sum(getattr(part, form) for part in parts)
 
 
-def _fused_attention(query, key, value, *args, **kwargs) -> int:
+def _attention_forward(query: Tuple[int, ...], key: Tuple[int, ...], value: Tuple[int, ...], *args, **kwargs) -> int:
     return sdpa_flop_count(query, key, value)
+
+
+def _attention_backward(grad, query, key, value, *args, **kwargs) -> int:
+    return sdpa_backward_flop_count(grad, query, key, value)
+
+
+# torch counts the fused attention of GPUs alone.
+CPU_ATTENTION = {
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_forward,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+}
+
+
+def multiply_adds(run: Callable[[], Any]) -> int:
+    """Multiply-adds in the matrix products of what `run` does, attention and convolutions included."""
+    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
+        run()
+    return counter.get_total_flops() // 2
 
 
 @torch.no_grad()
@@ -103,22 +121,20 @@ def measured(model: nn.Module, form: str, source: int = 0, target: int = 0) -> i
     dtype, device = next(model.parameters()).dtype, next(model.parameters()).device
     for stack in stacks:
         keep_weights(stack, dtype, folded=form == FOLDED)
-    # torch counts the fused attention of GPUs alone.
-    known = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _fused_attention}
-    with FlopCounterMode(display=False, custom_mapping=known) as counter:
+    def run() -> None:
         if not source:
             model(torch.zeros(1, model.in_chans, *model.patch_embed.img_size, dtype=dtype, device=device))
-        else:
-            # The stacks and the head by themselves: looking tokens up multiplies nothing.
-            encoder, decoder = model.encoder.stack, model.decoder.stack
-            memory = encoder(torch.zeros(1, source, encoder.config.embed_dim, dtype=dtype, device=device)).state
-            state = decoder(
-                torch.zeros(1, target, decoder.config.embed_dim, dtype=dtype, device=device), memory=memory, causal=True
-            ).state
-            model.decoder.output_layer(state)
+            return
+        # The stacks and the head by themselves: looking tokens up multiplies nothing.
+        encoder, decoder = model.encoder.stack, model.decoder.stack
+        memory = encoder(torch.zeros(1, source, encoder.config.embed_dim, dtype=dtype, device=device)).state
+        tokens = torch.zeros(1, target, decoder.config.embed_dim, dtype=dtype, device=device)
+        model.decoder.output_layer(decoder(tokens, memory=memory, causal=True).state)
+
+    count = multiply_adds(run)
     for stack in stacks:
         stack.kept.forget()
-    return counter.get_total_flops() // 2
+    return count
 
 
 def papers_convention(model: nn.Module) -> Dict[str, int]:

@@ -1,11 +1,11 @@
 """What matrix products this machine can do at most, and how many a training step asks for."""
 
 import time
-from typing import Any, Callable, Tuple
+from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
+from ..compute import multiply_adds
 from .training import Training, synchronise
 
 # Rows, inner and outer size: square products of several sizes, and the shape of a feed-forward on a large batch.
@@ -28,28 +28,6 @@ def matmul_peak(dtype: torch.dtype, device: str, seconds: float = 0.3) -> float:
             fastest = min(fastest, time.perf_counter() - started)
         best = max(best, rows * inner * columns / fastest)
     return best
-
-
-def _attention_forward(query: Tuple[int, ...], key: Tuple[int, ...], value: Tuple[int, ...], *args, **kwargs) -> int:
-    return sdpa_flop_count(query, key, value)
-
-
-def _attention_backward(grad, query, key, value, *args, **kwargs) -> int:
-    return sdpa_backward_flop_count(grad, query, key, value)
-
-
-# torch counts the fused attention of GPUs alone.
-CPU_ATTENTION = {
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_forward,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-}
-
-
-def multiply_adds(run: Callable[[], Any]) -> int:
-    """Multiply-adds in the matrix products of what `run` does, attention and convolutions included."""
-    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
-        run()
-    return counter.get_total_flops() // 2
 
 
 def step_multiply_adds(training: Training, batch: Any) -> int:
