@@ -5,7 +5,7 @@ Level signals are linear, so they fold into the weights beside which they stand 
 """
 
 import functools
-from typing import Dict, List, Tuple, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -20,6 +20,21 @@ PlainLayer = Dict[str, Tensor]
 NORMS = {"self_attn": "self_attn_layer_norm", "cross_attn": "encoder_attn_layer_norm", "ffn": "final_layer_norm"}
 
 
+def why_not_plain(stack: Stack) -> Optional[str]:
+    """What keeps `stack` from being plain layers; None if nothing does."""
+    if stack.static_signal is not None:
+        return (
+            "static signals (Universal Transformer) do not fold: they are added to the state before every level, and a "
+            "plain layer has no place for that"
+        )
+    if stack.config.signal_input == "state" and stack.signals:
+        return (
+            "signals that read the state before its norm (signal_input 'state') do not fold: a plain layer's projection "
+            "reads the normalised state alone"
+        )
+    return None
+
+
 @torch.no_grad()
 def plain_layers(stack: Stack) -> List[PlainLayer]:
     """The weights of every level of `stack` as a plain layer, signals folded in.
@@ -31,16 +46,9 @@ def plain_layers(stack: Stack) -> List[PlainLayer]:
         ValueError: if the stack has a static signal, or signals that read another state than their projections do,
             which no weight can hold.
     """
-    if stack.static_signal is not None:
-        raise ValueError(
-            "static signals (Universal Transformer) do not fold: they are added to the state before every level, and a "
-            "plain layer has no place for that"
-        )
-    if stack.config.signal_input == "state" and stack.signals:
-        raise ValueError(
-            "signals that read the state before its norm (signal_input 'state') do not fold: a plain layer's projection "
-            "reads the normalised state alone"
-        )
+    problem = why_not_plain(stack)
+    if problem:
+        raise ValueError(problem)
     weights = stack_weights(stack)
     unpack = functools.cache(_unpack)
     nothing = _without_feed_forward(stack) if stack.ffn is None else {}

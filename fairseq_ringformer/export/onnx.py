@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from ..vision import RingClassifier
-from .timm_vit import fold_classifier
+from .timm_vit import fold_classifier, why_not_stock
 
 TOLERANCE = 1e-4
 BATCHES = (1, 3)  # what the check runs: the file must take any
@@ -15,21 +15,18 @@ BATCHES = (1, 3)  # what the check runs: the file must take any
 
 def plain_classifier(model: nn.Module) -> nn.Module:
     """`model` folded into a plain VisionTransformer where it is a ring that folds, else itself."""
-    if not isinstance(model, RingClassifier):
-        return model
-    try:
-        return fold_classifier(model)
-    except ValueError:
-        return model
+    folds = isinstance(model, RingClassifier) and why_not_stock(model) is None
+    return fold_classifier(model) if folds else model
 
 
-def export_onnx(model: nn.Module, path: str, info: Dict[str, Any]) -> float:
+def export_onnx(model: nn.Module, path: str, info: Dict[str, Any], original: nn.Module) -> float:
     """Write `model` to `path` as ONNX, with the batch's size left open.
 
     Args:
         model: a classifier in evaluation mode, on the CPU; it reads `(batch, channels, height, width)`.
         path: the file to write.
         info: what who runs the file should know (classes, mean and std, ...): kept in the file's metadata, as JSON.
+        original: the model whose outputs the file must give: `model`, or the ring that was folded into it.
 
     Returns:
         the largest difference of an output of onnxruntime from torch's.
@@ -42,14 +39,14 @@ def export_onnx(model: nn.Module, path: str, info: Dict[str, Any]) -> float:
 
     example = torch.randn(2, *info["input"]["size"])
     onnx_export(
-        plain_classifier(model), path, example, check=False, use_dynamo=True, input_names=["image"],
+        model, path, example, check=False, use_dynamo=True, input_names=["image"],
         output_names=["logits"],
     )
     written = onnx.load(path)
     onnx.helper.set_model_props(written, {key: json.dumps(value) for key, value in info.items()})
     onnx.save(written, path)
     onnx.checker.check_model(path, full_check=True)
-    worst = max(_difference(model, path, count, info["input"]["size"]) for count in BATCHES)
+    worst = max(_difference(original, path, count, info["input"]["size"]) for count in BATCHES)
     if not worst <= TOLERANCE:
         raise ValueError(f"the exported model's outputs differ from torch's by {worst:.1e}: not kept")
     return worst

@@ -1,13 +1,13 @@
 """A ring that classifies images as timm's own VisionTransformer, which needs nothing of this package."""
 
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import timm
 import torch
 from torch import Tensor, nn
 
 from ..vision import RingClassifier
-from .folding import plain_layers
+from .folding import plain_layers, why_not_plain
 
 # timm's name for a plain VisionTransformer: its sizes are overridden, its code is what counts.
 STOCK = "vit_base_patch16_224"
@@ -42,15 +42,23 @@ def stock_args(model: RingClassifier) -> Dict[str, Any]:
     )
 
 
+def why_not_stock(model: RingClassifier) -> Optional[str]:
+    """What keeps `model` from being timm's VisionTransformer; None if nothing does."""
+    if model.stack.final_norm is None:
+        return "a model pruned without its final norm does not fold: it is no classifier any more"
+    return why_not_plain(model.stack)
+
+
 @torch.no_grad()
 def stock_weights(model: RingClassifier) -> Dict[str, Tensor]:
     """The weights of `model` under the names of timm's VisionTransformer.
 
     Raises:
-        ValueError: if its signals do not fold (:func:`~.folding.plain_layers`), or it has lost its final norm.
+        ValueError: as :func:`why_not_stock` says.
     """
-    if model.stack.final_norm is None:
-        raise ValueError("a model pruned without its final norm does not fold: it is no classifier any more")
+    problem = why_not_stock(model)
+    if problem:
+        raise ValueError(problem)
     weights: Dict[str, Tensor] = {}
     for level, layer in enumerate(plain_layers(model.stack)):
         for name, parts in NAMES.items():

@@ -64,7 +64,7 @@ def test_onnx_gives_torchs_outputs_for_any_batch(name, changes, tmp_path):
     assert isinstance(plain_classifier(model), VisionTransformer) == folds
     info = {"classes": ["a", "b", "c", "d", "e"], "input": {"size": [model.in_chans, 32, 32], "mean": [0.5]}}
     path = str(tmp_path / "model.onnx")
-    assert export_onnx(model, path, info) <= 1e-4
+    assert export_onnx(plain_classifier(model), path, info, model) <= 1e-4
     written = onnx.load(path)
     assert written.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     assert {own.key: json.loads(own.value) for own in written.metadata_props} == info

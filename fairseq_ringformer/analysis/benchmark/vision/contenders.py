@@ -8,10 +8,10 @@ import timm
 import torch
 from torch import nn
 
-from ....export.timm_vit import STOCK, fold_classifier, stock_args, stock_weights
+from ....export.timm_vit import STOCK, fold_classifier, stock_args, why_not_stock
 from ....vision import RingClassifier
 from ....vision.registry import MODELS
-from ..peak import multiply_adds
+from ...compute import multiply_adds
 
 DROPOUT = 0.1  # the paper's, of embeddings, and of what sub-layers and the activation put out
 DROPOUTS = ("pos_drop_rate", "proj_drop_rate")
@@ -87,7 +87,7 @@ def choose(ours: str, baseline: str, seed: int, mixed_precision: str = "no") -> 
     contenders = [stock, own]
     if mixed_precision != "no":
         contenders.append(replace(own, name=f"{ours} {mixed_precision}", mixed_precision=mixed_precision))
-    if _folds(model):
+    if why_not_stock(model) is None:
         contenders.append(replace(own, name=f"{ours} folded", folded=True))
     return contenders
 
@@ -117,14 +117,6 @@ def _baseline(name: str, model: RingClassifier, seed: int) -> Contender:
     if logits.shape != (1, model.num_classes):
         raise ValueError(f"--against {name} is no classifier of {model.num_classes} classes")
     return baseline
-
-
-def _folds(model: RingClassifier) -> bool:
-    try:
-        stock_weights(model)
-    except ValueError:
-        return False
-    return True
 
 
 def is_outer(name: str) -> bool:
