@@ -45,7 +45,11 @@ def load_checkpoint(path: str) -> Dict[str, Any]:
     Raises:
         UserError: if the file is missing, truncated, or no fairseq checkpoint.
     """
-    state = load_any_checkpoint(path)
+    return check_fairseq_checkpoint(path, load_any_checkpoint(path))
+
+
+def check_fairseq_checkpoint(path: str, state: Dict[str, Any]) -> Dict[str, Any]:
+    """`state`, which was read from `path`; UserError unless it is fairseq's."""
     if not isinstance(state.get("model"), dict):
         raise UserError(f"{path}: a readable file, but no fairseq checkpoint (it holds no model)")
     return state

@@ -15,7 +15,7 @@ import os
 from typing import Any, Dict
 
 from .checkpoints import check_output, is_classifier, without_training_state, write_checkpoint
-from .errors import UserError, load_any_checkpoint, load_checkpoint, require_fairseq, require_timm
+from .errors import UserError, check_fairseq_checkpoint, load_any_checkpoint, require_fairseq, require_timm
 
 HELP = "a ring as a checkpoint of fairseq's own transformer, or timm's own VisionTransformer"
 
@@ -27,20 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_output(args.output, [args.path])
-    if is_classifier(load_any_checkpoint(args.path)):
+    state = load_any_checkpoint(args.path)
+    if is_classifier(state):
         require_timm()
-        return _fold_classifier(args)
+        return _fold_classifier(args, state)
     require_fairseq()
-    return _fold_translator(args, load_checkpoint(args.path))
+    return _fold_translator(args, check_fairseq_checkpoint(args.path, state))
 
 
-def _fold_classifier(args: argparse.Namespace) -> int:
+def _fold_classifier(args: argparse.Namespace, state: Dict[str, Any]) -> int:
     from ..export.timm_vit import fold_classifier_checkpoint
     from ..vision import RingClassifier
-    from ..vision.checkpoint import load_classifier
+    from ..vision.checkpoint import model_of
 
     try:
-        model, state = load_classifier(args.path)
+        model, state = model_of(args.path, state)
     except ValueError as error:
         raise UserError(str(error)) from None
     if not isinstance(model, RingClassifier):

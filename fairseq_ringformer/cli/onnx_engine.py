@@ -18,21 +18,23 @@ def export_classifier(args: argparse.Namespace) -> int:
     check_output(args.output, [args.path])
     if os.path.exists(args.output) and not args.force:
         raise UserError(f"--output {args.output} exists: name another file, or add --force to replace it")
-    if not is_classifier(load_any_checkpoint(args.path)):
+    state = load_any_checkpoint(args.path)
+    if not is_classifier(state):
         raise UserError(f"{args.path}: no image classifier's checkpoint: translators are exported --to ctranslate2")
     require_timm()
     from .._fairseq import quiet
-    from ..vision.checkpoint import load_classifier
+    from ..vision.checkpoint import model_of
 
     try:
         from ..export.onnx import export_onnx, plain_classifier
 
-        model, state = load_classifier(args.path)
+        model, state = model_of(args.path, state)
+        plain = plain_classifier(model)
         info = {key: state[key] for key in ("classes", "input")}
         partial = f"{args.output}.{os.getpid()}.partial"
         try:
             with quiet():
-                worst = export_onnx(model, partial, info)
+                worst = export_onnx(plain, partial, info, original=model)
             os.replace(partial, args.output)
         finally:
             if os.path.exists(partial):
@@ -43,7 +45,7 @@ def export_classifier(args: argparse.Namespace) -> int:
         raise UserError(f"{args.path}: {error}") from None
     except OSError as error:
         raise UserError(f"cannot write {args.output}: {error.strerror or error}") from None
-    folded = "folded, " if plain_classifier(model) is not model else ""
+    folded = "folded, " if plain is not model else ""
     print(
         f"{state['arch']}, {os.path.getsize(args.path) / 1e6:.1f} MB: {folded}{os.path.getsize(args.output) / 1e6:.1f} MB, "
         f"outputs within {worst:.0e} of torch's, written to {args.output}"

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from .average import positive
 from .checkpoints import is_classifier
-from .errors import UserError, load_any_checkpoint, load_checkpoint, require_fairseq, require_timm
+from .errors import UserError, check_fairseq_checkpoint, load_any_checkpoint, require_fairseq, require_timm
 from .evaluate import add_machine_arguments, whole
 
 TEXT, IMAGES = "translation", "images"
@@ -128,10 +128,10 @@ def _load(path: str, args: argparse.Namespace) -> Subject:
     state = load_any_checkpoint(path)
     if is_classifier(state):
         require_timm()
-        from ..vision.checkpoint import load_classifier
+        from ..vision.checkpoint import model_of
 
         try:
-            model, state = load_classifier(path, args.ema)
+            model, state = model_of(path, state, args.ema)
         except ValueError as error:
             raise UserError(str(error)) from None
         state = {key: value for key, value in state.items() if not key.startswith("state_dict")}
@@ -144,7 +144,7 @@ def _load(path: str, args: argparse.Namespace) -> Subject:
 
     if args.data is None:
         raise UserError(f"{path} is a translation model: give --text, and --data DIR of fairseq-preprocess")
-    state = load_checkpoint(path)
+    state = check_fairseq_checkpoint(path, state)
     try:
         model = load_model(state)
     except ValueError as error:

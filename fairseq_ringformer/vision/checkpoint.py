@@ -28,7 +28,12 @@ def load_classifier(path: str, ema: Optional[bool] = None) -> Tuple[nn.Module, D
     Raises:
         ValueError: if the file is missing, damaged or no classifier's, or has no averaged weights to take.
     """
-    state = read_classifier(path)
+    return model_of(path, read_classifier(path), ema)
+
+
+def model_of(path: str, state: Dict[str, Any], ema: Optional[bool] = None) -> Tuple[nn.Module, Dict[str, Any]]:
+    """As :func:`load_classifier`, of what was read from `path`."""
+    check_classifier(path, state)
     weights = choose_weights(path, state, ema)
     model = build_model(state["arch"], {**state["model_args"], "num_classes": state["num_classes"]})
     problem = difference(weights, model.state_dict())
@@ -45,10 +50,15 @@ def read_classifier(path: str) -> Dict[str, Any]:
         ValueError: if the file is missing, damaged, or no classifier's.
     """
     state = read_checkpoint(path)
+    check_classifier(path, state)
+    return state
+
+
+def check_classifier(path: str, state: Mapping[str, Any]) -> None:
+    """ValueError unless what was read from `path` is a classifier's."""
     missing = [key for key in REQUIRED if key not in state]
     if missing:
         raise ValueError(f"{path}: a readable file, but no classifier's checkpoint (it lacks {', '.join(missing)})")
-    return state
 
 
 def choose_weights(path: str, state: Mapping[str, Any], ema: Optional[bool] = None) -> Dict[str, torch.Tensor]:
