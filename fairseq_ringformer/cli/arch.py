@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 
 from .errors import UserError, require_fairseq, require_timm
 
-CLASSIFIER = "vit_"
+CLASSIFIER = "vit_"  # what the names of this package's classifiers begin with, and of no translation model
 
 
 def is_classifier(arch: str) -> bool:

@@ -18,12 +18,12 @@ from typing import Sequence
 
 from .._fairseq import quiet
 from ..export.runtime import cores
+from .arch import is_classifier
 from .errors import UserError, require_fairseq
 
 HELP = "speed, memory and size against fairseq's stock transformer, or timm's VisionTransformer"
 TAKES_MODEL_FLAGS = True
 DEFAULT_DATA = os.path.join("data", "debian_de_en_quick")
-CLASSIFIER = "vit_"  # what the names of this package's classifiers begin with, and of no translation model
 # Flags of one side alone, with their defaults. The parser leaves them None, so that what was typed can be told.
 TRANSLATION = {
     "size": None, "own_flags": "", "vocab_size": 8000, "autocast": "none", "ctranslate2": [], "translators": None,
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    vision = (args.arch or "").startswith(CLASSIFIER)
+    vision = is_classifier(args.arch or "")
     if vision:
         try:
             import timm  # noqa: F401

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from fairseq_ringformer.cli.main import COMMANDS
 from fairseq_ringformer.vision.checkpoint import load_classifier
 from fairseq_ringformer.vision.data import InputConfig, eval_transform
 from tests.analysis.pages import Page
@@ -17,11 +16,6 @@ from tests.vision.images import damage
 
 CPU = ("--device", "cpu")
 ENDINGS = (".png", ".svg", ".json", ".html")
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(COMMANDS, "attention", "attention")
 
 
 def shown(ringformer, output, *arguments):

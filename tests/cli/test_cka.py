@@ -5,18 +5,12 @@ import torch
 from PIL import Image
 
 from fairseq_ringformer.analysis.cka import unbiased_cka
-from fairseq_ringformer.cli.main import COMMANDS
 from fairseq_ringformer.vision.checkpoint import load_classifier
 from fairseq_ringformer.vision.data import InputConfig, eval_transform, open_images
 from tests.cli.classifiers import CLASSES, INPUT, classifier, write_images
 from tests.vision.images import damage
 
 CPU = ("--device", "cpu")
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(COMMANDS, "cka", "cka")
 
 
 @pytest.fixture(scope="module")

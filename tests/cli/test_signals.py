@@ -3,17 +3,11 @@ import json
 import pytest
 import torch
 
-from fairseq_ringformer.cli.main import COMMANDS
 from fairseq_ringformer.vision.checkpoint import load_classifier
 from fairseq_ringformer.vision.data import InputConfig, eval_transform, open_images
 from tests.cli.classifiers import INPUT, classifier, write_images
 
 CPU = ("--device", "cpu")
-
-
-@pytest.fixture(autouse=True)
-def registered(monkeypatch):
-    monkeypatch.setitem(COMMANDS, "signals", "signals")
 
 
 def measured(ringformer, output, *arguments):
