@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import functools
 import importlib.util
 import json
 import os
@@ -25,7 +26,7 @@ from corpus.split import SPLITS
 from corpus.subwords import LANGUAGES, MODEL, MODULES, SENTENCEPIECE, VOCABULARY, segment
 from corpus.text import make_splits, write_splits
 from recipe import steps
-from recipe.errors import RecipeError
+from recipe.errors import RecipeError, exit_status
 
 COUNTS = "counts.json"
 PROVENANCE = "PROVENANCE.md"
@@ -235,21 +236,18 @@ def main(argv: list[str] | None = None) -> int:
     """Run the recipe; the exit status."""
     options = arguments(argv)
     options.argv = sys.argv[1:] if argv is None else argv
-    try:
-        check(options)
-        if options.source == "grammar":
-            raw_from_grammar(options)
-        else:
-            raw_from_debian(options)
-        cut_and_binarise(options)
-        summarise(options)
-    except RecipeError as error:
-        print(f"prepare.sh: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("prepare.sh: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(functools.partial(prepare, options))
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Every step that is not done yet."""
+    check(options)
+    if options.source == "grammar":
+        raw_from_grammar(options)
+    else:
+        raw_from_debian(options)
+    cut_and_binarise(options)
+    summarise(options)
 
 
 if __name__ == "__main__":

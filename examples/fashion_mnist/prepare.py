@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import functools
 import gzip
 import hashlib
 import math
@@ -16,7 +17,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for what the examples share
 
 from recipe import steps
-from recipe.errors import RecipeError
+from recipe.errors import RecipeError, exit_status
 from recipe.packages import Archive, Package
 
 PACKAGE = "dataset-fashion-mnist"
@@ -126,24 +127,22 @@ def prepare(options: argparse.Namespace, command: str) -> bool:
 def main(argv: list[str] | None = None) -> int:
     """Run the recipe; the exit status."""
     options = arguments(argv)
-    try:
-        for folder in (options.output, options.cache):
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise RecipeError(f"cannot write to {folder} ({error.strerror}): choose another folder") from None
+    command = shlex.join(["prepare.sh", *(sys.argv[1:] if argv is None else argv)])
+    return exit_status(functools.partial(prepare_folders, options, command))
+
+
+def prepare_folders(options: argparse.Namespace, command: str) -> None:
+    """Prepare the images where that is not done yet, and say so."""
+    for folder in (options.output, options.cache):
         try:
-            built = prepare(options, shlex.join(["prepare.sh", *(sys.argv[1:] if argv is None else argv)]))
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RecipeError(f"cannot write to {options.output} ({error.strerror or error})") from None
-    except RecipeError as error:
-        print(f"prepare.sh: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("prepare.sh: interrupted; the same command goes on from here", file=sys.stderr)
-        return 130
+            raise RecipeError(f"cannot write to {folder} ({error.strerror}): choose another folder") from None
+    try:
+        built = prepare(options, command)
+    except OSError as error:
+        raise RecipeError(f"cannot write to {options.output} ({error.strerror or error})") from None
     print(f"60,000 training and 10,000 test images in {options.output}: {'done' if built else 'was done already'}")
-    return 0
 
 
 if __name__ == "__main__":

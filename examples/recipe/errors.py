@@ -1,5 +1,21 @@
-"""The one exception of a recipe that its user is meant to read."""
+"""The one exception of a recipe that its user is meant to read, and how a recipe ends."""
+
+import sys
+from collections.abc import Callable
 
 
 class RecipeError(Exception):
     """What is wrong and what to do about it, in one line; the recipe prints it and exits with status 1."""
+
+
+def exit_status(prepare: Callable[[], None]) -> int:
+    """Run a recipe's ``prepare.sh``, and say in one line why it has ended early, if it has."""
+    try:
+        prepare()
+    except RecipeError as error:
+        print(f"prepare.sh: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("prepare.sh: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0

@@ -61,11 +61,11 @@ def _fault(error: Exception) -> Exception:
     return error if resources else Damaged(str(error) or type(error).__name__)
 
 
-class Images(torch.utils.data.Dataset):
-    """The images of a timm or torchvision data set.
+class Labelled:
+    """What every set of images has.
 
     Args:
-        source: timm's ``ImageDataset`` or one of torchvision's, without transforms.
+        source: where the images are from.
         classes: names in order of the target.
         transform: from a PIL image to what the model reads.
         mode: PIL's, ``L`` or ``RGB``.
@@ -75,7 +75,7 @@ class Images(torch.utils.data.Dataset):
 
     def __init__(
         self,
-        source: torch.utils.data.Dataset,
+        source: Any,
         classes: List[str],
         transform: Optional[Callable] = None,
         mode: str = "RGB",
@@ -90,14 +90,25 @@ class Images(torch.utils.data.Dataset):
         self.training = training
         # Shared, because worker processes outlive an epoch (persistent_workers).
         self._epoch = SharedCount()
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch.value = epoch
+
+
+class Images(Labelled, torch.utils.data.Dataset):
+    """The images of a timm or torchvision data set.
+
+    `source` is timm's ``ImageDataset`` or one of torchvision's, without transforms; further arguments as
+    :class:`Labelled`.
+    """
+
+    def __init__(self, source: torch.utils.data.Dataset, *args: Any, **kwargs: Any):
+        super().__init__(source, *args, **kwargs)
         self._process = os.getpid()
         self._in_a_row: Dict[int, Damaged] = {}
 
     def __len__(self) -> int:
         return len(self.source)
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch.value = epoch
 
     def name(self, index: int) -> str:
         """The image's file, as far as it has one; in a tar file, the archive's name comes first."""

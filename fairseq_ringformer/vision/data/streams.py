@@ -9,9 +9,8 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 import torch
 from PIL import Image
 from timm.data import create_dataset
-from timm.data.readers.shared_count import SharedCount
 
-from .images import MAX_DAMAGED, Damaged, UnreadableData, Sample, decode
+from .images import MAX_DAMAGED, Damaged, Labelled, Sample, UnreadableData, decode
 from .randomness import call_seeded
 
 EXTENSIONS = ("jpg", "jpeg", "png", "webp")
@@ -21,7 +20,7 @@ SHUFFLED = 4096
 Item = Tuple[str, Any, int]
 
 
-class StreamedImages(torch.utils.data.IterableDataset):
+class StreamedImages(Labelled, torch.utils.data.IterableDataset):
     """Images that come one after another, in an order that depends on seed and epoch.
 
     Every process reads the whole stream in the same order, divided among its loader's workers only: the processes'
@@ -30,6 +29,8 @@ class StreamedImages(torch.utils.data.IterableDataset):
     Args:
         source: called with (seed, epoch, worker, workers), gives that worker's (name, bytes or image, target).
         length: number of images of an epoch; None if unknown.
+
+    Further arguments as :class:`~.images.Labelled`.
     """
 
     def __init__(
@@ -37,28 +38,16 @@ class StreamedImages(torch.utils.data.IterableDataset):
         source: Callable[[int, int, int, int], Iterator[Item]],
         classes: List[str],
         length: Optional[int] = None,
-        transform: Optional[Callable] = None,
-        mode: str = "RGB",
-        seed: int = 0,
-        training: bool = False,
+        *args: Any,
+        **kwargs: Any,
     ):
-        self.source = source
-        self.classes = classes
+        super().__init__(source, classes, *args, **kwargs)
         self.length = length
-        self.transform = transform
-        self.mode = mode
-        self.seed = seed
-        self.training = training
-        # Shared, because worker processes outlive an epoch (persistent_workers).
-        self._epoch = SharedCount()
 
     def __len__(self) -> int:
         if self.length is None:
             raise TypeError("the number of images of this stream is unknown")
         return self.length
-
-    def set_epoch(self, epoch: int) -> None:
-        self._epoch.value = epoch
 
     def name(self, index: int) -> str:
         return f"image {index} of the stream"
