@@ -1,0 +1,91 @@
+"""BLEU and chrF of a checkpoint: fairseq-generate, then sacreBLEU on natural text."""
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..cli.subwords import FLAGS
+
+PACKAGE = Path(__file__).resolve().parents[1]
+HYPOTHESIS = re.compile(r"D-(\d+)\t[^\t]*\t(.*)")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What sacreBLEU says of a test set, each figure with its signature."""
+
+    bleu: float
+    bleu_signature: str
+    chrf: float
+    chrf_signature: str
+
+
+def read_lines(path: Path) -> List[str]:
+    """The lines of a text file, cut at line feeds alone (other separators may stand within a sentence)."""
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def read_pairs(data: Path, recipe: Dict[str, Any], subset: str) -> Tuple[List[str], List[str]]:
+    """The natural text of a subset: source sentences and references."""
+    folder = data / recipe["raw"]
+    return tuple(read_lines(folder / f"{subset}.{recipe[side]}") for side in ("source_lang", "target_lang"))
+
+
+def generation_command(
+    data: Path, recipe: Dict[str, Any], checkpoint: Path, subset: str, beam: int, flags: Sequence[str] = ()
+) -> List[str]:
+    """The fairseq-generate command that translates a subset of prepared `data` into natural text."""
+    command = [
+        sys.executable, "-m", "fairseq_cli.generate", str(data / recipe["bin"]),
+        "--user-dir", str(PACKAGE), "--path", str(checkpoint), "--gen-subset", subset,
+        "--beam", str(beam), "--max-tokens", "2048", "--scoring", "sacrebleu",
+        # With its default of 8, fairseq leaves out the last batch where its size is no multiple of 8.
+        "--required-batch-size-multiple", "1",
+        "--bpe", recipe["bpe"], FLAGS[recipe["bpe"]], str(data / recipe["bpe_model"]),
+    ]
+    if recipe.get("tokenizer"):
+        command += ["--tokenizer", recipe["tokenizer"], "--source-lang", recipe["source_lang"],
+                    "--target-lang", recipe["target_lang"]]
+    return [*command, *flags]
+
+
+def generate(command: Sequence[str], log: Path, environment: Optional[Mapping[str, str]] = None) -> None:
+    """Run a command of :func:`generation_command`, in this `environment` if one is given; its output goes to `log`.
+
+    Raises:
+        ValueError: with fairseq's last line if it fails.
+    """
+    with log.open("w") as out:
+        finished = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, env=environment)
+    if finished.returncode:
+        lines = finished.stderr.strip().splitlines() or ["no message"]
+        raise ValueError(f"fairseq-generate failed: {lines[-1]}")
+
+
+def read_hypotheses(log: Path, count: int) -> List[str]:
+    """The best detokenised hypothesis of every one of `count` sentences, in the order of the set.
+
+    Raises:
+        ValueError: if a sentence has none: a score over a part of the references would not be comparable.
+    """
+    best: Dict[int, str] = {}
+    for line in log.read_text(encoding="utf-8").split("\n"):
+        match = HYPOTHESIS.match(line)
+        if match:
+            best.setdefault(int(match[1]), match[2])
+    missing = [index for index in range(count) if index not in best]
+    if missing:
+        raise ValueError(f"{len(missing)} of {count} sentences have no translation, the first is {missing[0] + 1}")
+    return [best[index] for index in range(count)]
+
+
+def score(translations: Sequence[str], references: Sequence[str]) -> Scores:
+    """sacreBLEU's BLEU and chrF of detokenised text."""
+    from sacrebleu.metrics import BLEU, CHRF
+
+    bleu, chrf = BLEU(), CHRF()
+    values = [round(metric.corpus_score(translations, [references]).score, 2) for metric in (bleu, chrf)]
+    return Scores(values[0], str(bleu.get_signature()), values[1], str(chrf.get_signature()))

@@ -1,0 +1,40 @@
+"""Scores are of whole test sets, on natural text."""
+
+import pytest
+
+from fairseq_ringformer.analysis.scoring import generate, read_hypotheses, read_pairs, score
+
+
+def test_a_sentence_without_translation_is_an_error(tmp_path):
+    """fairseq leaves out sentences in silence; a score over the rest would not be comparable."""
+    log = tmp_path / "generate.log"
+    log.write_text("D-2\t-0.5\tthird\nD-0\t-0.1\tfirst\nD-0\t-0.9\tsecond best\n", encoding="utf-8")
+    with pytest.raises(ValueError) as error:
+        read_hypotheses(log, 3)
+    assert str(error.value) == "1 of 3 sentences have no translation, the first is 2"
+    log.write_text(log.read_text() + "D-1\t-0.3\t\n")
+    assert read_hypotheses(log, 3) == ["first", "", "third"]
+
+
+def test_text_is_cut_at_line_feeds_alone(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "test.de").write_text("eins\u2028zwei\n\n", encoding="utf-8")
+    (raw / "test.en").write_text("one\u2028two\n\n", encoding="utf-8")
+    recipe = {"raw": "raw", "source_lang": "de", "target_lang": "en"}
+    assert read_pairs(tmp_path, recipe, "test") == (["eins\u2028zwei", ""], ["one\u2028two", ""])
+
+
+def test_a_perfect_translation_scores_100_with_signatures():
+    sentences = ["This is a whole sentence.", "And here comes another one!"]
+    scores = score(sentences, sentences)
+    assert scores.bleu == scores.chrf == 100
+    assert scores.bleu_signature.startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    assert scores.chrf_signature.startswith("nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|version:")
+
+
+def test_a_failed_generation_ends_with_its_last_line(tmp_path):
+    command = ["sh", "-c", "echo started; echo no dictionary >&2; exit 3"]
+    with pytest.raises(ValueError, match="^fairseq-generate failed: no dictionary$"):
+        generate(command, tmp_path / "generate.log")
+    assert (tmp_path / "generate.log").read_text() == "started\n"
