@@ -9,7 +9,6 @@ VISION = [
     "torchvision",
     "accelerate>=1.10",
     "tensorboard",
-    "pyyaml",
     "onnx",
     "onnxruntime",
     "onnxscript",
@@ -24,6 +23,7 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["fairseq_ringformer", "fairseq_ringformer.*"]),
+    package_data={"fairseq_ringformer": ["analysis/paper.yaml"]},
     install_requires=[
         "fairseq-fixed>=0.12.3.1",
         "torch>=2.6",
@@ -35,6 +35,7 @@ setup(
         "lxml",
         "matplotlib",
         "psutil",
+        "pyyaml",
         "tabulate",
         "tqdm",
     ],

@@ -40,12 +40,13 @@ def run(args: argparse.Namespace) -> int:
 def _table(args: argparse.Namespace) -> List[Dict]:
     from tabulate import tabulate
 
-    from ..analysis.paper import TABLES, count_table
+    from ..analysis.paper import count_table, paper_tables
 
-    (require_timm if TABLES[args.table].vision else require_fairseq)()
+    table = paper_tables()[f"table{args.table}"]
+    (require_timm if table.vision else require_fairseq)()
     rows = count_table(args.table)
     if not args.json:
-        print(TABLES[args.table].caption)
+        print(table.caption)
         print(tabulate(
             [[r["model"], f"{r['embed_dim']}/{r['ffn_dim']}", f"{r['parameters']:,}", r["published"],
               "exact" if r["exact"] else r["note"].split(":")[0]] for r in rows],
