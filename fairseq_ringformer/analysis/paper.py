@@ -1,4 +1,4 @@
-"""The paper's tables (arXiv 2502.13181), as `paper.yaml` lists them: how each row is built and trained, what was published."""
+"""The paper's tables (arXiv 2502.13181), as `paper.yaml` lists them: how rows are built and trained, what was published."""
 
 import functools
 import math

@@ -24,6 +24,8 @@ COMMANDS = {
     "predict": "predict",
     "sample-imagenet": "sample_imagenet",
     "benchmark": "benchmark",
+    "study": "study",
+    "report": "report",
     "cka": "cka",
     "attention-distance": "attention_distance",
     "signals": "signals",

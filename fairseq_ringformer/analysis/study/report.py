@@ -1,0 +1,147 @@
+"""From the results of a study to tables: mean and spread over seeds, significance, the paper's order."""
+
+import statistics
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ..paper import Table
+from ..scoring import read_lines
+from .significance import paired_bootstrap
+
+
+def gather(table: Table, results: Sequence[Mapping[str, Any]], metric: str) -> List[Dict[str, Any]]:
+    """A summary of each row of `table` that has results, in the table's order.
+
+    Args:
+        metric: ``bleu`` or ``top1``.
+
+    Returns:
+        dictionaries with ``row``, ``seeds``, ``parameters``, ``updates``, ``seconds`` (mean), ``mean`` and ``spread``
+        (standard deviation, None for one seed) of the metric, ``chrf`` (mean, None for images), ``published``, ``runs``.
+    """
+    summary = []
+    for row in table.rows:
+        runs = sorted((entry for entry in results if entry["row"] == row.name), key=lambda entry: entry["seed"])
+        if not runs:
+            continue
+        scores = [entry[metric] for entry in runs]
+        chrf = [entry["chrf"] for entry in runs if "chrf" in entry]
+        summary.append({
+            "row": row.name,
+            "seeds": [entry["seed"] for entry in runs],
+            "parameters": runs[0]["parameters"],
+            "updates": runs[0]["updates"],
+            "seconds": statistics.mean(entry["seconds"] for entry in runs),
+            "mean": statistics.mean(scores),
+            "spread": statistics.stdev(scores) if len(scores) > 1 else None,
+            "chrf": statistics.mean(chrf) if chrf else None,
+            "published": row.score,
+            "runs": runs,
+        })
+    return summary
+
+
+def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, folder: Path, references: Optional[Path]) -> str:
+    """Add ``p`` to each row but the baseline's: paired bootstrap over the seeds that both have.
+
+    Args:
+        folder: of the results, from which the runs' folders are named.
+        references: the test set's.
+
+    Returns:
+        why there is none, or nothing.
+    """
+    rows = {row["row"]: row for row in summary}
+    if baseline not in rows:
+        return f"no significance: the baseline, {baseline}, has no results"
+    if references is None or not references.is_file():
+        return "no significance: the references are not there (--data names the prepared data)"
+    wanted = read_lines(references)
+    texts: Dict[tuple, List[str]] = {}
+    for name, row in rows.items():
+        for run in row["runs"]:
+            path = folder / run["folder"] / f"hypotheses{references.suffix}"
+            if not path.is_file():
+                return f"no significance: {path} is not there"
+            texts[name, run["seed"]] = read_lines(path)
+            if len(texts[name, run["seed"]]) != len(wanted):
+                return f"no significance: {path} and {references} have different numbers of lines"
+    for name, row in rows.items():
+        seeds = [seed for seed in row["seeds"] if seed in rows[baseline]["seeds"]]
+        if name == baseline or not seeds:
+            continue
+        own, base = ([line for seed in seeds for line in texts[which, seed]] for which in (name, baseline))
+        row["p"] = paired_bootstrap(base, {name: own}, wanted * len(seeds))[name]["bleu"]["p"]
+    return ""
+
+
+def agreement(summary: Sequence[Mapping[str, Any]]) -> Optional[Dict[str, int]]:
+    """How many pairs of rows stand in the published order: ``same`` of ``pairs``; equal scores do not count."""
+    rows = [row for row in summary if row["published"] is not None]
+    signs = [
+        (a["mean"] - b["mean"]) * (a["published"] - b["published"]) for a, b in combinations(rows, 2)
+    ]
+    signs = [sign for sign in signs if sign]
+    return {"same": sum(sign > 0 for sign in signs), "pairs": len(signs)} if signs else None
+
+
+def places(values: Sequence[Optional[float]]) -> List[Optional[int]]:
+    """The place of each value, the largest first; equal ones share the better place."""
+    known = [value for value in values if value is not None]
+    return [None if value is None else 1 + sum(other > value for other in known) for value in values]
+
+
+def table_rows(summary: Sequence[Mapping[str, Any]], baseline: str, metric: str) -> List[List[str]]:
+    """The cells of a table, a list for each row, headings first."""
+    name = "BLEU" if metric == "bleu" else "top-1"
+    chrf, significance = any(row["chrf"] is not None for row in summary), any("p" in row for row in summary)
+    base = next((row["mean"] for row in summary if row["row"] == baseline), None)
+    ours, theirs = places([row["mean"] for row in summary]), places([row["published"] for row in summary])
+    cells = [["row", "parameters", "updates", "training", name, *(["chrF"] if chrf else []), f"against {baseline}",
+              *(["p"] if significance else []), "published", "place, published"]]
+    for row, own, published in zip(summary, ours, theirs):
+        spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
+        cells.append([
+            row["row"], f"{row['parameters']:,}", f"{row['updates']:,}", _duration(row["seconds"]),
+            f"{row['mean']:.2f}{spread}", *([f"{row['chrf']:.2f}"] if chrf else []),
+            "" if base is None or row["row"] == baseline else f"{row['mean'] - base:+.2f}",
+            *([f"{row['p']:.3f}" if "p" in row else ""] if significance else []),
+            "" if row["published"] is None else f"{row['published']:.2f}",
+            f"{own}, {published}" if published else f"{own}",
+        ])
+    return cells
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def markdown(cells: Sequence[Sequence[str]]) -> str:
+    """A table as GitHub writes it; figures to the right."""
+    from tabulate import tabulate
+
+    align = ["left"] + ["right"] * (len(cells[0]) - 1)
+    return tabulate(cells[1:], headers=cells[0], tablefmt="github", colalign=align, disable_numparse=True)
+
+
+def notes(table: Table, summary: Sequence[Mapping[str, Any]], metric: str) -> List[str]:
+    """What a reader must know beside the table: seeds, signature, data, machine, versions, commit."""
+    runs = [run for row in summary for run in row["runs"]]
+    seeds = sorted({run["seed"] for run in runs})
+    told = [f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}: mean ± standard deviation"]
+    for key, words in (("signature", ""), ("chrf_signature", ""), ("data", "data "), ("test", "test sentences "),
+                       ("beam", "beam "), ("lenpen", "length penalty "), ("jobs", "runs side by side "),
+                       ("threads", "threads each "), ("machine", ""), ("commit", "commit ")):
+        values = sorted({str(run[key]) for run in runs if run.get(key) is not None})
+        if values:
+            told.append(words + " and ".join(values))
+    own = sorted({" ".join(run.get("own_flags", [])) for run in runs} - {""})
+    if own:
+        told.append("flags besides the table's: " + " and ".join(f"`{flags}`" for flags in own))
+    versions = sorted({", ".join(f"{name} {version}" for name, version in run["versions"].items()) for run in runs})
+    told.append(" and ".join(versions))
+    order = agreement(summary)
+    if order:
+        told.append(f"{order['same']} of {order['pairs']} pairs of rows stand in the paper's order")
+    return told

@@ -1,0 +1,52 @@
+"""What a study has found: a file of JSON lines, one for each run."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, List
+
+RESULTS = "results.jsonl"
+# What a line must have to be a result.
+KEYS = ("grid", "row", "seed", "parameters", "updates", "seconds", "commit", "versions", "machine")
+
+
+def read_results(path: Path) -> List[Dict[str, Any]]:
+    """The lines of a file of results.
+
+    Raises:
+        ValueError: if there is no such file, or a line is no result, as the last one of a copy that was cut off.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or 'not a text file'}") from None
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            whole = "ends in the middle of a line" if line.startswith("{") else "holds something else than JSON"
+            raise ValueError(
+                f"{path}: line {number} {whole}: delete that line; ringformer study measures its run again"
+            ) from None
+        missing = [key for key in KEYS if key not in entry] if isinstance(entry, dict) else list(KEYS)
+        if missing:
+            raise ValueError(f"{path}: line {number} is no result: it lacks {', '.join(missing)}")
+        found.append(entry)
+    return found
+
+
+def append_result(path: Path, entry: Dict[str, Any]) -> None:
+    """Add a line. The file appears whole or not at all, so that no interruption can cut it."""
+    path = Path(path)
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    if before and not before.endswith("\n"):
+        before += "\n"
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.write(before + json.dumps(entry, ensure_ascii=False) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(partial, path)

@@ -1,0 +1,109 @@
+"""Runs of image classifiers: train-classifier, and the accuracy it ends with."""
+
+import argparse
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..paper import Row, Table, as_flags
+
+OWN = ("--model", "--output", "--seed", "--max-update", "--epochs", "--warmup-updates", "--resume", "--restart",
+       "--data", "--log-interval", "--threads", "--config")
+METRIC = "top1"
+
+
+class Vision:
+    """How the rows of a table of classifiers are trained and scored.
+
+    Args:
+        data: folder of the images.
+        table: whose settings hold.
+        flags: of train-classifier, which win over the table's, ``--dataset torch/fashion_mnist`` for one.
+
+    Raises:
+        ValueError: if there is no such folder.
+    """
+
+    metric = METRIC
+
+    def __init__(self, data: Path, table: Table, flags: Sequence[str]):
+        self.data, self.table, self.flags = Path(data), table, list(flags)
+        if not self.data.is_dir():
+            raise ValueError(f"{data}: no such folder of images")
+
+    def check(self, rows: Sequence[Row]) -> None:
+        """ValueError unless train-classifier accepts the flags of every row."""
+        from ...vision.training.options import add_flags, gather
+
+        for word in self.flags:
+            if word.partition("=")[0] in OWN:
+                raise ValueError(f"{word.partition('=')[0]} is set by the study itself: leave it out")
+        parser = argparse.ArgumentParser(prog="train-classifier", add_help=False, allow_abbrev=False)
+        add_flags(parser)
+        parser.error = _refuse
+        for row in rows:
+            words = [*self._flags(row, 1, 2, 1), "--output", "x"]
+            gather(vars(parser.parse_args(words)), None)
+
+    def identity(self, row: Row, seed: int, updates: int, warmup: int) -> Dict[str, Any]:
+        """What a run depends on, besides the machine; that the images are the same is train-classifier's to check."""
+        return {"flags": self._flags(row, seed, updates, warmup)}
+
+    def describe(self) -> Dict[str, Any]:
+        """What all results of a study have in common."""
+        return {"data": str(self.data), "own_flags": self.flags}
+
+    def parameters(self, row: Row) -> Dict[str, int]:
+        """None yet: the number of classes is known when the images are opened."""
+        return {}
+
+    def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> List[str]:
+        arguments = [f"{name.replace('-', '_')}={value}" for name, value in row.flags.items()]
+        return [
+            "--model", row.arch, *(["--model-arg", *arguments] if arguments else []), "--data", str(self.data),
+            *as_flags({**self.table.flags, **row.settings}), *self.flags,
+            "--seed", str(seed), "--max-update", str(updates), "--warmup-updates", str(warmup),
+        ]
+
+    def command(self, row: Row, seed: int, updates: int, warmup: int, folder: Path, every: int) -> List[str]:
+        """The command of a run, which goes on where it was; logs its loss every `every` updates."""
+        return [
+            sys.executable, "-m", "fairseq_ringformer.cli.main", "train-classifier",
+            *self._flags(row, seed, updates, warmup), "--output", str(folder), "--log-interval", str(every),
+        ]
+
+    def pilot(self, row: Row, updates: int, folder: Path) -> List[str]:
+        """A command that trains for its speed alone."""
+        return [*self.command(row, 1, updates, 0, folder, 1), "--restart"]
+
+    @staticmethod
+    def progress(line: str) -> Optional[Tuple[int, float]]:
+        """Update and training loss, if `line` of the log tells them."""
+        match = re.match(r"epoch \d+, update (\d+)/\d+: loss ([\d.]+)", line)
+        return (int(match[1]), float(match[2])) if match else None
+
+    def finish(self, folder: Path, environment: Mapping[str, str]) -> Dict[str, Any]:
+        """The figures of a run that has been trained, at its end: the best epoch was chosen on the same images.
+
+        Raises:
+            ValueError: if it has not come to its end.
+        """
+        try:
+            result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise ValueError(f"{folder}/result.json is missing or damaged: delete {folder} and start again") from None
+        with (folder / "log.csv").open(encoding="utf-8", newline="") as stream:
+            curve = [(int(row["update"]), float(row["valid_loss"])) for row in csv.DictReader(stream)]
+        figures = {
+            "parameters": result["parameters"], "seconds": result["training_seconds"], "top1": result["last_top1"],
+        }
+        if "last_top5" in result:
+            figures["top5"] = result["last_top5"]
+        return {**figures, "images_per_second": result["images_per_second"], "curve": curve}
+
+
+def _refuse(message: str) -> None:
+    raise ValueError(message)

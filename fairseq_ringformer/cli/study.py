@@ -1,0 +1,158 @@
+"""Train and score the rows of a table of the paper, or of your own, on any data set; safe to interrupt at any point.
+
+  ringformer study --grid table4 --data data/debian_de_en_quick --budget 20m --output studies/quick
+  ringformer study --grid table1_small --data data/debian_de_en_quick --updates 3000 --seeds 1 2 --jobs 2 --lr 2e-3
+  ringformer study --grid table2 --data /data/imagenet_small --budget 12h
+  ringformer report --results studies/quick/results.jsonl
+
+Grids: table1, table1_small (its models at the size of table4), table2, table3, table4. Training settings are the
+paper's, warm-up in proportion; flags of fairseq-train (translation) or of ringformer train-classifier (images) may
+follow and go to every run. The same command goes on where an earlier one was interrupted; what is done stays. Results
+are lines of OUTPUT/results.jsonl.
+"""
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import Any, Dict, List
+
+from .errors import UserError, require_fairseq, require_timm
+from .evaluate import whole
+
+HELP = "train and score the rows of a table"
+TAKES_MODEL_FLAGS = True
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration(text: str) -> float:
+    """An argparse type: 90s, 20m, 1.5h or 2d, in seconds."""
+    match = re.fullmatch(r"(\d+\.?\d*)([smhd])", text)
+    if not match or not float(match[1]):
+        raise argparse.ArgumentTypeError(f"{text}: write 90s, 20m, 1.5h or 2d")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_argument_group("what")
+    what.add_argument("--grid", required=True, metavar="NAME", help="table to train, table4 for one")
+    what.add_argument("--tables", metavar="FILE", help="YAML file of your own tables; default: the paper's")
+    what.add_argument("--rows", nargs="+", metavar="ROW", help="some rows alone, by name; default: all")
+    what.add_argument("--seeds", nargs="+", type=whole(0), default=[1], metavar="N", help="default: 1")
+    what.add_argument(
+        "--data", required=True, metavar="DIR", help="what a recipe's prepare.sh wrote, or a folder of images"
+    )
+    length = parser.add_argument_group("length").add_mutually_exclusive_group()
+    length.add_argument(
+        "--budget", type=duration, metavar="TIME",
+        help="of training, for each run: 90s, 20m, 1.5h; speeds are measured first (default: 20m)",
+    )
+    length.add_argument("--updates", type=whole(1), metavar="N", help="of every run, instead of a budget")
+    parser.add_argument(
+        "--equal", choices=("updates", "time"), default="updates",
+        help="with --budget: as many updates for all rows as the slowest can do, or for each its own (default: updates)",
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument("--output", default="studies", metavar="DIR", help="default: studies")
+    how.add_argument("--jobs", type=whole(1), metavar="N", help="runs side by side; default: one, or one for each GPU")
+    how.add_argument("--threads", type=whole(1), metavar="N", help="of each run; default: all cores, divided among them")
+    how.add_argument("--beam", type=whole(1), metavar="N", help="of translation (5)")
+    how.add_argument("--lenpen", type=float, metavar="X", help="length penalty of translation (1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from .._fairseq import quiet
+    from ..analysis.paper import PAPER, VISION, read_tables
+
+    try:
+        tables = read_tables(Path(args.tables or PAPER))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    if args.grid not in tables:
+        raise UserError(f"--grid {args.grid}: there is none; choose one of {', '.join(tables)}")
+    table = tables[args.grid]
+    (require_timm if table.kind == VISION else require_fairseq)()
+    rows = _rows(table, args.rows)
+    with quiet():
+        try:
+            study = _study(args, table, rows)
+        except (ValueError, OSError) as error:
+            raise UserError(str(error)) from None
+    return _run(study)
+
+
+def _run(study: Any) -> int:
+    from ..analysis.study.results import RESULTS
+    from ..analysis.study.states import States
+
+    try:
+        complaints = study.run(States())
+    except (ValueError, OSError) as error:
+        raise UserError(str(error)) from None
+    except KeyboardInterrupt:
+        print("ringformer study: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    for complaint in complaints:
+        print(f"ringformer study: {complaint}", file=sys.stderr)
+    results = study.output / RESULTS
+    if results.exists():
+        print(f"results: {results}; ringformer report --results {results} makes tables and pictures of them")
+    return 1 if complaints else 0
+
+
+def _rows(table: Any, names: List[str]) -> List[Any]:
+    known = {row.name: row for row in table.rows}
+    for name in names or ():
+        if name not in known:
+            raise UserError(f"--rows {name!r}: {table.name} has none of that name; rows: {', '.join(known)}")
+    return [row for row in table.rows if not names or row.name in names]
+
+
+def _study(args: argparse.Namespace, table: Any, rows: List[Any]) -> Any:
+    import torch
+
+    from ..analysis.paper import VISION
+    from ..analysis.study.queue import Length, Study
+    from ..analysis.study.translation import Translation
+    from ..analysis.study.vision import Vision
+
+    if len(set(args.seeds)) < len(args.seeds):
+        raise ValueError("--seeds names a seed twice")
+    if table.kind == VISION:
+        if args.beam or args.lenpen:
+            raise ValueError(f"{table.name} classifies images: --beam and --lenpen are for translation")
+        kind = Vision(Path(args.data), table, args.model_flags)
+    else:
+        lenpen = 1.0 if args.lenpen is None else args.lenpen
+        kind = Translation(Path(args.data), table, args.model_flags, args.beam or 5, lenpen)
+    kind.check(rows)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    gpus = [name for name in visible if name] or [str(number) for number in range(torch.cuda.device_count())]
+    gpus = gpus if torch.cuda.is_available() else []
+    jobs = args.jobs or max(1, len(gpus))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    threads = args.threads or max(1, cores // jobs)
+    budget = None if args.updates else args.budget or duration("20m")
+    length = Length(args.updates, budget, args.equal)
+    return Study(Path(args.output), table, rows, args.seeds, kind, length, jobs, threads, _about(gpus, cores), gpus)
+
+
+def _about(gpus: List[str], cores: int) -> Dict[str, Any]:
+    """Code and machine, as the results tell of them."""
+    import torch
+
+    from .. import __version__
+    from ..analysis.study.queue import commit
+    from ..machine import processor
+
+    versions = {"fairseq_ringformer": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    for package in ("fairseq-fixed", "sacrebleu", "timm"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    machine = torch.cuda.get_device_name(0) if gpus else f"{processor()}, {cores} cores"
+    return {"commit": commit(Path(__file__).parent), "versions": versions, "machine": machine}

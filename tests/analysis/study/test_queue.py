@@ -1,0 +1,135 @@
+"""The queue of a study: how long runs are, and that interruptions leave no trace."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from fairseq_ringformer.analysis.study.queue import Length
+from fairseq_ringformer.analysis.study.process import Stopwatch
+from fairseq_ringformer.analysis.study.states import States
+from tests.analysis.study import toy
+
+
+def test_every_row_with_every_seed_and_the_fields_of_a_result(tmp_path):
+    assert toy.study(tmp_path, Length(updates=20)).run(States()) == []
+    found = toy.lines(tmp_path)
+    assert [(entry["row"], entry["seed"]) for entry in found] == [("fast", 1), ("fast", 2), ("slow", 1), ("slow", 2)]
+    first = found[0]
+    assert {"grid": "toy", "updates": 20, "warmup": 2, "parameters": 7, "published_bleu": 2.0, "commit": "0" * 40,
+            "versions": {"toy": "1"}, "machine": "a desk", "jobs": 2, "threads": 1}.items() <= first.items()
+    assert (tmp_path / first["folder"] / "checkpoint").read_text() == "20"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The results of a study that nothing interrupts."""
+    folder = tmp_path_factory.mktemp("whole")
+    toy.study(folder, Length(updates=25), kind=toy.Toy({"fast": 0.02, "slow": 0.02})).run(States())
+    return toy.lines(folder)
+
+
+@pytest.mark.parametrize("after", [0.3, 0.7, 1.2])
+def test_a_study_killed_and_restarted_ends_with_the_same_results(tmp_path, whole, after):
+    """SIGKILL, which nothing can catch: its trainings are left behind running."""
+    command = [sys.executable, "-m", "tests.analysis.study.toy"]
+    killed = subprocess.Popen([*command, tmp_path / "killed", "25", "0.02"], stderr=subprocess.DEVNULL)
+    results = tmp_path / "killed" / "runs"
+    while not results.exists():
+        time.sleep(0.05)
+    time.sleep(after)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    subprocess.run([*command, tmp_path / "killed", "25", "0.02"], check=True, capture_output=True)
+    assert toy.lines(tmp_path / "killed") == whole
+    assert not list((tmp_path / "killed").glob("runs/*/running.json"))
+    left = [process for process in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(process.info["cmdline"] or [])]
+    assert not left
+
+
+def test_an_interrupted_study_ends_its_trainings(tmp_path):
+    command = [sys.executable, "-m", "tests.analysis.study.toy", tmp_path, "2000", "0.02"]
+    interrupted = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while len(list(tmp_path.glob("runs/*/checkpoint"))) < 2:
+        time.sleep(0.05)
+    interrupted.send_signal(signal.SIGINT)
+    interrupted.wait(20)
+    counts = [path.read_text() for path in tmp_path.glob("runs/*/checkpoint")]
+    time.sleep(0.3)
+    assert counts == [path.read_text() for path in tmp_path.glob("runs/*/checkpoint")]
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_what_is_done_is_not_done_again(tmp_path, capfd):
+    toy.study(tmp_path, Length(updates=10), seeds=[1]).run(States())
+    before = toy.lines(tmp_path)
+    capfd.readouterr()
+    toy.study(tmp_path, Length(updates=10), seeds=[1], kind=toy.Toy(broken=("fast", "slow"))).run(States())
+    assert toy.lines(tmp_path) == before
+    assert "fast, seed 1: done before: BLEU" in capfd.readouterr().err
+
+
+def test_a_run_that_stands_in_two_tables_is_trained_once(tmp_path):
+    import dataclasses
+
+    toy.study(tmp_path, Length(updates=10), seeds=[1]).run(States())
+    other = dataclasses.replace(toy.TABLE, name="other")
+    assert toy.study(tmp_path, Length(updates=10), seeds=[1], kind=toy.Toy(broken=("fast", "slow")), table=other).run(States()) == []
+    places = [(entry["grid"], entry["row"], entry["bleu"]) for entry in toy.lines(tmp_path)]
+    assert len(places) == 4 and len({place[1:] for place in places}) == 2
+
+
+def test_budgets_give_updates_that_fit(tmp_path):
+    toys = toy.Toy({"fast": 0.01, "slow": 0.05})
+    equal = toy.study(tmp_path / "updates", Length(budget=2.0), seeds=[1], jobs=1, kind=toys)
+    equal.run(States())
+    updates = [entry["updates"] for entry in toy.lines(tmp_path / "updates")]
+    assert updates[0] == updates[1] and 15 <= updates[0] <= 40
+    again = toy.study(tmp_path / "updates", Length(budget=2.0), seeds=[1, 2], jobs=1, kind=toys)
+    again.run(States())
+    assert {entry["updates"] for entry in toy.lines(tmp_path / "updates")} == {updates[0]}  # speeds are kept
+    own = toy.study(tmp_path / "time", Length(budget=2.0, equal="time"), seeds=[1], jobs=1, kind=toys)
+    own.run(States())
+    fast, slow = (entry["updates"] for entry in toy.lines(tmp_path / "time"))
+    assert fast > 2 * slow
+
+
+def test_a_budget_too_small_for_one_update(tmp_path):
+    with pytest.raises(ValueError, match=r"the budget of 0.02 s is too small: one update of slow takes 0\.\d+ s here"):
+        toy.study(tmp_path, Length(budget=0.02), kind=toy.Toy({"fast": 0.01, "slow": 0.2})).run(States())
+    assert not (tmp_path / "results.jsonl").exists()
+
+
+def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
+    (complaint,) = toy.study(tmp_path, Length(updates=5), seeds=[1], kind=toy.Toy(broken=("fast",))).run(States())
+    assert complaint.startswith("fast, seed 1: training ended with status 1: no such toy (see ")
+    assert [entry["row"] for entry in toy.lines(tmp_path)] == ["slow"]
+    with pytest.raises(ValueError, match="fast does not train: no such toy"):
+        toy.study(tmp_path, Length(budget=1.0), kind=toy.Toy(broken=("fast",))).run(States())
+
+
+def test_results_of_other_options_are_not_mixed_in(tmp_path):
+    toy.study(tmp_path, Length(updates=5), seeds=[1]).run(States())
+    with pytest.raises(ValueError, match=r"holds fast, seed 1 of toy already.*\(5 updates then, 6 now\): choose another --output"):
+        toy.study(tmp_path, Length(updates=6), seeds=[1]).run(States())
+
+
+def test_two_studies_cannot_share_a_folder(tmp_path):
+    first = toy.study(tmp_path, Length(updates=5))
+    with pytest.raises(ValueError, match="another study runs in .*: wait for it, or choose another --output"):
+        toy.study(tmp_path, Length(updates=5))
+    first.lock.close()
+    toy.study(tmp_path, Length(updates=5))
+
+
+def test_the_stopwatch_leaves_out_the_first_updates(monkeypatch):
+    watch, clock = Stopwatch(2, 3, 100), [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    for update, seconds in enumerate([9, 9, 1, 1, 1], 1):
+        clock[0] += seconds
+        enough = watch.tell(update, 1.0)
+    assert watch.per_update == 1.0 and enough

@@ -1,0 +1,100 @@
+"""From results to tables: means, significance, places."""
+
+import random
+
+import pytest
+
+from fairseq_ringformer.analysis.paper import Row, Table
+from fairseq_ringformer.analysis.study import report
+from fairseq_ringformer.analysis.study.significance import paired_bootstrap
+
+TABLE = Table(
+    "toy", "Toys", "translation", "vanilla", 100, 10, {},
+    (Row("vanilla", "vanilla", "a", score=30.0), Row("ring", "ring", "b", score=29.5), Row("other", "other", "c", score=25.0)),
+)
+
+
+def result(row, seed, bleu, **more):
+    return {"grid": "toy", "row": row, "seed": seed, "parameters": 1000, "updates": 10, "seconds": 60.0 * seed, "bleu": bleu,
+            "chrf": bleu + 20, "versions": {"toy": "1"}, "commit": "abc", "machine": "a desk", **more}
+
+
+RESULTS = [result("ring", 2, 12.0), result("vanilla", 1, 9.0), result("ring", 1, 10.0), result("vanilla", 2, 10.0)]
+
+
+def test_means_and_spread_over_seeds_in_the_tables_order():
+    vanilla, ring = report.gather(TABLE, RESULTS, "bleu")
+    assert (vanilla["row"], ring["row"]) == ("vanilla", "ring")
+    assert ring["mean"] == 11 and ring["spread"] == pytest.approx(2**0.5) and ring["seeds"] == [1, 2]
+    assert ring["seconds"] == 90 and ring["chrf"] == 31 and ring["published"] == 29.5
+    (single,) = report.gather(TABLE, RESULTS[:1], "bleu")
+    assert single["spread"] is None
+
+
+def test_the_cells_of_a_table():
+    cells = report.table_rows(report.gather(TABLE, RESULTS, "bleu"), "vanilla", "bleu")
+    assert cells == [
+        ["row", "parameters", "updates", "training", "BLEU", "chrF", "against vanilla", "published", "place, published"],
+        ["vanilla", "1,000", "10", "90 s", "9.50 ± 0.71", "29.50", "", "30.00", "2, 1"],
+        ["ring", "1,000", "10", "90 s", "11.00 ± 1.41", "31.00", "+1.50", "29.50", "1, 2"],
+    ]
+    text = report.markdown(cells).splitlines()
+    assert text[0].startswith("| row ") and len(text) == 4
+
+
+def test_how_many_pairs_stand_in_the_papers_order():
+    rows = [{"mean": mean, "published": published} for mean, published in ((10, 30), (11, 29), (9, 25), (9, None))]
+    assert report.agreement(rows) == {"same": 2, "pairs": 3}
+    assert report.agreement(rows[:1]) is None
+    assert report.places([3.0, None, 5.0, 3.0]) == [2, None, 1, 2]
+
+
+def sentences(count, changed, seed):
+    """References and translations of which a share `changed` of the words is wrong."""
+    draw = random.Random(seed)
+    references = [" ".join(draw.choice("a b c d e f g h".split()) for _ in range(12)) for _ in range(count)]
+    worse = [" ".join(word if draw.random() > changed else "x" for word in line.split()) for line in references]
+    return references, worse
+
+
+def test_significance_tells_a_real_difference_from_none():
+    references, poor = sentences(100, 0.5, 1)
+    _, good = sentences(100, 0.05, 1)
+    found = paired_bootstrap(poor, {"good": good, "same": list(poor)}, references, samples=200)
+    assert found["good"]["bleu"]["p"] < 0.05 < 0.5 < found["same"]["bleu"]["p"]
+    assert found["good"]["bleu"]["score"] > 50
+
+
+def write_runs(folder, references, translations):
+    (folder / "test.en").write_text("".join(line + "\n" for line in references))
+    results = []
+    for (row, seed), lines in translations.items():
+        run = folder / f"{row}{seed}"
+        run.mkdir()
+        (run / "hypotheses.en").write_text("".join(line + "\n" for line in lines))
+        results.append(result(row, seed, 10.0, folder=run.name))
+    return results
+
+
+def test_seeds_that_both_have_are_compared_one_after_another(tmp_path):
+    references, poor = sentences(50, 0.5, 2)
+    results = write_runs(tmp_path, references, {("vanilla", 1): poor, ("ring", 1): references, ("ring", 2): poor})
+    summary = report.gather(TABLE, results, "bleu")
+    assert report.add_significance(summary, "vanilla", tmp_path, tmp_path / "test.en") == ""
+    assert "p" not in summary[0] and summary[1]["p"] < 0.05  # of seed 1 alone
+
+
+@pytest.mark.parametrize("spoil, why", [
+    (lambda folder: (folder / "ring1/hypotheses.en").unlink(), "no significance: .*ring1/hypotheses.en is not there"),
+    (lambda folder: (folder / "test.en").unlink(), "no significance: the references are not there"),
+    (lambda folder: (folder / "test.en").write_text("one\n"), "no significance: .* have different numbers of lines"),
+])
+def test_without_texts_there_is_no_significance(tmp_path, spoil, why):
+    import re
+
+    references, poor = sentences(5, 0.5, 3)
+    results = write_runs(tmp_path, references, {("vanilla", 1): poor, ("ring", 1): references})
+    spoil(tmp_path)
+    summary = report.gather(TABLE, results, "bleu")
+    assert re.match(why, report.add_significance(summary, "vanilla", tmp_path, tmp_path / "test.en"))
+    assert all("p" not in row for row in summary)
