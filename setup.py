@@ -32,11 +32,13 @@ setup(
         "subword-nmt>=0.3.8",
         "sacremoses>=0.1.1",
         "ctranslate2>=4.5",
+        "huggingface_hub",
         "lxml",
         "matplotlib",
         "psutil",
         "pyyaml",
         "tabulate",
+        "tokenizers>=0.20",
         "tqdm",
     ],
     extras_require={

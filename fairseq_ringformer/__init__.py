@@ -1,6 +1,6 @@
 """RingFormer (arXiv 2502.13181) for fairseq: ``fairseq-train --user-dir fairseq_ringformer --arch ringformer_base``.
 
-Whoever imports this package and fairseq, in either order, has its models registered with fairseq, and torch's safe
+Whoever imports this package and fairseq, in either order, has its models and sub-words registered with fairseq, and torch's safe
 loader reads fairseq's checkpoints. The package itself imports neither, so that what needs neither starts at once.
 """
 
@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 def _register_models() -> None:
     allow_broadcast_loading()
     with quiet_import():
-        from .models import ringformer  # noqa: F401  registers them
+        from .models import ringformer, wordpiece  # noqa: F401  registers them
 
 
 when_imported("torch", allow_safe_loading)

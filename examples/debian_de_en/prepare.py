@@ -23,7 +23,9 @@ from corpus.pairs import read_pairs
 from corpus.provenance import collect_licences, provenance
 from corpus.report import table
 from corpus.split import SPLITS
-from corpus.subwords import LANGUAGES, MODEL, MODULES, SENTENCEPIECE, VOCABULARY, segment
+from corpus.subwords import (
+    DICTIONARY, LANGUAGES, MODEL, MODULES, SENTENCEPIECE, TOKENIZER, VOCABULARY, WORDPIECE, segment
+)
 from corpus.text import make_splits, write_splits
 from recipe import steps
 from recipe.errors import RecipeError, exit_status
@@ -48,7 +50,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--set", choices=sorted(SETS), default="quick", help="which Debian text; default: quick")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: data/debian_de_en_SET or data/grammar_de_en")
     parser.add_argument("--subwords", choices=sorted(MODEL), default=SENTENCEPIECE, help=f"default: {SENTENCEPIECE}")
-    parser.add_argument("--vocab-size", type=positive, default=8000, metavar="N", help="joined vocabulary; default: 8000")
+    parser.add_argument("--vocab-size", type=positive, metavar="N", help="joined vocabulary; default: 8000")
+    parser.add_argument(
+        "--wordpiece-model",
+        metavar="NAME",
+        help="with --subwords wordpiece: a vocabulary to use (file, folder or name on the hub); default: learn one",
+    )
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the split and of the grammar; default: 1")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the packages; default: OUTPUT/packages")
     parser.add_argument(
@@ -80,9 +87,24 @@ def check(options: argparse.Namespace) -> None:
                 pass
         except OSError as error:
             raise RecipeError(f"cannot write to {folder} ({error.strerror}): choose another folder") from None
+    if options.wordpiece_model is not None and options.subwords != WORDPIECE:
+        raise RecipeError(f"--wordpiece-model needs --subwords {WORDPIECE}")
+    if options.wordpiece_model is not None and options.vocab_size is not None:
+        raise RecipeError("--vocab-size is for a vocabulary that is learnt: leave it out with --wordpiece-model")
     for module in ("fairseq_cli", "lxml", *MODULES[options.subwords]):
         if importlib.util.find_spec(module) is None:
             raise RecipeError(f"Python module {module} is missing: install this project with 'pip install -e .' first")
+    options.wordpieces = None
+    if options.wordpiece_model is not None:
+        from fairseq_ringformer.wordpieces import WordPieces
+
+        try:
+            options.wordpieces = WordPieces.load(options.wordpiece_model)
+        except ValueError as error:
+            raise RecipeError(str(error)) from None
+        if not options.wordpieces.lossless:
+            print(f"prepare.sh: warning: {options.wordpiece_model}: {WordPieces.LOSSY}", file=sys.stderr)
+    options.vocab_size = len(options.wordpieces or ()) or options.vocab_size or 8000
     if options.source == "debian":
         for program in ("apt-get", "apt-cache", "dpkg-deb"):
             if shutil.which(program) is None:
@@ -188,7 +210,7 @@ def cut_and_binarise(options: argparse.Namespace) -> None:
     models = [*MODEL.values(), VOCABULARY]
 
     def build(folder: Path) -> None:
-        segment(output / "raw", folder, options.subwords, options.vocab_size)
+        segment(output / "raw", folder, options.subwords, options.vocab_size, options.wordpieces)
         for name in models:
             (output / name).unlink(missing_ok=True)
             if (folder / name).exists():
@@ -200,9 +222,13 @@ def cut_and_binarise(options: argparse.Namespace) -> None:
         "size": options.vocab_size,
         "code": code("corpus/subwords.py"),
     }
+    if options.wordpieces is not None:
+        sub["vocabulary"] = steps.digest(options.wordpieces.to_json())
     lost = not (output / MODEL[options.subwords]).is_file()
     say(steps.make(output / "sub", sub, build, force=options.force or lost), "sub-words in sub/")
     made_from = {"sub": texts(output / "sub"), "code": code("corpus/binarise.py")}
+    if options.subwords == WORDPIECE:
+        made_from["dictionary"] = steps.digest_of_files([output / "sub" / DICTIONARY])
     built = steps.make(output / "bin", made_from, lambda new: binarise(output / "sub", new), force=options.force)
     say(built, "fairseq data in bin/")
 
@@ -221,7 +247,7 @@ def summarise(options: argparse.Namespace) -> None:
         "target_lang": "en",
         "subwords": options.subwords,
         "vocab_size": options.vocab_size,
-        "tokenizer": None if options.subwords == SENTENCEPIECE else "moses",
+        "tokenizer": TOKENIZER[options.subwords],
         "bpe": options.subwords.replace("-", "_"),
         "bpe_model": model,
         "raw": "raw",

@@ -22,7 +22,7 @@ from .errors import UserError
 HELP = "attention of one sentence or image by level and head"
 ENDINGS = (".png", ".svg", ".json", ".html")
 # What belongs to text alone.
-TEXT_FLAGS = ("data", "target", "bpe", "sentencepiece_model", "bpe_codes", "tokenizer")
+TEXT_FLAGS = ("data", "target", *subwords.ARGUMENTS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,9 +12,8 @@ should be like, and the names of its classes, are in its metadata as JSON.
 
 import argparse
 import os
-import shutil
 import tempfile
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
 from .._fairseq import quiet
 from . import subwords
@@ -23,7 +22,9 @@ from .errors import UserError, load_checkpoint, require_fairseq
 
 HELP = "convert a translator for CTranslate2, an image classifier to ONNX"
 ONNX = "onnx"
-SUBWORD_FILES = {"sentencepiece": "sentencepiece.model", "subword_nmt": "subword_nmt.codes"}
+SUBWORD_FILES = {
+    "sentencepiece": "sentencepiece.model", "subword_nmt": "subword_nmt.codes", "wordpiece": "tokenizer.json",
+}
 QUANTIZATIONS = ("float32", "int8", "int8_float32", "bfloat16", "float16")
 
 
@@ -95,7 +96,7 @@ def _export(args: argparse.Namespace, state: Dict[str, Any], cut: subwords.Subwo
         max_target_tokens=min(model.decoder.max_positions(), task.cfg.max_target_positions) - 1,
         quantization=args.quantization,
     )
-    _write(output, converter, recipe, cut.model)
+    _write(output, converter, recipe, cut)
     return model
 
 
@@ -115,15 +116,15 @@ def _check_output(output: str, force: bool) -> None:
         raise UserError(f"--output {output} holds an exported model: name another folder, or add --force to replace it")
 
 
-def _write(output: str, converter, recipe: Recipe, subword_model: Optional[str]) -> None:
+def _write(output: str, converter, recipe: Recipe, cut: subwords.Subwords) -> None:
     """Write into a folder beside `output` first, so that `output` is never half a model."""
     try:
         with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".", prefix=".export-") as work:
             fresh, old = os.path.join(work, "new"), os.path.join(work, "old")
             converter.convert(fresh, quantization=recipe.quantization)
             recipe.write(fresh)
-            if subword_model is not None:
-                shutil.copyfile(subword_model, os.path.join(fresh, recipe.bpe_model))
+            if cut.model is not None:
+                subwords.copy_model(cut, os.path.join(fresh, recipe.bpe_model))
             if os.path.isdir(output):
                 os.replace(output, old)
             os.replace(fresh, output)

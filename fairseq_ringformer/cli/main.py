@@ -19,6 +19,7 @@ COMMANDS = {
     "fold": "fold",
     "export": "export",
     "translate": "translate",
+    "wordpiece": "wordpiece",
     "train-classifier": "train_classifier",
     "evaluate": "evaluate",
     "predict": "predict",

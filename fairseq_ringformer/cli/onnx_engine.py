@@ -5,9 +5,10 @@ import os
 
 from .checkpoints import check_output, is_classifier
 from .errors import UserError, load_any_checkpoint, require_timm
+from .subwords import ARGUMENTS
 
 # Flags of the other engine, which mean nothing here.
-TEXT_ONLY = ("data", "quantization", "source_lang", "target_lang", "bpe", "sentencepiece_model", "bpe_codes", "tokenizer")
+TEXT_ONLY = ("data", "quantization", "source_lang", "target_lang", *ARGUMENTS)
 
 
 def export_classifier(args: argparse.Namespace) -> int:

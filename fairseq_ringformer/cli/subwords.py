@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, Optional
 
@@ -12,8 +13,9 @@ from .errors import UserError
 
 RECIPE = "recipe.json"
 # fairseq's names of the sub-word kinds, and what it calls the file of each.
-FILES = {"sentencepiece": "sentencepiece_model", "subword_nmt": "bpe_codes"}
+FILES = {"sentencepiece": "sentencepiece_model", "subword_nmt": "bpe_codes", "wordpiece": "wordpiece_model"}
 FLAGS = {kind: "--" + name.replace("_", "-") for kind, name in FILES.items()}
+ARGUMENTS = ("bpe", *FILES.values(), "tokenizer")
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,8 @@ class Subwords:
     """A kind of sub-words.
 
     Attributes:
-        bpe: ``sentencepiece``, ``subword_nmt`` or None for plain words.
-        model: the file of the sub-word model.
+        bpe: ``sentencepiece``, ``subword_nmt``, ``wordpiece`` or None for plain words.
+        model: the file of the sub-word model; of WordPieces, whatever ``WordPieces.load`` takes.
         tokenizer: fairseq's name of what runs before the sub-words, such as ``moses``; None for nothing.
     """
 
@@ -38,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--bpe", choices=(*FILES, "subword-nmt", "none"), help="kind of sub-words; none: plain words")
     group.add_argument("--sentencepiece-model", metavar="FILE", help="model of sentencepiece")
     group.add_argument("--bpe-codes", metavar="FILE", help="merges of subword-nmt")
+    group.add_argument(
+        "--wordpiece-model", metavar="NAME", help="vocab.txt, tokenizer.json, a folder with one, or a name on the hub"
+    )
     group.add_argument("--tokenizer", choices=("moses", "space", "none"), help="what runs before the sub-words")
 
 
@@ -65,11 +70,12 @@ def find_subwords(args: argparse.Namespace, data: str) -> Subwords:
     else:
         raise UserError(
             f"no {RECIPE} in {data} or beside it: say how its text was cut, with --sentencepiece-model FILE, "
-            "--bpe-codes FILE or --bpe none"
+            "--bpe-codes FILE, --wordpiece-model NAME or --bpe none"
         )
     if args.tokenizer is not None:
         tokenizer = args.tokenizer
-    if model is not None and not os.path.isfile(model):
+    # WordPieces.load finds its own, and says so where it does not.
+    if model is not None and kind != "wordpiece" and not os.path.isfile(model):
         raise UserError(f"{model}: no such sub-word model")
     none_is_none = {"none": None}
     return Subwords(none_is_none.get(kind, kind), model, none_is_none.get(tokenizer, tokenizer))
@@ -112,12 +118,14 @@ def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec
     """What fairseq's ``--tokenizer`` and ``--bpe`` do for `subwords`, without fairseq.
 
     Raises:
-        UserError: if the model is damaged.
+        UserError: if the model is damaged, or cannot be had.
     """
     steps = []
     if subwords.tokenizer == "moses":
         steps.append(_moses(source_lang, target_lang))
-    if subwords.bpe:
+    if subwords.bpe == "wordpiece":
+        steps.append(load_wordpieces(subwords.model))
+    elif subwords.bpe:
         load = {"sentencepiece": _sentencepiece, "subword_nmt": _subword_nmt}[subwords.bpe]
         try:
             with contextlib.redirect_stderr(io.StringIO()):
@@ -154,6 +162,24 @@ def _subword_nmt(path: str) -> Codec:
     with open(path, encoding="utf-8") as codes:
         model = BPE(codes)
     return Codec(model.process_line, lambda words: f"{words} ".replace("@@ ", "").rstrip())
+
+
+def load_wordpieces(name: str):
+    """The WordPieces of `name`; UserError with what to do if they cannot be had."""
+    from ..wordpieces import WordPieces
+
+    try:
+        return WordPieces.load(name)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def copy_model(subwords: Subwords, path: str) -> None:
+    """Write the sub-word model as one file; OSError if that fails."""
+    if subwords.bpe == "wordpiece":
+        load_wordpieces(subwords.model).save(path)
+    else:
+        shutil.copyfile(subwords.model, path)
 
 
 def _moses(source_lang: str, target_lang: str) -> Codec:

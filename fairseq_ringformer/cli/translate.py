@@ -27,7 +27,7 @@ from .text_stream import Engine, Search, Translated, read_lines, translate_lines
 
 HELP = "translate raw text with trained or exported models"
 # What belongs to fairseq's data folder; an exported model knows it itself.
-DATA_FLAGS = ("data", "source_lang", "target_lang", "bpe", "sentencepiece_model", "bpe_codes", "tokenizer", "autocast")
+DATA_FLAGS = ("data", "source_lang", "target_lang", *subwords.ARGUMENTS, "autocast")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -77,17 +77,22 @@ def test_special_symbols_in_the_text_are_text(toy, ringformer, tmp_path):
     Subwords("sentencepiece", "toy.model", "moses"),
     Subwords("subword_nmt", "codes", None),
     Subwords("subword_nmt", "codes", "moses"),
+    Subwords("wordpiece", "vocab.txt", None),
+    Subwords("wordpiece", "vocab.txt", "moses"),
 ], ids=str)
 def test_text_is_cut_as_fairseq_cuts_it(toy, tmp_path, subwords):
+    import fairseq_ringformer.models.wordpiece  # noqa: F401  registers it
     from fairseq.data import encoders
 
     (tmp_path / "codes").write_text("#version: 0.2\ne i\nei n</w>\nb i\n", encoding="utf-8")
+    vocabulary = ("[UNK]", "[MASK]", *"ein,&»«.-3", "##e", "##i", "##n")
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
     shutil.copy(toy.root / "toy.model", tmp_path)
     model = subwords.model and str(tmp_path / subwords.model)
     codec = build_codec(Subwords(subwords.bpe, model, subwords.tokenizer), "de", "en")
     options = argparse.Namespace(
-        tokenizer=subwords.tokenizer, bpe=subwords.bpe, sentencepiece_model=model, bpe_codes=model,
-        source_lang="de", target_lang="en",
+        tokenizer=subwords.tokenizer, bpe=subwords.bpe, source_lang="de", target_lang="en",
+        sentencepiece_model=model, bpe_codes=model, wordpiece_model=model,
     )
     tokenizer, bpe = encoders.build_tokenizer(options), encoders.build_bpe(options)
     for text in ("ein, zwei & »drei« bin-ein.", "", "  zwei   Wörter\t!", "3. Mai, z. B. <unk> x@@ y", "\u2581 a"):

@@ -289,3 +289,38 @@ def test_grammar_to_binary_data_from_any_folder(tmp_path):
     assert (made / "bin" / "dict.de.txt").read_bytes() == (made / "bin" / "dict.en.txt").read_bytes()
     assert json.loads((made / "recipe.json").read_text())["source"] == "grammar"
     assert "Made by the grammar" in (made / "PROVENANCE.md").read_text()
+
+
+def test_wordpieces_are_learnt_or_taken(tmp_path, archive, no_fairseq, capsys):
+    assert run(tmp_path, "--subwords", "wordpiece") == 0
+    out = tmp_path / "out"
+    recipe = json.loads((out / "recipe.json").read_text())
+    assert {key: recipe[key] for key in ("subwords", "vocab_size", "bpe", "bpe_model", "tokenizer")} == {
+        "subwords": "wordpiece", "vocab_size": 120, "bpe": "wordpiece", "bpe_model": "tokenizer.json",
+        "tokenizer": None,
+    }
+    model = (out / "tokenizer.json").read_bytes()
+    known = tmp_path / "known.json"
+    known.write_bytes(model)
+    command = ["--output", str(tmp_path / "other"), "--subwords", "wordpiece", "--wordpiece-model", str(known)]
+    for _ in range(2):
+        capsys.readouterr()
+        assert prepare.main(command) == 0
+    assert "sub-words in sub/: was done already" in capsys.readouterr().out
+    assert (tmp_path / "other" / "tokenizer.json").read_bytes() == model
+    assert json.loads((tmp_path / "other" / "recipe.json").read_text())["vocab_size"] == 120
+    known.write_text(model.decode().replace('"lowercase": false', '"lowercase": true'))
+    assert prepare.main(command) == 0
+    assert "sub-words in sub/: done" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("flags", "text"), [
+    (["--wordpiece-model", "x"], "--wordpiece-model needs --subwords wordpiece"),
+    (["--subwords", "wordpiece", "--wordpiece-model", "no.txt"], "no.txt: no such file or folder"),
+    (["--subwords", "wordpiece", "--wordpiece-model", "x", "--vocab-size", "9"], "--vocab-size is for a vocabulary"),
+])
+def test_wordpiece_mistakes(tmp_path, archive, no_fairseq, capsys, flags, text):
+    assert prepare.main(["--output", str(tmp_path / "out"), *flags]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"prepare.sh: {text}") and error.count("\n") == 1
+    assert not (tmp_path / "out" / "raw").exists()

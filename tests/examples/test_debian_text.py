@@ -4,13 +4,16 @@ import random
 from collections import Counter
 
 import pytest
+from corpus.binarise import binarise
 from corpus.clean import key, normalise, why_unfit
 from corpus.pairs import Pair
 from corpus.sentences import split, split_pair
 from corpus.split import SPLITS, held_out_documents, split_by_document
-from corpus.subwords import MODEL, segment
+from corpus.subwords import DICTIONARY, MODEL, segment
 from corpus.text import clean_pairs, make_splits, write_splits
 from recipe.errors import RecipeError
+
+from fairseq_ringformer.wordpieces import WordPieces
 
 # Cleaning
 
@@ -218,7 +221,9 @@ def segmented(raw, kind, size, name):
     return folder
 
 
-@pytest.mark.parametrize(("kind", "undo"), [("sentencepiece", ("▁", " ")), ("subword-nmt", ("@@ ", ""))])
+@pytest.mark.parametrize(("kind", "undo"), [
+    ("sentencepiece", ("▁", " ")), ("subword-nmt", ("@@ ", "")), ("wordpiece", (" ##", "")),
+])
 def test_segment_keeps_lines_and_text_and_is_repeatable(raw, kind, undo):
     first, second = segmented(raw, kind, 40, "one"), segmented(raw, kind, 40, "two")
     model = (first / MODEL[kind]).read_bytes()
@@ -233,7 +238,7 @@ def test_segment_keeps_lines_and_text_and_is_repeatable(raw, kind, undo):
     assert len(set((first / "train.de").read_text(encoding="utf-8").split())) <= 40
 
 
-@pytest.mark.parametrize("kind", ["sentencepiece", "subword-nmt"])
+@pytest.mark.parametrize("kind", ["sentencepiece", "subword-nmt", "wordpiece"])
 def test_a_vocabulary_that_does_not_fit_is_refused_with_one_that_does(raw, kind):
     with pytest.raises(RecipeError, match=r"--vocab-size 5000 is too large for this text: choose at most \d+$") as error:
         segmented(raw, kind, 5000, "large")
@@ -250,3 +255,22 @@ def test_moses_tokens_come_before_subword_nmt(tmp_path):
     out = segmented(folder, "subword-nmt", 60, "sub")
     tokens = (out / "test.en").read_text(encoding="utf-8").splitlines()[0].replace("@@ ", "")
     assert tokens == "She says : well @-@ done &amp; ready ."
+
+
+def test_a_known_wordpiece_vocabulary_is_used_as_it_is(raw):
+    learnt = segmented(raw, "wordpiece", 40, "learnt")
+    pieces = WordPieces.load(learnt / MODEL["wordpiece"])
+    assert len((learnt / DICTIONARY).read_text(encoding="utf-8").splitlines()) == len(pieces) - 4 == 36
+    (raw / "train.de").write_text("etwas anderes\n", encoding="utf-8")
+    folder = raw.parent / "used"
+    folder.mkdir()
+    segment(raw, folder, "wordpiece", 8000, pieces)
+    for name in (MODEL["wordpiece"], DICTIONARY, "train.en", "test.de"):
+        assert (folder / name).read_bytes() == (learnt / name).read_bytes()
+
+
+def test_the_dictionary_of_wordpieces_is_fairseqs(raw):
+    folder, data = segmented(raw, "wordpiece", 45, "sub"), raw.parent / "bin"
+    binarise(folder, data)
+    for name in ("dict.de.txt", "dict.en.txt"):
+        assert (data / name).read_bytes() == (folder / DICTIONARY).read_bytes()

@@ -4,29 +4,45 @@ import contextlib
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipe.errors import RecipeError
 from corpus.split import SPLITS
 
+if TYPE_CHECKING:
+    from fairseq_ringformer.wordpieces import WordPieces
+
 LANGUAGES = ("de", "en")
-SENTENCEPIECE, SUBWORD_NMT = "sentencepiece", "subword-nmt"
+SENTENCEPIECE, SUBWORD_NMT, WORDPIECE = "sentencepiece", "subword-nmt", "wordpiece"
 # The files of the model, by kind; fairseq's --bpe option spells the second kind with an underscore.
-MODEL = {SENTENCEPIECE: "sentencepiece.bpe.model", SUBWORD_NMT: "bpe.codes"}
+MODEL = {SENTENCEPIECE: "sentencepiece.bpe.model", SUBWORD_NMT: "bpe.codes", WORDPIECE: "tokenizer.json"}
 VOCABULARY = "sentencepiece.bpe.vocab"
-MODULES = {SENTENCEPIECE: ("sentencepiece",), SUBWORD_NMT: ("subword_nmt", "sacremoses")}
+MODULES = {
+    SENTENCEPIECE: ("sentencepiece",),
+    SUBWORD_NMT: ("subword_nmt", "sacremoses"),
+    WORDPIECE: ("fairseq_ringformer", "tokenizers"),
+}
+# fairseq's tokenizer before the sub-words, by kind.
+TOKENIZER = {SENTENCEPIECE: None, SUBWORD_NMT: "moses", WORDPIECE: None}
+# fairseq's dictionary, in the folder of the cut text, where the vocabulary and not the text says what is in it.
+DICTIONARY = "dict.txt"
 
 
-def segment(raw: Path, folder: Path, kind: str, size: int) -> None:
+def segment(raw: Path, folder: Path, kind: str, size: int, known: "WordPieces | None" = None) -> None:
     """Learn a joined vocabulary of ``size`` from ``raw``/train.* and cut all of ``raw`` with it into ``folder``.
 
-    ``kind`` is ``sentencepiece`` (on the text as it is) or ``subword-nmt`` (on Moses tokens). The model
-    is written into ``folder`` too. The same text and size give the same model.
+    ``kind`` is ``sentencepiece`` or ``wordpiece`` (on the text as it is) or ``subword-nmt`` (on Moses tokens).
+    The model is written into ``folder`` too. The same text and size give the same model. With ``known``, nothing is
+    learnt.
     Raises RecipeError if the text is too small for the vocabulary.
     """
-    learn = {SENTENCEPIECE: _learn_sentencepiece, SUBWORD_NMT: _learn_subword_nmt}[kind]
-    encoders = learn(raw, folder, size)
+    if kind == WORDPIECE:
+        encoders = _use_wordpieces(known or _learn_wordpieces(raw, size), folder)
+    else:
+        learn = {SENTENCEPIECE: _learn_sentencepiece, SUBWORD_NMT: _learn_subword_nmt}[kind]
+        encoders = learn(raw, folder, size)
     for split, language in itertools.product(SPLITS, LANGUAGES):
         with (folder / f"{split}.{language}").open("w", encoding="utf-8", newline="\n") as stream:
             stream.writelines(encoders[language](line) + "\n" for line in _lines(raw / f"{split}.{language}"))
@@ -112,3 +128,20 @@ def _learn_subword_nmt(raw: Path, folder: Path, size: int) -> dict[str, Callable
     (folder / MODEL[SUBWORD_NMT]).write_text(codes.getvalue(), encoding="utf-8")
     bpe = BPE(io.StringIO(codes.getvalue()))
     return {language: lambda line, language=language: bpe.process_line(tokens(language, line)) for language in LANGUAGES}
+
+
+def _learn_wordpieces(raw: Path, size: int) -> "WordPieces":
+    from fairseq_ringformer.wordpieces import WordPieces
+
+    pieces = WordPieces.train([raw / f"train.{language}" for language in LANGUAGES], size)
+    if len(pieces) < size:
+        raise _too_large(size, len(pieces))
+    if len(pieces) > size:
+        raise _too_small(size, len(pieces))
+    return pieces
+
+
+def _use_wordpieces(pieces: "WordPieces", folder: Path) -> dict[str, Callable[[str], str]]:
+    pieces.save(folder / MODEL[WORDPIECE])
+    pieces.write_dictionary(folder / DICTIONARY)
+    return dict.fromkeys(LANGUAGES, pieces.encode)
