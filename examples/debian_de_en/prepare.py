@@ -16,18 +16,16 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # for what the examples share
 
-from corpus.binarise import binarise
 from corpus.catalogue import HELD_OUT, SETS, Source
 from corpus.extract import ORIGIN, PAIRS, extract
 from corpus.pairs import read_pairs
 from corpus.provenance import collect_licences, provenance
 from corpus.report import table
 from corpus.split import SPLITS
-from corpus.subwords import (
-    DICTIONARY, LANGUAGES, MODEL, MODULES, SENTENCEPIECE, TOKENIZER, VOCABULARY, WORDPIECE, segment
-)
+from corpus.subwords import LANGUAGES, MODEL, MODULES, SENTENCEPIECE, TOKENIZER, VOCABULARY, WORDPIECE, segment
 from corpus.text import make_splits, write_splits
 from recipe import steps
+from recipe.binarise import DICTIONARY, binarise
 from recipe.errors import RecipeError, exit_status
 
 COUNTS = "counts.json"
@@ -226,7 +224,7 @@ def cut_and_binarise(options: argparse.Namespace) -> None:
         sub["vocabulary"] = steps.digest(options.wordpieces.to_json())
     lost = not (output / MODEL[options.subwords]).is_file()
     say(steps.make(output / "sub", sub, build, force=options.force or lost), "sub-words in sub/")
-    made_from = {"sub": texts(output / "sub"), "code": code("corpus/binarise.py")}
+    made_from = {"sub": texts(output / "sub"), "code": steps.code("binarise.py")}
     if options.subwords == WORDPIECE:
         made_from["dictionary"] = steps.digest_of_files([output / "sub" / DICTIONARY])
     built = steps.make(output / "bin", made_from, lambda new: binarise(output / "sub", new), force=options.force)

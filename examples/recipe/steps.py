@@ -53,6 +53,11 @@ def digest(value: object) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
+def code(*names: str) -> str:
+    """A fingerprint of files that the recipes share, so that a changed recipe makes its steps anew."""
+    return digest_of_files(Path(__file__).with_name(name) for name in names)
+
+
 def digest_of_files(paths: Iterable[Path]) -> str:
     """A short fingerprint of the names and contents of ``paths``, in the order given."""
     return digest([(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths])

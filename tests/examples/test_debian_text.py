@@ -4,13 +4,13 @@ import random
 from collections import Counter
 
 import pytest
-from corpus.binarise import binarise
 from corpus.clean import key, normalise, why_unfit
 from corpus.pairs import Pair
 from corpus.sentences import split, split_pair
 from corpus.split import SPLITS, held_out_documents, split_by_document
 from corpus.subwords import DICTIONARY, MODEL, segment
 from corpus.text import clean_pairs, make_splits, write_splits
+from recipe.binarise import binarise
 from recipe.errors import RecipeError
 
 from fairseq_ringformer.wordpieces import WordPieces

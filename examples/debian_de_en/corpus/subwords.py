@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recipe.binarise import DICTIONARY
 from recipe.errors import RecipeError
 from corpus.split import SPLITS
 
@@ -26,8 +27,6 @@ MODULES = {
 }
 # fairseq's tokenizer before the sub-words, by kind.
 TOKENIZER = {SENTENCEPIECE: None, SUBWORD_NMT: "moses", WORDPIECE: None}
-# fairseq's dictionary, in the folder of the cut text, where the vocabulary and not the text says what is in it.
-DICTIONARY = "dict.txt"
 
 
 def segment(raw: Path, folder: Path, kind: str, size: int, known: "WordPieces | None" = None) -> None:

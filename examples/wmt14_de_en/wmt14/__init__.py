@@ -1,0 +1,1 @@
+"""WMT-14 German-English: archives, text, sub-words, training commands."""
