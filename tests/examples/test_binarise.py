@@ -18,14 +18,14 @@ def sub(tmp_path):
 def entries(folder):
     german, english = ((folder / f"dict.{language}.txt").read_text().splitlines() for language in ("de", "en"))
     assert german == english
-    return [line.split()[0] for line in german]
+    # fairseq fills a dictionary of its own up to a multiple of 8.
+    return [line.split()[0] for line in german if not line.startswith("madeupword")]
 
 
 def test_one_dictionary_of_the_most_frequent(sub, tmp_path):
     binarise(sub, tmp_path / "all")
     binarise(sub, tmp_path / "two", most=2)
-    words = [word for word in entries(tmp_path / "all") if len(word) == 1]  # fairseq fills up to a multiple of 8
-    assert sorted(words) == list("abcde")
+    assert sorted(entries(tmp_path / "all")) == list("abcde")
     assert entries(tmp_path / "two") == ["a", "b"]
     assert {path.name for path in (tmp_path / "two").glob("*.idx")} == {
         f"{split}.de-en.{language}.idx" for split in ("train", "valid", "test") for language in ("de", "en")
