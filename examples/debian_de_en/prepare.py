@@ -3,13 +3,11 @@
 import argparse
 import datetime
 import functools
-import importlib.util
 import json
 import os
 import shlex
 import shutil
 import sys
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from corpus.subwords import LANGUAGES, MODEL, MODULES, SENTENCEPIECE, TOKENIZER,
 from corpus.text import make_splits, write_splits
 from recipe import steps
 from recipe.binarise import DICTIONARY, binarise
+from recipe.checks import make_writable, require_modules
 from recipe.errors import RecipeError, exit_status
 
 COUNTS = "counts.json"
@@ -78,20 +77,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def check(options: argparse.Namespace) -> None:
     """Raise RecipeError if something is missing that a later step would only find out after long work."""
-    for folder in (options.output, options.cache):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise RecipeError(f"cannot write to {folder} ({error.strerror}): choose another folder") from None
+    make_writable(options.output, options.cache)
     if options.wordpiece_model is not None and options.subwords != WORDPIECE:
         raise RecipeError(f"--wordpiece-model needs --subwords {WORDPIECE}")
     if options.wordpiece_model is not None and options.vocab_size is not None:
         raise RecipeError("--vocab-size is for a vocabulary that is learnt: leave it out with --wordpiece-model")
-    for module in ("fairseq_cli", "lxml", *MODULES[options.subwords]):
-        if importlib.util.find_spec(module) is None:
-            raise RecipeError(f"Python module {module} is missing: install this project with 'pip install -e .' first")
+    require_modules("fairseq_cli", "lxml", *MODULES[options.subwords])
     options.wordpieces = None
     if options.wordpiece_model is not None:
         from fairseq_ringformer.wordpieces import WordPieces

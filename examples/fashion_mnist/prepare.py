@@ -17,6 +17,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for what the examples share
 
 from recipe import steps
+from recipe.checks import make_writable
 from recipe.errors import RecipeError, exit_status
 from recipe.packages import Archive, Package
 
@@ -133,11 +134,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def prepare_folders(options: argparse.Namespace, command: str) -> None:
     """Prepare the images where that is not done yet, and say so."""
-    for folder in (options.output, options.cache):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RecipeError(f"cannot write to {folder} ({error.strerror}): choose another folder") from None
+    make_writable(options.output, options.cache)
     try:
         built = prepare(options, command)
     except OSError as error:

@@ -7,11 +7,9 @@ Addresses: --mirror, or else the variables WMT12, WMT13 and WMT14 (URLs or folde
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from tabulate import tabulate
 
 from recipe import steps
 from recipe.binarise import binarise
+from recipe.checks import make_writable, require_modules
 from recipe.errors import RecipeError, exit_status
 from wmt14.catalogue import ARCHIVES, LANGUAGES, addresses, with_checksums
 from wmt14.clean import Limits
@@ -96,18 +95,10 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def check(options: argparse.Namespace) -> None:
     """Raise RecipeError if something is missing that a later step would only find out after long work."""
-    for folder in (options.output, options.cache):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise RecipeError(f"cannot write to {folder} ({error.strerror}): choose another folder") from None
+    make_writable(options.output, options.cache)
     if options.download_only:
         return
-    for module in ("fairseq_cli", *MODULES[options.vocabulary.kind]):
-        if importlib.util.find_spec(module) is None:
-            raise RecipeError(f"Python module {module} is missing: install this project with 'pip install -e .' first")
+    require_modules("fairseq_cli", *MODULES[options.vocabulary.kind])
     done = (options.output / "recipe.json").is_file() and not options.force
     if options.vocabulary.kind == WORDPIECE and not done:
         pieces = load_wordpieces(options.vocabulary.name)
