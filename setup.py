@@ -43,7 +43,7 @@ setup(
     ],
     extras_require={
         "vision": VISION,
-        "dev": ["pytest>=8", "webdataset", *VISION],
+        "dev": ["pytest>=8", "pytest-xdist", "webdataset", *VISION],
     },
     entry_points={"console_scripts": ["ringformer=fairseq_ringformer.cli.main:main"]},
     classifiers=[

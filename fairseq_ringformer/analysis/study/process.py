@@ -11,7 +11,7 @@ from typing import Callable, List, Mapping, Optional, Tuple
 import psutil
 
 PID = "running.json"
-POLL = 0.2  # seconds
+POLL = 0.1  # seconds
 Progress = Callable[[str], Optional[Tuple[int, float]]]
 
 
@@ -107,12 +107,12 @@ class Stopwatch:
 
     Args:
         skip: first updates, which are slow.
-        updates: as many are enough.
+        updates: as many are enough, if they took `least` seconds: the log is read at intervals.
         seconds: of measuring are enough, once there are two updates.
     """
 
-    def __init__(self, skip: int, updates: int, seconds: float):
-        self.skip, self.updates, self.seconds = skip, updates, seconds
+    def __init__(self, skip: int, updates: int, seconds: float, least: float = 3.0):
+        self.skip, self.updates, self.seconds, self.least = skip, updates, seconds, least
         self.begun = time.monotonic()
         self.told: List[Tuple[int, float]] = []
 
@@ -120,13 +120,17 @@ class Stopwatch:
         """Whether it is enough."""
         now = time.monotonic()
         self.told.append((update, now))
-        enough = update >= self.skip + self.updates or now - self.begun > self.seconds
-        return enough and self.per_update is not None
+        many = update >= self.skip + self.updates and now - self._measured()[0][1] >= self.least
+        return (many or now - self.begun > self.seconds) and self.per_update is not None
+
+    def _measured(self) -> List[Tuple[int, float]]:
+        """What was told after the first updates, or all if there is no more."""
+        return [pair for pair in self.told if pair[0] >= self.skip] if len(self.told) > self.skip + 1 else self.told
 
     @property
     def per_update(self) -> Optional[float]:
         """None if fewer than two updates were told of."""
-        told = [pair for pair in self.told if pair[0] >= self.skip] if len(self.told) > self.skip + 1 else self.told
+        told = self._measured()
         if len(told) < 2:
             return None
         (first, since), (last, now) = told[0], told[-1]

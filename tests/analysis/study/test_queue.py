@@ -1,5 +1,6 @@
 """The queue of a study: how long runs are, and that interruptions leave no trace."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from fairseq_ringformer.analysis.study.queue import Length
+from fairseq_ringformer.analysis.study.queue import Length, Study
 from fairseq_ringformer.analysis.study.process import Stopwatch
 from fairseq_ringformer.analysis.study.states import States
 from tests.analysis.study import toy
@@ -83,19 +84,26 @@ def test_a_run_that_stands_in_two_tables_is_trained_once(tmp_path):
     assert len(places) == 4 and len({place[1:] for place in places}) == 2
 
 
-def test_budgets_give_updates_that_fit(tmp_path):
-    toys = toy.Toy({"fast": 0.01, "slow": 0.05})
-    equal = toy.study(tmp_path / "updates", Length(budget=2.0), seeds=[1], jobs=1, kind=toys)
-    equal.run(States())
-    updates = [entry["updates"] for entry in toy.lines(tmp_path / "updates")]
-    assert updates[0] == updates[1] and 15 <= updates[0] <= 40
-    again = toy.study(tmp_path / "updates", Length(budget=2.0), seeds=[1, 2], jobs=1, kind=toys)
-    again.run(States())
-    assert {entry["updates"] for entry in toy.lines(tmp_path / "updates")} == {updates[0]}  # speeds are kept
-    own = toy.study(tmp_path / "time", Length(budget=2.0, equal="time"), seeds=[1], jobs=1, kind=toys)
-    own.run(States())
-    fast, slow = (entry["updates"] for entry in toy.lines(tmp_path / "time"))
-    assert fast > 2 * slow
+def test_budgets_give_updates_that_fit(tmp_path, monkeypatch):
+    measured = []
+    seconds = {"fast": 0.1, "slow": 0.5}
+    monkeypatch.setattr(Study, "_measure", lambda self, row, *_: measured.append(row.name) or seconds[row.name])
+
+    def updates(output, equal, seeds):
+        toy.study(output, Length(budget=5.35, equal=equal), seeds=seeds).run(States())
+        return [(entry["row"], entry["updates"]) for entry in toy.lines(output)]
+
+    assert updates(tmp_path / "updates", "updates", [1]) == [("fast", 10), ("slow", 10)]
+    assert updates(tmp_path / "updates", "updates", [1, 2]) == 2 * [("fast", 10)] + 2 * [("slow", 10)]
+    assert sorted(measured) == ["fast", "slow"]  # once: speeds are kept
+    assert updates(tmp_path / "time", "time", [1]) == [("fast", 53), ("slow", 10)]
+
+
+def test_speeds_are_measured_without_a_trace(tmp_path):
+    toy.study(tmp_path, Length(budget=2.0), seeds=[1], kind=toy.Toy({"fast": 0.01, "slow": 0.05})).run(States())
+    speeds = json.loads((tmp_path / "speeds.json").read_text())
+    assert len(speeds) == 2 and 0.008 < 2 * min(speeds.values()) < max(speeds.values())
+    assert not list(tmp_path.glob("runs/pilot*"))
 
 
 def test_a_budget_too_small_for_one_update(tmp_path):
@@ -127,7 +135,7 @@ def test_two_studies_cannot_share_a_folder(tmp_path):
 
 
 def test_the_stopwatch_leaves_out_the_first_updates(monkeypatch):
-    watch, clock = Stopwatch(2, 3, 100), [0.0]
+    watch, clock = Stopwatch(2, 3, 100, least=2.0), [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     for update, seconds in enumerate([9, 9, 1, 1, 1], 1):
         clock[0] += seconds
