@@ -5,7 +5,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from ..cli.subwords import FLAGS
 
@@ -52,14 +52,14 @@ def generation_command(
     return [*command, *flags]
 
 
-def generate(command: Sequence[str], log: Path, environment: Optional[Mapping[str, str]] = None) -> None:
-    """Run a command of :func:`generation_command`, in this `environment` if one is given; its output goes to `log`.
+def generate(command: Sequence[str], log: Path) -> None:
+    """Run a command of :func:`generation_command`; its output goes to `log`.
 
     Raises:
         ValueError: with fairseq's last line if it fails.
     """
     with log.open("w") as out:
-        finished = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, env=environment)
+        finished = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True)
     if finished.returncode:
         lines = finished.stderr.strip().splitlines() or ["no message"]
         raise ValueError(f"fairseq-generate failed: {lines[-1]}")

@@ -4,9 +4,9 @@
   ringformer report --results a/results.jsonl b/results.jsonl --output report --grid table4
 
 Prints a table of each grid in Markdown: parameters, score (mean and standard deviation over seeds), difference to the
-baseline with its significance (sacreBLEU's paired bootstrap over the test sentences, 1,000 samples; needs the runs'
-translations beside the results and the references of --data), published score, places, and how many pairs of rows
-stand in the paper's order. --output also writes report.md, report.json, and for each grid GRID_scores and GRID_curves
+baseline with its significance (sacreBLEU's paired bootstrap over the test sentences, 1,000 samples, of each seed, the
+largest p of them; needs the runs' translations beside the results and the references of --data), published score,
+places, and how many pairs of rows stand in the paper's order. --output also writes report.md, report.json, and for each grid GRID_scores and GRID_curves
 as PNG and SVG.
 """
 
@@ -81,17 +81,20 @@ def _section(args: argparse.Namespace, table: Any, results: List[Dict[str, Any]]
     from ..analysis.study import report
 
     metric = "top1" if table.vision else "bleu"
+    try:
+        report.check_comparable(results)
+    except ValueError as error:
+        raise UserError(str(error)) from None
     summary = report.gather(table, results, metric)
     if not summary:
         raise UserError(f"results of {table.name} are of rows that it does not have: name its file with --tables")
     lacking = ""
     if not table.vision:
-        home, data = results[0]["home"], Path(args.data or results[0]["data"])
-        lacking = report.add_significance(summary, table.baseline, home, _references(data))
+        lacking = report.add_significance(summary, table.baseline, _references(Path(args.data or results[0]["data"])))
     cells = report.table_rows(summary, table.baseline, metric)
     notes = report.notes(table, summary, metric)
     if any("p" in row for row in summary):
-        notes.append("p: paired bootstrap of BLEU, 1,000 samples")
+        notes.append("p: paired bootstrap of BLEU, 1,000 samples, the largest over seeds")
     lines = [f"### {table.caption}", "", report.markdown(cells), "", "; ".join(notes)]
     if lacking:
         lines += ["", f"({lacking}.)"]

@@ -16,6 +16,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
@@ -52,8 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     length.add_argument("--updates", type=whole(1), metavar="N", help="of every run, instead of a budget")
     parser.add_argument(
-        "--equal", choices=("updates", "time"), default="updates",
-        help="with --budget: as many updates for all rows as the slowest can do, or for each its own (default: updates)",
+        "--equal", choices=("updates", "time"),
+        help="with --budget: as many updates for all rows as the slowest of them can do, or for each its own (default: "
+        "updates)",
     )
     how = parser.add_argument_group("how")
     how.add_argument("--output", default="studies", metavar="DIR", help="default: studies")
@@ -88,6 +90,9 @@ def _run(study: Any) -> int:
     from ..analysis.study.results import RESULTS
     from ..analysis.study.states import States
 
+    # A closed terminal or a batch system's end is an interruption, too.
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
     try:
         complaints = study.run(States())
     except (ValueError, OSError) as error:
@@ -103,6 +108,10 @@ def _run(study: Any) -> int:
     return 1 if complaints else 0
 
 
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def _rows(table: Any, names: List[str]) -> List[Any]:
     known = {row.name: row for row in table.rows}
     for name in names or ():
@@ -115,14 +124,15 @@ def _study(args: argparse.Namespace, table: Any, rows: List[Any]) -> Any:
     import torch
 
     from ..analysis.paper import VISION
-    from ..analysis.study.queue import Length, Study
+    from ..analysis.study.queue import Study
+    from ..analysis.study.speeds import Length
     from ..analysis.study.translation import Translation
     from ..analysis.study.vision import Vision
 
     if len(set(args.seeds)) < len(args.seeds):
         raise ValueError("--seeds names a seed twice")
     if table.kind == VISION:
-        if args.beam or args.lenpen:
+        if args.beam is not None or args.lenpen is not None:
             raise ValueError(f"{table.name} classifies images: --beam and --lenpen are for translation")
         kind = Vision(Path(args.data), table, args.model_flags)
     else:
@@ -135,8 +145,10 @@ def _study(args: argparse.Namespace, table: Any, rows: List[Any]) -> Any:
     jobs = args.jobs or max(1, len(gpus))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = args.threads or max(1, cores // jobs)
+    if args.updates and args.equal:
+        raise ValueError("--equal says what a --budget is divided by: leave it out with --updates")
     budget = None if args.updates else args.budget or duration("20m")
-    length = Length(args.updates, budget, args.equal)
+    length = Length(args.updates, budget, args.equal or "updates")
     return Study(Path(args.output), table, rows, args.seeds, kind, length, jobs, threads, _about(gpus, cores), gpus)
 
 
@@ -155,4 +167,4 @@ def _about(gpus: List[str], cores: int) -> Dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             pass
     machine = torch.cuda.get_device_name(0) if gpus else f"{processor()}, {cores} cores"
-    return {"commit": commit(Path(__file__).parent), "versions": versions, "machine": machine}
+    return {"commit": commit(Path(__file__).parents[1]), "versions": versions, "machine": machine}

@@ -107,6 +107,30 @@ def test_a_killed_study_ends_with_the_same_figures(tables, data, tmp_path):
     assert whole == again
 
 
+def test_a_checkpoint_that_a_kill_has_cut_gives_way_to_the_newest_whole_one(data, tmp_path):
+    """fairseq copies its last checkpoint into place: a kill in between leaves half of it."""
+    from fairseq_ringformer.analysis.paper import read_tables
+    from fairseq_ringformer.analysis.study.translation import Translation, updates_done
+    from fairseq_ringformer.checkpoint_file import read_checkpoint, write_checkpoint
+
+    path = tmp_path / "toy.yaml"
+    path.write_text(yaml.safe_dump(TABLES, sort_keys=False))
+    kind, checkpoints = Translation(data, read_tables(path)["toy"], []), tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    assert not kind.trained(tmp_path, 1)
+    last = checkpoints / "checkpoint_last.pt"
+    for update, name in ((3, "checkpoint_best.pt"), (7, "checkpoint_1_7.pt"), (10, "checkpoint_last.pt")):
+        write_checkpoint({"model": {}, "optimizer_history": [{"num_updates": update}]}, str(checkpoints / name))
+        os.utime(checkpoints / name, (update, update))
+    assert kind.trained(tmp_path, 10) and not kind.trained(tmp_path, 11)
+    last.write_bytes(last.read_bytes()[:100])
+    assert not kind.trained(tmp_path, 10)
+    assert updates_done(read_checkpoint(str(last))) == 7
+    for path in checkpoints.iterdir():
+        path.write_bytes(b"half")
+    assert not kind.trained(tmp_path, 1) and not last.exists()
+
+
 @pytest.mark.slow
 def test_a_study_of_classifiers(tables, tmp_path, capfd):
     from tests.vision.images import write_splits
@@ -127,13 +151,16 @@ def test_a_study_of_classifiers(tables, tmp_path, capfd):
     (["--rows", "rink"], "--rows 'rink': toy has none of that name; rows: vanilla, ring"),
     (["--data", "nowhere"], "nowhere holds no prepared data (nowhere/recipe.json: No such file or directory): run a recipe's"),
     (["--seeds", "1", "1"], "--seeds names a seed twice"),
+    (["--equal", "time"], "--equal says what a --budget is divided by: leave it out with --updates"),
+    (["-a", "transformer"], "-a is set by the study itself: leave it out"),
+    (["--signal-rank", "2"], "--signal-rank is what makes the row 'ring' of toy: leave it out, or write a table of your own"),
     (["--colour", "red"], "vanilla: unrecognized arguments: --colour red"),
     (["--signal", "loud"], "vanilla: argument --signal: invalid choice: 'loud'"),
     (["--max-update", "3"], "--max-update is set by the study itself: leave it out"),
     (["--tables", "nowhere.yaml"], "nowhere.yaml: No such file or directory"),
     (["--tables", str(ROOT / "setup.py")], "setup.py: not a list of tables as paper.yaml is"),
     (["--grid", "pictures", "--data", "nowhere"], "nowhere: no such folder of images"),
-    (["--grid", "pictures", "--beam", "3"], "pictures classifies images: --beam and --lenpen are for translation"),
+    (["--grid", "pictures", "--lenpen", "0"], "pictures classifies images: --beam and --lenpen are for translation"),
     (["--grid", "pictures", "--batch-size", "0"], "--batch-size 0: must be at least 1"),
 ])
 def test_mistakes_end_in_one_line_before_any_work(tables, data, tmp_path, capsys, flags, message):
@@ -153,7 +180,7 @@ def test_impossible_lengths_are_refused(tables, data, flags, capsys):
 
 def write_results(folder, *entries):
     common = {"seed": 1, "parameters": 1, "updates": 1, "seconds": 1, "bleu": 1.0, "chrf": 1.0, "commit": None,
-              "versions": {}, "machine": "", "data": "nowhere", "folder": "x"}
+              "versions": {}, "machine": "", "data": "nowhere", "folder": "x", "key": "", "conditions": ""}
     path = folder / "results.jsonl"
     path.write_text("".join(json.dumps({**common, **entry}) + "\n" for entry in entries))
     return path
@@ -164,6 +191,8 @@ def write_results(folder, *entries):
     ([{"grid": "other", "row": "a"}], [], "results of other, which is no table of"),
     ([{"grid": "toy", "row": "a"}], [], "results of toy are of rows that it does not have"),
     ([{"grid": "toy", "row": "ring"}] * 2, [], "two results of ring, seed 1 of toy"),
+    ([{"grid": "toy", "row": "ring"}, {"grid": "toy", "row": "vanilla", "conditions": "2", "beam": 1}], [],
+     "ring and vanilla of toy were measured with different options or data: beam None and 1; report on them apart"),
 ])
 def test_reports_refuse_what_they_cannot_tell(tables, tmp_path, capsys, entries, flags, message):
     path = write_results(tmp_path, *entries)

@@ -2,7 +2,7 @@
 
 from typing import Any, Mapping, Sequence
 
-LABELS = {"bleu": "BLEU", "top1": "top-1 accuracy (%)"}
+from .report import LABELS
 
 
 def draw_scores(summary: Sequence[Mapping[str, Any]], metric: str, title: str) -> Any:
@@ -16,7 +16,7 @@ def draw_scores(summary: Sequence[Mapping[str, Any]], metric: str, title: str) -
             row["parameters"] / 1e6, row["mean"], yerr=row["spread"], fmt="o", color=colour, capsize=3, label=row["row"]
         )
     axis.set_xlabel("parameters (millions)")
-    axis.set_ylabel(LABELS[metric])
+    axis.set_ylabel(LABELS[metric] + ("" if metric == "bleu" else " accuracy (%)"))
     axis.grid(alpha=0.3)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     figure.suptitle(title, fontsize="medium", parse_math=False)

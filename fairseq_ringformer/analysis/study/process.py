@@ -1,16 +1,14 @@
-"""One training in a process of its own, watched through its log."""
+"""One command of a study in a process of its own, watched through its log."""
 
-import json
 import os
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import Callable, List, Mapping, Optional, Tuple
 
 import psutil
 
-PID = "running.json"
+MARK = "RINGFORMER_STUDY"  # in the environment of a study's processes: its folder
 POLL = 0.1  # seconds
 Progress = Callable[[str], Optional[Tuple[int, float]]]
 
@@ -19,59 +17,60 @@ class Stopped(Exception):
     """The study was interrupted."""
 
 
-def end_leftover(folder: Path) -> None:
-    """End the process that an earlier study, killed itself, has left training in `folder`."""
-    path = folder / PID
-    try:
-        left = json.loads(path.read_text())
-        process = psutil.Process(left["pid"])
-        if process.create_time() == left["created"]:
-            for own in [*process.children(recursive=True), process]:
-                own.kill()
-            process.wait(10)
-    except (OSError, ValueError, KeyError, psutil.Error):
-        pass
-    path.unlink(missing_ok=True)
+def end_leftovers(output: Path) -> None:
+    """End the processes that an earlier study in `output`, killed itself, has left behind."""
+    left = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARK) == str(output):
+                process.kill()
+                left.append(process)
+        except (psutil.Error, OSError):  # another user's, or gone
+            pass
+    psutil.wait_procs(left, timeout=10)
 
 
-class Training:
-    """A command that trains; its output is added to `log`.
+class Command:
+    """A command whose output is added to a log.
 
     Args:
-        progress: finds update and loss in a line of the log.
-        stop: ends the process when it is set.
+        log: of its output.
+        environment: in which it runs.
+        stop: ends it when it is set.
+        errors: another file for what it writes on standard error; default: the log.
     """
 
     def __init__(
-        self, command: List[str], log: Path, environment: Mapping[str, str], progress: Progress, stop: threading.Event
+        self, command: List[str], log: Path, environment: Mapping[str, str], stop: threading.Event,
+        errors: Optional[Path] = None,
     ):
-        self.command, self.log, self.environment, self.progress, self.stop = command, log, environment, progress, stop
-        self.start = log.stat().st_size if log.exists() else 0
+        self.command, self.log, self.environment, self.stop = command, log, environment, stop
+        self.errors = errors or log
+        self.starts = {path: path.stat().st_size if path.exists() else 0 for path in (self.log, self.errors)}
 
-    def run(self, tell: Callable[[int, float], bool]) -> int:
+    def run(self, progress: Progress = lambda line: None, tell: Callable[[int, float], bool] = lambda *_: False) -> int:
         """Run it to its end, and return its exit status.
 
         Args:
-            tell: called with each update and its loss as the log tells them; the process ends when it returns True.
+            progress: finds update and loss in a line of the log.
+            tell: called with each of them; the process is ended, with status 0, when it returns True.
 
         Raises:
             Stopped: if `stop` was set.
         """
-        with self.log.open("a") as out:
+        with self.log.open("a") as out, self.errors.open("a") as errors:
             process = subprocess.Popen(
-                self.command, stdout=out, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                env=dict(self.environment), start_new_session=True,
+                self.command, stdout=out, stderr=errors, stdin=subprocess.DEVNULL, env=dict(self.environment),
+                start_new_session=True,
             )
-        pid = self.log.parent / PID
         try:
-            pid.write_text(json.dumps({"pid": process.pid, "created": psutil.Process(process.pid).create_time()}))
             with self.log.open(encoding="utf-8", errors="replace") as lines:
-                lines.seek(self.start)
+                lines.seek(self.starts[self.log])
                 line = ""
                 while True:
                     line += lines.readline()
                     if line.endswith("\n"):
-                        found, line = self.progress(line), ""
+                        found, line = progress(line), ""
                         if found and tell(*found):
                             return 0
                     elif process.poll() is not None:
@@ -80,12 +79,11 @@ class Training:
                         raise Stopped
         finally:
             _end(process)
-            pid.unlink(missing_ok=True)
 
     def complaint(self) -> str:
-        """The last line that the process has written."""
-        with self.log.open(encoding="utf-8", errors="replace") as lines:
-            lines.seek(self.start)
+        """The last line that the process has written, on standard error if that has a file of its own."""
+        with self.errors.open(encoding="utf-8", errors="replace") as lines:
+            lines.seek(self.starts[self.errors])
             written = lines.read().strip().splitlines()
         return written[-1] if written else "it wrote nothing"
 
@@ -100,38 +98,3 @@ def _end(process: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, 9)
         process.wait()
-
-
-class Stopwatch:
-    """Seconds per update, from when updates were told of.
-
-    Args:
-        skip: first updates, which are slow.
-        updates: as many are enough, if they took `least` seconds: the log is read at intervals.
-        seconds: of measuring are enough, once there are two updates.
-    """
-
-    def __init__(self, skip: int, updates: int, seconds: float, least: float = 3.0):
-        self.skip, self.updates, self.seconds, self.least = skip, updates, seconds, least
-        self.begun = time.monotonic()
-        self.told: List[Tuple[int, float]] = []
-
-    def tell(self, update: int, loss: float) -> bool:
-        """Whether it is enough."""
-        now = time.monotonic()
-        self.told.append((update, now))
-        many = update >= self.skip + self.updates and now - self._measured()[0][1] >= self.least
-        return (many or now - self.begun > self.seconds) and self.per_update is not None
-
-    def _measured(self) -> List[Tuple[int, float]]:
-        """What was told after the first updates, or all if there is no more."""
-        return [pair for pair in self.told if pair[0] >= self.skip] if len(self.told) > self.skip + 1 else self.told
-
-    @property
-    def per_update(self) -> Optional[float]:
-        """None if fewer than two updates were told of."""
-        told = self._measured()
-        if len(told) < 2:
-            return None
-        (first, since), (last, now) = told[0], told[-1]
-        return (now - since) / (last - first)

@@ -1,4 +1,4 @@
-"""The runs of a study: which there are, how long each is, and doing them one after another or side by side."""
+"""The runs of a study, one after another or side by side: what is done stays, what was interrupted goes on."""
 
 import fcntl
 import hashlib
@@ -14,29 +14,16 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from ..paper import Row, Table
-from .process import Stopped, Stopwatch, Training, end_leftover
+from .process import MARK, Command, Stopped, end_leftovers
+from .report import LABELS
 from .results import RESULTS, append_result, read_results
+from .speeds import LONGEST, PILOT, SKIP, Length, Speeds, Stopwatch
 from .states import States
 from .translation import Translation
 from .vision import Vision
 
-SPEEDS, SCORES = "speeds.json", "scores.json"
-# Updates in which a run's speed is measured, after those that are slow, and the longest time for it in seconds.
-SKIP, PILOT, LONGEST = 3, 30, 90.0
+SPEEDS, SCORES, LOG = "speeds.json", "scores.json", "train.log"
 LINES = 200  # of the log, at most about, in a training
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long runs train: so many `updates`, or as many as fit into `budget` seconds.
-
-    Attributes:
-        equal: with a budget, ``updates`` (as many for all as the slowest row can do) or ``time`` (each row its own).
-    """
-
-    updates: Optional[int] = None
-    budget: Optional[float] = None
-    equal: str = "updates"
 
 
 @dataclass(frozen=True)
@@ -55,7 +42,7 @@ class Run:
 
 
 class Study:
-    """Trains and scores rows of a table, with several seeds; what is done already stays.
+    """Trains and scores rows of a table, with several seeds.
 
     Args:
         output: folder of the runs and of results.jsonl.
@@ -65,26 +52,27 @@ class Study:
         gpus: those that the runs take in turn, by number; none: processors.
 
     Raises:
-        ValueError: if another study runs there, or results are there that these options do not give.
+        ValueError: if another study runs there, or the results there are damaged.
     """
 
     def __init__(
         self, output: Path, table: Table, rows: Sequence[Row], seeds: Sequence[int], kind: Union[Translation, Vision],
-        length: Length, jobs: int, threads: int, about: Mapping[str, Any],
-        gpus: Sequence[str] = (),
+        length: Length, jobs: int, threads: int, about: Mapping[str, Any], gpus: Sequence[str] = (),
     ):
-        self.output, self.table, self.rows, self.seeds, self.kind = Path(output), table, rows, seeds, kind
-        self.length, self.jobs, self.threads, self.about, self.gpus = length, jobs, threads, dict(about), gpus
-        self.stop = threading.Event()
-        self.writing = threading.Lock()
+        self.output, self.table, self.rows, self.seeds, self.kind = Path(output).resolve(), table, rows, seeds, kind
+        self.length, self.jobs, self.gpus = length, jobs, gpus
+        self.about = {**about, "jobs": jobs, "threads": threads}
+        self.stop, self.writing = threading.Event(), threading.Lock()
         self.output.mkdir(parents=True, exist_ok=True)
         self.lock = (self.output / ".lock").open("w")
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ValueError(f"another study runs in {output}: wait for it, or choose another --output") from None
+        end_leftovers(self.output)
         results = self.output / RESULTS
-        self.results = {_place(entry): entry for entry in read_results(results)} if results.exists() else {}
+        known = read_results(results) if results.exists() else []
+        self.results = {(entry["grid"], entry["row"], entry["seed"]): entry for entry in known}
 
     def run(self, states: States) -> List[str]:
         """Do what is not done yet; the complaints of the runs that failed.
@@ -112,63 +100,59 @@ class Study:
 
     def _run(self, row: Row, seed: int, updates: int) -> Run:
         warmup = round(updates * self.table.warmup / self.table.updates)
-        key = _digest(self.kind.identity(row, seed, updates, warmup))
-        return Run(row, seed, updates, warmup, key)
+        return Run(row, seed, updates, warmup, _digest(self.kind.identity(row, seed, updates, warmup)))
+
+    def _conditions(self, run: Run) -> str:
+        """A digest of what all runs of a table must share to stand beside each other."""
+        length = run.updates if self.length.equal == "updates" else ["time", self.length.budget]
+        return _digest([self.kind.conditions(), length])
 
     def _check(self, runs: Sequence[Run]) -> None:
-        for run in runs:
-            entry = self.results.get((self.table.name, run.row.name, run.seed))
-            if entry is not None and entry.get("key") != run.key:
+        own = {(self.table.name, run.row.name, run.seed): run for run in runs}
+        for place, entry in self.results.items():
+            run = own.get(place)
+            if place[0] != self.table.name or (run is not None and entry["key"] == run.key):
+                continue
+            if run is not None or entry["conditions"] != self._conditions(runs[0]):
                 raise ValueError(
-                    f"{self.output / RESULTS} holds {run.name} of {self.table.name} already, measured with other options "
-                    f"or data ({entry['updates']} updates then, {run.updates} now): choose another --output, or the same "
-                    "options"
+                    f"{self.output / RESULTS} holds {entry['row']}, seed {entry['seed']} of {self.table.name}, measured with "
+                    f"other options or data ({entry['updates']} updates then, {(run or runs[0]).updates} now): choose "
+                    f"another --output, or the same options (--updates {entry['updates']}, say)"
                 )
 
     def _updates(self, pool: ThreadPoolExecutor, slots: Any, states: States) -> Dict[str, int]:
         """Updates of each row."""
         if self.length.updates is not None:
             return {row.name: self.length.updates for row in self.rows}
-        path = self.output / SPEEDS
-        known = json.loads(path.read_text()) if path.exists() else {}
-        speeds: Dict[str, float] = {}
-        waiting = {}
+        speeds, seconds, waiting = Speeds(self.output / SPEEDS), {}, {}
         for row in self.rows:
-            # What a pilot measures depends on the flags and on what runs beside it.
-            key = _digest([self.kind.identity(row, 1, PILOT, 1), self.jobs, self.threads])
-            if key in known:
-                speeds[row.name] = known[key]
+            # What a pilot measures depends on the flags, on the machine, and on what runs beside it.
+            where = [self.about[name] for name in ("machine", "jobs", "threads")]
+            key = _digest([self.kind.identity(row, 1, PILOT, 1), *where])
+            if key in speeds.known:
+                seconds[row.name] = speeds.known[key]
             else:
                 waiting[pool.submit(self._measure, row, slots, states)] = (row, key)
         for done in as_completed(waiting):
             row, key = waiting[done]
-            speeds[row.name] = known[key] = done.result()
-            path.write_text(json.dumps(known, indent=1))
-        slowest = max(speeds, key=speeds.__getitem__)
-        if self.length.budget < speeds[slowest]:
-            raise ValueError(
-                f"the budget of {self.length.budget:g} s is too small: one update of {slowest} takes "
-                f"{speeds[slowest]:.2f} s here; give more, or train with smaller batches"
-            )
-        if self.length.equal == "updates":
-            return {row.name: int(self.length.budget / speeds[slowest]) for row in self.rows}
-        return {row.name: int(self.length.budget / speeds[row.name]) for row in self.rows}
+            seconds[row.name] = done.result()
+            speeds.keep(key, seconds[row.name])
+        return self.length.divide(seconds)
 
     def _measure(self, row: Row, slots: Any, states: States) -> float:
-        """Seconds per update of a row, while as many pilots run as runs will."""
+        """Seconds per update of a row, with other pilots beside it as long as there are any."""
         folder = self.output / "runs" / f"pilot-{row.arch}-{_digest(row.name)[:8]}"
         slot = slots.get()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            end_leftover(folder)
-            (folder / "train.log").unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
             watch = Stopwatch(SKIP, PILOT, min(LONGEST, max(self.length.budget, 1.0)))
-            command = self.kind.pilot(row, 10 * PILOT, folder)
-            training = Training(command, folder / "train.log", self._environment(slot), self.kind.progress, self.stop)
+            words = self.kind.pilot(row, 10 * PILOT, folder)
+            command = Command(words, folder / LOG, self._environment(slot), self.stop)
             states.note(f"measuring how fast {row.name} trains")
-            status = training.run(watch.tell)
+            status = command.run(self.kind.progress, watch.tell)
             if status or watch.per_update is None:
-                raise ValueError(f"{row.name} does not train: {training.complaint()} (see {folder / 'train.log'})")
+                raise ValueError(f"{row.name} does not train: {command.complaint()} (see {folder / LOG})")
             shutil.rmtree(folder)
             return watch.per_update
         finally:
@@ -176,7 +160,7 @@ class Study:
 
     def _environment(self, slot: int) -> Dict[str, str]:
         environment = {
-            **os.environ, "OMP_NUM_THREADS": str(self.threads),
+            **os.environ, MARK: str(self.output), "OMP_NUM_THREADS": str(self.about["threads"]),
             "PYTHONWARNINGS": "ignore::FutureWarning,ignore::UserWarning",
         }
         if self.gpus:
@@ -185,9 +169,9 @@ class Study:
 
     def _do(self, run: Run, slots: Any, states: States) -> Optional[str]:
         """Train and score one run, unless that is done; what went wrong, if something did."""
-        place = (self.table.name, run.row.name, run.seed)
-        if place in self.results:
-            states.tell(run.name, f"done before: {self._figure(self.results[place])}", run.updates)
+        before = self.results.get((self.table.name, run.row.name, run.seed))
+        if before is not None:
+            states.tell(run.name, f"done before: {self._summary(before)}", run.updates)
             return None
         slot = slots.get()
         try:
@@ -196,55 +180,62 @@ class Study:
             entry = {**self._describe(run), **self._figures(run, slot, states)}
             with self.writing:
                 append_result(self.output / RESULTS, entry)
-            states.tell(run.name, f"done: {self._figure(entry)}", run.updates)
+            states.tell(run.name, f"done: {self._summary(entry)}", run.updates)
         except Stopped:
             states.tell(run.name, "interrupted")
-        except ValueError as error:
+        except Exception as error:  # whatever it is, the other runs go on
             states.tell(run.name, "failed")
-            return f"{run.name}: {error}"
+            kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+            return f"{run.name}: {kind}{error}"
         finally:
             slots.put(slot)
         return None
 
     def _figures(self, run: Run, slot: int, states: States) -> Dict[str, Any]:
+        """What was measured of a run, and on which machine; from scores.json if the run stands in another table, too."""
         folder = self.output / "runs" / f"{run.row.arch}-seed{run.seed}-{run.key[:8]}"
         scores = folder / SCORES
-        if scores.exists():  # the same run stands in another table, too
+        if scores.exists():
             return json.loads(scores.read_text(encoding="utf-8"))
         folder.mkdir(parents=True, exist_ok=True)
-        end_leftover(folder)
-        every = max(1, run.updates // LINES)
-        command = self.kind.command(run.row, run.seed, run.updates, run.warmup, folder, every)
         environment = self._environment(slot)
-        states.tell(run.name, "training")
-        training = Training(command, folder / "train.log", environment, self.kind.progress, self.stop)
-        status = training.run(lambda update, loss: states.advance(run.name, update, loss))
-        if status:
-            why = training.complaint()
-            raise ValueError(f"training ended with status {status}: {why} (see {folder / 'train.log'})")
+        # A trainer that is called once more at its end would go on.
+        if not self.kind.trained(folder, run.updates):
+            self._train(run, folder, environment, states)
         states.tell(run.name, "scoring", run.updates)
-        figures = {**self.kind.parameters(run.row), **self.kind.finish(folder, environment)}
-        figures["folder"] = str(folder.relative_to(self.output))
+
+        def call(words: List[str], log: Path) -> None:
+            log.unlink(missing_ok=True)
+            command = Command(words, log, environment, self.stop, log.with_suffix(".errors"))
+            if command.run():
+                raise ValueError(f"{words[2]} failed: {command.complaint()} (see {log})")
+
+        figures = {**self.kind.finish(folder, call), "folder": str(folder.relative_to(self.output)), **self.about}
         partial = scores.with_name(SCORES + ".partial")
-        partial.write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
+        partial.write_text(json.dumps(figures), encoding="utf-8")
         os.replace(partial, scores)
         return figures
+
+    def _train(self, run: Run, folder: Path, environment: Mapping[str, str], states: States) -> None:
+        every = max(1, run.updates // LINES)
+        words = self.kind.command(run.row, run.seed, run.updates, run.warmup, folder, every)
+        states.tell(run.name, "training")
+        command = Command(words, folder / LOG, environment, self.stop)
+        status = command.run(self.kind.progress, lambda update, loss: states.advance(run.name, update, loss))
+        if status:
+            why = command.complaint()
+            raise ValueError(f"training ended with status {status}: {why} (see {folder / LOG})")
 
     def _describe(self, run: Run) -> Dict[str, Any]:
         """What the line of a run says besides its figures."""
         return {
             "grid": self.table.name, "row": run.row.name, "seed": run.seed, "arch": run.row.arch,
-            "updates": run.updates, "warmup": run.warmup, f"published_{self.kind.metric}": run.row.score, **self.kind.describe(),
-            "threads": self.threads, "jobs": self.jobs, "key": run.key, **self.about,
+            "updates": run.updates, "warmup": run.warmup, f"published_{self.kind.metric}": run.row.score,
+            **self.kind.describe(), "key": run.key, "conditions": self._conditions(run),
         }
 
-    def _figure(self, entry: Mapping[str, Any]) -> str:
-        metric = self.kind.metric
-        return f"{'BLEU' if metric == 'bleu' else 'top-1'} {entry[metric]:.2f}, {entry['seconds']:.0f} s of training"
-
-
-def _place(entry: Mapping[str, Any]) -> tuple:
-    return entry["grid"], entry["row"], entry["seed"]
+    def _summary(self, entry: Mapping[str, Any]) -> str:
+        return f"{LABELS[self.kind.metric]} {entry[self.kind.metric]:.2f}, {entry['seconds']:.0f} s of training"
 
 
 def _digest(value: Any) -> str:

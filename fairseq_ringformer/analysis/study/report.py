@@ -10,6 +10,24 @@ from ..scoring import read_lines
 from .significance import paired_bootstrap
 
 
+LABELS = {"bleu": "BLEU", "top1": "top-1"}
+
+
+def check_comparable(results: Sequence[Mapping[str, Any]]) -> None:
+    """ValueError if results of one grid were measured with different options or data."""
+    first = results[0]
+    for entry in results[1:]:
+        if entry["conditions"] != first["conditions"]:
+            differ = [
+                f"{name} {first.get(name)} and {entry.get(name)}"
+                for name in ("updates", "data", "beam", "lenpen", "own_flags") if first.get(name) != entry.get(name)
+            ]
+            raise ValueError(
+                f"{first['row']} and {entry['row']} of {first['grid']} were measured with different options or data"
+                f"{': ' if differ else ''}{', '.join(differ)}; report on them apart"
+            )
+
+
 def gather(table: Table, results: Sequence[Mapping[str, Any]], metric: str) -> List[Dict[str, Any]]:
     """A summary of each row of `table` that has results, in the table's order.
 
@@ -42,11 +60,12 @@ def gather(table: Table, results: Sequence[Mapping[str, Any]], metric: str) -> L
     return summary
 
 
-def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, folder: Path, references: Optional[Path]) -> str:
-    """Add ``p`` to each row but the baseline's: paired bootstrap over the seeds that both have.
+def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, references: Optional[Path]) -> str:
+    """Add ``p`` to each row but the baseline's: paired bootstrap of each seed that both have, and the largest p of them.
+
+    Seeds are not put together: their translations of a sentence are no independent draws.
 
     Args:
-        folder: of the results, from which the runs' folders are named.
         references: the test set's.
 
     Returns:
@@ -58,21 +77,24 @@ def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, folder: P
     if references is None or not references.is_file():
         return "no significance: the references are not there (--data names the prepared data)"
     wanted = read_lines(references)
-    texts: Dict[tuple, List[str]] = {}
+    texts: Dict[int, Dict[str, List[str]]] = {}
     for name, row in rows.items():
         for run in row["runs"]:
-            path = folder / run["folder"] / f"hypotheses{references.suffix}"
+            path = run["home"] / run["folder"] / f"hypotheses{references.suffix}"
             if not path.is_file():
                 return f"no significance: {path} is not there"
-            texts[name, run["seed"]] = read_lines(path)
-            if len(texts[name, run["seed"]]) != len(wanted):
+            lines = read_lines(path)
+            if len(lines) != len(wanted):
                 return f"no significance: {path} and {references} have different numbers of lines"
-    for name, row in rows.items():
-        seeds = [seed for seed in row["seeds"] if seed in rows[baseline]["seeds"]]
-        if name == baseline or not seeds:
-            continue
-        own, base = ([line for seed in seeds for line in texts[which, seed]] for which in (name, baseline))
-        row["p"] = paired_bootstrap(base, {name: own}, wanted * len(seeds))[name]["bleu"]["p"]
+            texts.setdefault(run["seed"], {})[name] = lines
+    found: Dict[str, Dict[int, float]] = {}
+    for seed, own in sorted(texts.items()):
+        if baseline in own and len(own) > 1:
+            others = {name: lines for name, lines in own.items() if name != baseline}
+            for name, figures in paired_bootstrap(own[baseline], others, wanted).items():
+                found.setdefault(name, {})[seed] = figures["bleu"]["p"]
+    for name, by_seed in found.items():
+        rows[name].update(p=max(by_seed.values()), p_by_seed=by_seed)
     return ""
 
 
@@ -94,7 +116,7 @@ def places(values: Sequence[Optional[float]]) -> List[Optional[int]]:
 
 def table_rows(summary: Sequence[Mapping[str, Any]], baseline: str, metric: str) -> List[List[str]]:
     """The cells of a table, a list for each row, headings first."""
-    name = "BLEU" if metric == "bleu" else "top-1"
+    name = LABELS[metric]
     chrf, significance = any(row["chrf"] is not None for row in summary), any("p" in row for row in summary)
     base = next((row["mean"] for row in summary if row["row"] == baseline), None)
     ours, theirs = places([row["mean"] for row in summary]), places([row["published"] for row in summary])

@@ -7,7 +7,9 @@ from typing import Any, Dict, List
 
 RESULTS = "results.jsonl"
 # What a line must have to be a result.
-KEYS = ("grid", "row", "seed", "parameters", "updates", "seconds", "commit", "versions", "machine")
+KEYS = ("grid", "row", "seed", "parameters", "updates", "seconds", "data", "folder", "key", "conditions", "commit", "versions",
+        "machine")
+METRICS = ("bleu", "top1")  # one of them
 
 
 def read_results(path: Path) -> List[Dict[str, Any]]:
@@ -21,7 +23,7 @@ def read_results(path: Path) -> List[Dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {getattr(error, 'strerror', None) or 'not a text file'}") from None
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
@@ -32,6 +34,8 @@ def read_results(path: Path) -> List[Dict[str, Any]]:
                 f"{path}: line {number} {whole}: delete that line; ringformer study measures its run again"
             ) from None
         missing = [key for key in KEYS if key not in entry] if isinstance(entry, dict) else list(KEYS)
+        if not missing and not any(metric in entry for metric in METRICS):
+            missing = [" or ".join(METRICS)]
         if missing:
             raise ValueError(f"{path}: line {number} is no result: it lacks {', '.join(missing)}")
         found.append(entry)

@@ -3,22 +3,30 @@
 import contextlib
 import io
 import json
+import os
 import re
+import shutil
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+from ...checkpoint_file import read_checkpoint
 from ..paper import Row, Table, as_flags
-from ..scoring import PACKAGE, generate, generation_command, read_hypotheses, read_pairs, score
+from ..scoring import PACKAGE, generation_command, read_hypotheses, read_pairs, score
 
 # What the study sets itself.
-OWN = ("--arch", "--user-dir", "--seed", "--save-dir", "--max-update", "--max-epoch", "--warmup-updates",
-       "--restore-file", "--finetune-from-model", "--save-interval", "--save-interval-updates", "--keep-interval-updates",
-       "--validate-interval", "--validate-interval-updates", "--log-format", "--log-interval", "--log-file",
-       "--disable-validation", "--no-save", "--reset-optimizer", "--stop-time-hours", "--source-lang", "--target-lang")
+OWN = (
+    "--arch", "-a", "--user-dir", "--seed", "--source-lang", "-s", "--target-lang", "-t", "--max-update", "--max-epoch",
+    "--warmup-updates", "--stop-time-hours", "--stop-min-lr", "--patience", "--save-dir", "--restore-file",
+    "--finetune-from-model", "--reset-optimizer", "--save-interval", "--save-interval-updates", "--keep-interval-updates",
+    "--no-save", "--no-last-checkpoints", "--no-epoch-checkpoints", "--no-save-optimizer-state", "--checkpoint-suffix",
+    "--validate-interval", "--validate-interval-updates", "--disable-validation", "--log-format", "--log-interval",
+    "--log-file", "--output-bias",
+)
 EVALUATIONS = 10  # of the validation loss, during a training
 METRIC = "bleu"
 RECIPE = "recipe.json"
+LAST = "checkpoint_last.pt"
 
 
 class Translation:
@@ -42,8 +50,11 @@ class Translation:
             self.recipe = json.loads((self.data / RECIPE).read_text(encoding="utf-8"))
             self.languages = [self.recipe[side] for side in ("source_lang", "target_lang")]
             self.binary = self.data / self.recipe["bin"]
-            self.sources, self.references = read_pairs(self.data, self.recipe, "test")
-            self.sizes = [_entries(self.binary / f"dict.{language}.txt") for language in self.languages]
+            self.references = read_pairs(self.data, self.recipe, "test")[1]
+            for language in self.languages:
+                (self.binary / f"dict.{language}.txt").stat()
+            (self.data / self.recipe["bpe_model"]).stat()
+            generation_command(self.data, self.recipe, self.data, "test", beam)
         except (OSError, ValueError, KeyError, TypeError) as error:
             why = f"{type(error).__name__}: {error}"
             if isinstance(error, OSError):
@@ -57,8 +68,7 @@ class Translation:
         from ...models import ringformer  # noqa: F401 (registers the architectures)
 
         for word in self.flags:
-            if word.partition("=")[0] in OWN:
-                raise ValueError(f"{word.partition('=')[0]} is set by the study itself: leave it out")
+            refuse(word, OWN, self.table)
         for row in rows:
             words = self._flags(row, 1, 1, 0)
             complaint = io.StringIO()
@@ -76,19 +86,15 @@ class Translation:
             "beam": self.beam, "lenpen": self.lenpen,
         }
 
+    def conditions(self) -> List[Any]:
+        """What all runs of a table must share to be compared, besides their length."""
+        data = _fingerprint(self.binary, self.references)
+        return [data, self.beam, self.lenpen, dict(self.table.flags), self.table.warmup / self.table.updates, self.flags]
+
     def describe(self) -> Dict[str, Any]:
         """What all results of a study have in common."""
         return {"data": str(self.data), "beam": self.beam, "lenpen": self.lenpen, "test": len(self.references),
                 "own_flags": self.flags}
-
-    def parameters(self, row: Row) -> Dict[str, int]:
-        """The count as in the tables, and without embeddings and head."""
-        from ..counting import totals
-        from ..parameters import build_on_meta, count_parts
-
-        shapes = as_flags(row.flags) + ["--output-bias"]
-        inner, total = totals(count_parts(build_on_meta(row.arch, shapes, *self.sizes)))
-        return {"parameters": total.unique, "parameters_inner": inner.unique}
 
     def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> List[str]:
         return [
@@ -133,41 +139,77 @@ class Translation:
                 found[int(entry["valid_num_updates"])] = float(loss)
         return sorted(found.items())
 
-    def finish(self, folder: Path, environment: Mapping[str, str]) -> Dict[str, Any]:
+    def trained(self, folder: Path, updates: int) -> bool:
+        """Whether a run has come to its end. A checkpoint that an interruption has cut gives way to the newest whole one."""
+        checkpoints = folder / "checkpoints"
+        last = checkpoints / LAST
+        others = sorted(checkpoints.glob("checkpoint*.pt"), key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in [last, *(path for path in others if path != last)]:
+            try:
+                state = read_checkpoint(str(path))
+            except ValueError:
+                continue
+            if path != last:
+                partial = checkpoints / f"{LAST}.partial"
+                shutil.copyfile(path, partial)
+                os.replace(partial, last)
+            return updates_done(state) >= updates
+        last.unlink(missing_ok=True)
+        return False
+
+    def finish(self, folder: Path, call: Callable[[List[str], Path], None]) -> Dict[str, Any]:
         """The figures of a run that has been trained: translate the test set, and score it.
 
-        Raises:
-            ValueError: if there is no checkpoint, or fairseq-generate fails.
-        """
-        from ...checkpoint_file import read_checkpoint
+        Args:
+            call: runs a command into a log.
 
-        checkpoint = folder / "checkpoints" / "checkpoint_last.pt"
-        seconds = read_checkpoint(str(checkpoint))["extra_state"]["previous_training_time"]
-        command = generation_command(
-            self.data, self.recipe, checkpoint, "test", self.beam, ["--lenpen", str(self.lenpen)]
-        )
-        generate(command, folder / "generate.log", environment)
+        Raises:
+            ValueError: if there is no checkpoint, or a sentence was not translated.
+        """
+        checkpoint = folder / "checkpoints" / LAST
+        state = read_checkpoint(str(checkpoint))
+        flags = ["--lenpen", str(self.lenpen)]
+        call(generation_command(self.data, self.recipe, checkpoint, "test", self.beam, flags), folder / "generate.log")
         translations = read_hypotheses(folder / "generate.log", len(self.references))
         hypotheses = folder / f"hypotheses.{self.languages[1]}"
         hypotheses.write_text("".join(line + "\n" for line in translations), encoding="utf-8")
         scores = score(translations, self.references)
         return {
-            "seconds": round(seconds, 1), "bleu": scores.bleu, "chrf": scores.chrf, "signature": scores.bleu_signature,
+            **_parameters(state), "seconds": round(state["extra_state"]["previous_training_time"], 1),
+            "bleu": scores.bleu, "chrf": scores.chrf, "signature": scores.bleu_signature,
             "chrf_signature": scores.chrf_signature, "curve": self.curve(folder / "train.log"),
         }
+
+
+def _parameters(state: Dict[str, Any]) -> Dict[str, int]:
+    """Of the model as it was trained: in all, and without embeddings and head."""
+    from ...export.loading import load_model
+    from ..counting import totals
+    from ..parameters import count_parts
+
+    inner, total = totals(count_parts(load_model(state)))
+    return {"parameters": total.unique, "parameters_inner": inner.unique}
+
+
+def updates_done(state: Dict[str, Any]) -> int:
+    """Updates after which a checkpoint of fairseq was written."""
+    return state["optimizer_history"][-1]["num_updates"]
+
+
+def refuse(word: str, own: Sequence[str], table: Table) -> None:
+    """ValueError if `word` is a flag that the study sets itself, or that tells the rows of the table apart."""
+    flag = word.partition("=")[0]
+    if flag in own:
+        raise ValueError(f"{flag} is set by the study itself: leave it out")
+    rows = [row.name for row in table.rows if flag[2:] in row.flags]
+    if flag.startswith("--") and rows:
+        raise ValueError(f"{flag} is what makes the row {rows[0]!r} of {table.name}: leave it out, or write a table of your own")
 
 
 def _record(line: str, name: str) -> Optional[Dict[str, Any]]:
     """What fairseq's JSON log says under `name`, if this line does."""
     match = re.search(rf" \| {name} \| (\{{.*\}})\s*$", line)
     return json.loads(match[1]) if match else None
-
-
-def _entries(path: Path) -> int:
-    """Entries of a fairseq dictionary, its four special symbols included."""
-    from fairseq.data import Dictionary
-
-    return len(Dictionary.load(str(path)))
 
 
 def _fingerprint(binary: Path, references: Sequence[str]) -> str:

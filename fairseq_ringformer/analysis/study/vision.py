@@ -6,9 +6,10 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..paper import Row, Table, as_flags
+from .translation import refuse
 
 OWN = ("--model", "--output", "--seed", "--max-update", "--epochs", "--warmup-updates", "--resume", "--restart",
        "--data", "--log-interval", "--threads", "--config")
@@ -39,8 +40,7 @@ class Vision:
         from ...vision.training.options import add_flags, gather
 
         for word in self.flags:
-            if word.partition("=")[0] in OWN:
-                raise ValueError(f"{word.partition('=')[0]} is set by the study itself: leave it out")
+            refuse(word, OWN, self.table)
         parser = argparse.ArgumentParser(prog="train-classifier", add_help=False, allow_abbrev=False)
         add_flags(parser)
         parser.error = _refuse
@@ -52,13 +52,13 @@ class Vision:
         """What a run depends on, besides the machine; that the images are the same is train-classifier's to check."""
         return {"flags": self._flags(row, seed, updates, warmup)}
 
+    def conditions(self) -> List[Any]:
+        """What all runs of a table must share to be compared, besides their length."""
+        return [str(self.data), dict(self.table.flags), self.table.warmup / self.table.updates, self.flags]
+
     def describe(self) -> Dict[str, Any]:
         """What all results of a study have in common."""
         return {"data": str(self.data), "own_flags": self.flags}
-
-    def parameters(self, row: Row) -> Dict[str, int]:
-        """None yet: the number of classes is known when the images are opened."""
-        return {}
 
     def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> List[str]:
         arguments = [f"{name.replace('-', '_')}={value}" for name, value in row.flags.items()]
@@ -85,7 +85,14 @@ class Vision:
         match = re.match(r"epoch \d+, update (\d+)/\d+: loss ([\d.]+)", line)
         return (int(match[1]), float(match[2])) if match else None
 
-    def finish(self, folder: Path, environment: Mapping[str, str]) -> Dict[str, Any]:
+    def trained(self, folder: Path, updates: int) -> bool:
+        """Whether a run has come to its end; one that has not goes on by itself."""
+        try:
+            return json.loads((folder / "result.json").read_text(encoding="utf-8"))["updates"] >= updates
+        except (OSError, ValueError, KeyError):
+            return False
+
+    def finish(self, folder: Path, call: Callable[[List[str], Path], None]) -> Dict[str, Any]:
         """The figures of a run that has been trained, at its end: the best epoch was chosen on the same images.
 
         Raises:

@@ -10,8 +10,8 @@ import time
 import psutil
 import pytest
 
-from fairseq_ringformer.analysis.study.queue import Length, Study
-from fairseq_ringformer.analysis.study.process import Stopwatch
+from fairseq_ringformer.analysis.study.queue import Study
+from fairseq_ringformer.analysis.study.speeds import Length, Speeds, Stopwatch
 from fairseq_ringformer.analysis.study.states import States
 from tests.analysis.study import toy
 
@@ -34,22 +34,29 @@ def whole(tmp_path_factory):
     return toy.lines(folder)
 
 
-@pytest.mark.parametrize("after", [0.3, 0.7, 1.2])
-def test_a_study_killed_and_restarted_ends_with_the_same_results(tmp_path, whole, after):
-    """SIGKILL, which nothing can catch: its trainings are left behind running."""
-    command = [sys.executable, "-m", "tests.analysis.study.toy"]
-    killed = subprocess.Popen([*command, tmp_path / "killed", "25", "0.02"], stderr=subprocess.DEVNULL)
-    results = tmp_path / "killed" / "runs"
-    while not results.exists():
-        time.sleep(0.05)
-    time.sleep(after)
-    os.kill(killed.pid, signal.SIGKILL)
-    killed.wait()
-    subprocess.run([*command, tmp_path / "killed", "25", "0.02"], check=True, capture_output=True)
-    assert toy.lines(tmp_path / "killed") == whole
-    assert not list((tmp_path / "killed").glob("runs/*/running.json"))
-    left = [process for process in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(process.info["cmdline"] or [])]
-    assert not left
+def processes(folder):
+    """Those that work in `folder`."""
+    found = psutil.process_iter(["cmdline"])
+    return [process for process in found if str(folder) in " ".join(process.info["cmdline"] or [])]
+
+
+@pytest.mark.parametrize("point", ["training", "scoring", "scored", "telling"])
+def test_a_study_killed_and_restarted_ends_with_the_same_results(tmp_path, whole, point):
+    command = [sys.executable, "-m", "tests.analysis.study.toy", tmp_path, "25", "0.02"]
+    killed = subprocess.run([*command, point], capture_output=True)
+    assert killed.returncode == -signal.SIGKILL and not (tmp_path / "results.jsonl").exists()
+    subprocess.run(command, check=True, capture_output=True)
+    assert toy.lines(tmp_path) == whole
+    assert not processes(tmp_path)
+
+
+def test_what_a_killed_study_left_running_is_ended_first(tmp_path):
+    """Also what the next study has no use for."""
+    killed = [sys.executable, "-m", "tests.analysis.study.toy", tmp_path, "2000", "0.02", "training"]
+    subprocess.run(killed, capture_output=True)
+    assert processes(tmp_path)
+    toy.study(tmp_path, Length(updates=3), seeds=[7])
+    assert not processes(tmp_path)
 
 
 def test_an_interrupted_study_ends_its_trainings(tmp_path):
@@ -59,9 +66,7 @@ def test_an_interrupted_study_ends_its_trainings(tmp_path):
         time.sleep(0.05)
     interrupted.send_signal(signal.SIGINT)
     interrupted.wait(20)
-    counts = [path.read_text() for path in tmp_path.glob("runs/*/checkpoint")]
-    time.sleep(0.3)
-    assert counts == [path.read_text() for path in tmp_path.glob("runs/*/checkpoint")]
+    assert not processes(tmp_path)
     assert not (tmp_path / "results.jsonl").exists()
 
 
@@ -120,10 +125,30 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
         toy.study(tmp_path, Length(budget=1.0), kind=toy.Toy(broken=("fast",))).run(States())
 
 
-def test_results_of_other_options_are_not_mixed_in(tmp_path):
-    toy.study(tmp_path, Length(updates=5), seeds=[1]).run(States())
-    with pytest.raises(ValueError, match=r"holds fast, seed 1 of toy already.*\(5 updates then, 6 now\): choose another --output"):
-        toy.study(tmp_path, Length(updates=6), seeds=[1]).run(States())
+@pytest.mark.parametrize("seed, then", [(1, "fast, seed 1"), (2, "fast, seed 1")])
+def test_results_of_other_options_are_not_mixed_in(tmp_path, seed, then):
+    """Neither of the same run, nor of another seed that would stand beside it."""
+    toy.study(tmp_path, Length(updates=5), seeds=[1], jobs=1).run(States())
+    refusal = rf"holds {then} of toy, measured with other options or data \(5 updates then, 6 now\): choose another --output"
+    with pytest.raises(ValueError, match=refusal):
+        toy.study(tmp_path, Length(updates=6), seeds=[seed]).run(States())
+
+
+def test_an_unexpected_error_does_not_stop_the_others(tmp_path, monkeypatch):
+    finish = toy.Toy.finish
+    monkeypatch.setattr(toy.Toy, "finish", lambda self, folder, call: {}["x"] if "fast" in folder.name else finish(self, folder, call))
+    (complaint,) = toy.study(tmp_path, Length(updates=5), seeds=[1]).run(States())
+    assert complaint == "fast, seed 1: KeyError: 'x'"
+    assert [entry["row"] for entry in toy.lines(tmp_path)] == ["slow"]
+
+
+def test_a_damaged_file_of_speeds_is_begun_anew(tmp_path):
+    path = tmp_path / "speeds.json"
+    Speeds(path).keep("a", 1.5)
+    assert Speeds(path).known == {"a": 1.5}
+    for text in ('{"a": 1.', "[1]", '{"a": "b"}'):
+        path.write_text(text)
+        assert Speeds(path).known == {}
 
 
 def test_two_studies_cannot_share_a_folder(tmp_path):

@@ -16,7 +16,7 @@ TABLE = Table(
 
 def result(row, seed, bleu, **more):
     return {"grid": "toy", "row": row, "seed": seed, "parameters": 1000, "updates": 10, "seconds": 60.0 * seed, "bleu": bleu,
-            "chrf": bleu + 20, "versions": {"toy": "1"}, "commit": "abc", "machine": "a desk", **more}
+            "chrf": bleu + 20, "versions": {"toy": "1"}, "commit": "abc", "machine": "a desk", "conditions": "x", **more}
 
 
 RESULTS = [result("ring", 2, 12.0), result("vanilla", 1, 9.0), result("ring", 1, 10.0), result("vanilla", 2, 10.0)]
@@ -72,16 +72,25 @@ def write_runs(folder, references, translations):
         run = folder / f"{row}{seed}"
         run.mkdir()
         (run / "hypotheses.en").write_text("".join(line + "\n" for line in lines))
-        results.append(result(row, seed, 10.0, folder=run.name))
+        results.append(result(row, seed, 10.0, folder=run.name, home=folder))
     return results
 
 
-def test_seeds_that_both_have_are_compared_one_after_another(tmp_path):
+def test_each_seed_that_both_have_is_tested_and_the_largest_p_told(tmp_path):
     references, poor = sentences(50, 0.5, 2)
-    results = write_runs(tmp_path, references, {("vanilla", 1): poor, ("ring", 1): references, ("ring", 2): poor})
+    runs = {("vanilla", 1): poor, ("ring", 1): references, ("vanilla", 2): poor, ("ring", 2): poor, ("ring", 3): references}
+    results = write_runs(tmp_path, references, runs)
     summary = report.gather(TABLE, results, "bleu")
-    assert report.add_significance(summary, "vanilla", tmp_path, tmp_path / "test.en") == ""
-    assert "p" not in summary[0] and summary[1]["p"] < 0.05  # of seed 1 alone
+    assert report.add_significance(summary, "vanilla", tmp_path / "test.en") == ""
+    assert "p" not in summary[0] and set(summary[1]["p_by_seed"]) == {1, 2}
+    assert summary[1]["p_by_seed"][1] < 0.05 and summary[1]["p"] == summary[1]["p_by_seed"][2] == 1.0
+
+
+def test_results_of_different_conditions_are_not_put_together():
+    other = result("ring", 2, 12.0, conditions="y") | {"updates": 20}
+    with pytest.raises(ValueError, match="vanilla and ring of toy were measured with different .*: updates 10 and 20; report on them"):
+        report.check_comparable([result("vanilla", 1, 9.0), other])
+    report.check_comparable(RESULTS)
 
 
 @pytest.mark.parametrize("spoil, why", [
@@ -96,5 +105,5 @@ def test_without_texts_there_is_no_significance(tmp_path, spoil, why):
     results = write_runs(tmp_path, references, {("vanilla", 1): poor, ("ring", 1): references})
     spoil(tmp_path)
     summary = report.gather(TABLE, results, "bleu")
-    assert re.match(why, report.add_significance(summary, "vanilla", tmp_path, tmp_path / "test.en"))
+    assert re.match(why, report.add_significance(summary, "vanilla", tmp_path / "test.en"))
     assert all("p" not in row for row in summary)

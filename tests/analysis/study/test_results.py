@@ -6,7 +6,7 @@ import pytest
 
 from fairseq_ringformer.analysis.study.results import KEYS, append_result, read_results
 
-RESULT = {key: 1 for key in KEYS}
+RESULT = {**dict.fromkeys(KEYS, 1), "bleu": 20.0}
 
 
 def test_what_is_appended_is_read(tmp_path):
@@ -29,6 +29,7 @@ def test_a_file_cut_in_the_middle_of_a_line(tmp_path):
     ("hello\n", "line 1 holds something else than JSON"),
     ('{"grid": "table4"}\n', "line 1 is no result: it lacks row, seed, parameters"),
     ("[1]\n", "line 1 is no result"),
+    (json.dumps(dict.fromkeys(KEYS, 1)), "line 1 is no result: it lacks bleu or top1"),
     (b"\xff\xfe", "not a text file"),
     (None, "No such file or directory"),
 ])

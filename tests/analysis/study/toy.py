@@ -1,14 +1,19 @@
 """A kind of study whose trainings are a few lines of Python, so that queue and restarts are tested in seconds.
 
-As a script: `toy.py OUTPUT UPDATES PAUSE [JOBS]` runs a study of two rows with two seeds.
+As a script: `toy.py OUTPUT UPDATES PAUSE [POINT]` runs a study of two rows with two seeds; at POINT it kills itself with
+SIGKILL, which nothing can catch: its processes are left behind.
 """
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
 from fairseq_ringformer.analysis.paper import Row, Table
-from fairseq_ringformer.analysis.study.queue import Length, Study
+from fairseq_ringformer.analysis.study import queue
+from fairseq_ringformer.analysis.study.queue import Study
+from fairseq_ringformer.analysis.study.speeds import Length
 from fairseq_ringformer.analysis.study.states import States
 
 TABLE = Table(
@@ -19,14 +24,17 @@ ABOUT = {"commit": "0" * 40, "versions": {"toy": "1"}, "machine": "a desk"}
 
 # Counts to the number of updates, a file being its checkpoint; says so as a log would.
 TRAINING = """
-import pathlib, sys, time
+import os, pathlib, sys, time
 checkpoint, updates, pause = pathlib.Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 update = int(checkpoint.read_text()) if checkpoint.exists() else 0
-while update < updates:
+while True:  # tested after the update, as by fairseq-train
     time.sleep(pause)
     update += 1
-    checkpoint.write_text(str(update))
+    pathlib.Path(f"{checkpoint}.new").write_text(str(update))
+    os.replace(f"{checkpoint}.new", checkpoint)
     print("update", update, 1 / update, flush=True)
+    if update >= updates:
+        break
 """
 
 
@@ -41,11 +49,11 @@ class Toy:
     def identity(self, row, seed, updates, warmup):
         return {"row": row.name, "seed": seed, "updates": updates, "warmup": warmup}
 
+    def conditions(self):
+        return ["nowhere"]
+
     def describe(self):
         return {"data": "nowhere"}
-
-    def parameters(self, row):
-        return {"parameters": 7}
 
     def command(self, row, seed, updates, warmup, folder, every):
         if row.name in self.broken:
@@ -60,9 +68,16 @@ class Toy:
         words = line.split()
         return (int(words[1]), float(words[2])) if words[:1] == ["update"] else None
 
-    def finish(self, folder, environment):
+    def trained(self, folder, updates):
+        """As a real trainer, the toy would go on where it ought to have ended."""
+        checkpoint = folder / "checkpoint"
+        return checkpoint.exists() and int(checkpoint.read_text()) >= updates
+
+    def finish(self, folder, call):
+        call([sys.executable, "-c", f"import time; time.sleep({min(self.pauses.values())}); print('scored')"], folder / "score.log")
+        assert (folder / "score.log").read_text() == "scored\n"
         updates = int((folder / "checkpoint").read_text())
-        return {"bleu": updates + len(folder.name) / 100, "chrf": 50.0, "seconds": 1.0, "curve": [[updates, 1.0]]}
+        return {"parameters": 7, "bleu": updates + len(folder.name) / 100, "chrf": 50.0, "seconds": 1.0, "curve": [[updates, 1.0]]}
 
 
 def study(output, length, seeds=(1, 2), jobs=2, kind=None, table=TABLE):
@@ -75,8 +90,24 @@ def lines(output):
     return sorted(entries, key=lambda entry: (entry["row"], entry["seed"]))
 
 
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_at(point):
+    """Have this process die at the first of such points."""
+    if point == "training":
+        queue.States.advance = lambda self, name, update, loss: update >= 5 and die()
+    elif point == "scoring":
+        Toy.finish = die
+    elif point == "scored":
+        queue.os.replace = lambda old, new: die() if str(new).endswith(queue.SCORES) else os.rename(old, new)
+    elif point == "telling":
+        queue.append_result = die
+
+
 if __name__ == "__main__":
     pause = float(sys.argv[3])
-    toys = Toy({"fast": pause, "slow": pause})
-    complaints = study(sys.argv[1], Length(updates=int(sys.argv[2])), jobs=int((sys.argv[4:] or ["2"])[0]), kind=toys).run(States())
+    die_at((sys.argv[4:] or [None])[0])
+    complaints = study(sys.argv[1], Length(updates=int(sys.argv[2])), kind=Toy({"fast": pause, "slow": pause})).run(States())
     sys.exit("\n".join(complaints) or None)
