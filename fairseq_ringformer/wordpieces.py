@@ -47,7 +47,7 @@ class WordPieces:
     def __init__(self, description: Dict[str, Any]):
         from tokenizers import Tokenizer
 
-        check(description)
+        check_bert(description)
         self._description = description
         # Without added tokens text that looks like one, such as "[MASK]", is text.
         bare = {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
@@ -209,7 +209,7 @@ def _lines(paths: Sequence[str]) -> Iterator[str]:
             yield from stream
 
 
-def check(description: Dict[str, Any]) -> None:
+def check_bert(description: Dict[str, Any]) -> None:
     """ValueError unless `description` is that of a BERT tokenizer."""
     model = description.get("model") if isinstance(description, dict) else None
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), (dict, list)):
@@ -219,7 +219,8 @@ def check(description: Dict[str, Any]) -> None:
     prefix = model.get("continuing_subword_prefix")
     if prefix != CONTINUATION:
         raise ValueError(f"continues words with {prefix!r}, not with {CONTINUATION!r} as BERT's vocabularies do")
-    if (description.get("pre_tokenizer") or {}).get("type") != "BertPreTokenizer":
+    words = description.get("pre_tokenizer")
+    if not isinstance(words, dict) or words.get("type") != "BertPreTokenizer":
         raise ValueError("does not cut text into words as BERT does (its pre_tokenizer is no BertPreTokenizer)")
     if model.get("unk_token") not in model["vocab"]:
         raise ValueError(f"its vocabulary lacks {model.get('unk_token')}, the entry for what it cannot spell")

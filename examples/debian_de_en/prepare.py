@@ -24,7 +24,7 @@ from corpus.subwords import LANGUAGES, MODEL, MODULES, SENTENCEPIECE, TOKENIZER,
 from corpus.text import make_splits, write_splits
 from recipe import steps
 from recipe.binarise import DICTIONARY, binarise
-from recipe.checks import make_writable, require_modules
+from recipe.checks import load_wordpieces, make_writable, number, require_modules
 from recipe.errors import RecipeError, exit_status
 
 COUNTS = "counts.json"
@@ -33,21 +33,13 @@ PROVENANCE = "PROVENANCE.md"
 ALIGNING = ("corpus/blocks.py", "corpus/entities.py", "corpus/markup.py", "corpus/roff.py")
 
 
-def positive(text: str) -> int:
-    """An argparse type: a whole number of at least one."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
-
-
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="prepare.sh", description=__doc__)
     parser.add_argument("--source", choices=("debian", "grammar"), default="debian", help="default: debian")
     parser.add_argument("--set", choices=sorted(SETS), default="quick", help="which Debian text; default: quick")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: data/debian_de_en_SET or data/grammar_de_en")
     parser.add_argument("--subwords", choices=sorted(MODEL), default=SENTENCEPIECE, help=f"default: {SENTENCEPIECE}")
-    parser.add_argument("--vocab-size", type=positive, metavar="N", help="joined vocabulary; default: 8000")
+    parser.add_argument("--vocab-size", type=number(1), metavar="N", help="joined vocabulary; default: 8000")
     parser.add_argument(
         "--wordpiece-model",
         metavar="NAME",
@@ -56,11 +48,11 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the split and of the grammar; default: 1")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the packages; default: OUTPUT/packages")
     parser.add_argument(
-        "--workers", type=positive, default=1, metavar="N", help="sources to fetch and align at a time; default: 1"
+        "--workers", type=number(1), default=1, metavar="N", help="sources to fetch and align at a time; default: 1"
     )
     parser.add_argument(
         "--sizes",
-        type=positive,
+        type=number(1),
         nargs=3,
         default=(20000, 1000, 1000),
         metavar=("TRAIN", "VALID", "TEST"),
@@ -85,14 +77,7 @@ def check(options: argparse.Namespace) -> None:
     require_modules("fairseq_cli", "lxml", *MODULES[options.subwords])
     options.wordpieces = None
     if options.wordpiece_model is not None:
-        from fairseq_ringformer.wordpieces import WordPieces
-
-        try:
-            options.wordpieces = WordPieces.load(options.wordpiece_model)
-        except ValueError as error:
-            raise RecipeError(str(error)) from None
-        if not options.wordpieces.lossless:
-            print(f"prepare.sh: warning: {options.wordpiece_model}: {WordPieces.LOSSY}", file=sys.stderr)
+        options.wordpieces = load_wordpieces(options.wordpiece_model)
     options.vocab_size = len(options.wordpieces or ()) or options.vocab_size or 8000
     if options.source == "debian":
         for program in ("apt-get", "apt-cache", "dpkg-deb"):
@@ -211,6 +196,8 @@ def cut_and_binarise(options: argparse.Namespace) -> None:
         "size": options.vocab_size,
         "code": code("corpus/subwords.py"),
     }
+    if options.subwords == WORDPIECE:
+        sub["package"] = steps.package_code("wordpieces.py", "blanks.py")
     if options.wordpieces is not None:
         sub["vocabulary"] = steps.digest(options.wordpieces.to_json())
     lost = not (output / MODEL[options.subwords]).is_file()

@@ -1,10 +1,30 @@
 """What a recipe looks at before it works for long."""
 
+import argparse
 import importlib.util
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from recipe.errors import RecipeError
+
+if TYPE_CHECKING:
+    from fairseq_ringformer.wordpieces import WordPieces
+
+
+def number(least: float, kind: Callable = int) -> Callable:
+    """An argparse type: a number of ``kind``, at least ``least``."""
+
+    def parse(text: str):
+        value = kind(text)
+        if not value >= least:
+            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
+        return value
+
+    parse.__name__ = kind.__name__
+    return parse
 
 
 def make_writable(*folders: Path) -> None:
@@ -23,3 +43,16 @@ def require_modules(*names: str) -> None:
     for name in names:
         if importlib.util.find_spec(name) is None:
             raise RecipeError(f"Python module {name} is missing: install this project with 'pip install -e .' first")
+
+
+def load_wordpieces(name: str) -> "WordPieces":
+    """The WordPiece vocabulary ``name``, with a warning if it cannot note blanks; RecipeError if there is none."""
+    from fairseq_ringformer.wordpieces import WordPieces
+
+    try:
+        pieces = WordPieces.load(name)
+    except ValueError as error:
+        raise RecipeError(f"--wordpiece-model: {error}") from None
+    if not pieces.lossless:
+        print(f"prepare.sh: warning: {name}: {pieces.LOSSY}", file=sys.stderr)
+    return pieces

@@ -29,15 +29,21 @@ def main() -> None:
     args, flags = arguments()
     if not args.path.is_file():
         raise SystemExit(f"evaluate: no checkpoint {args.path}: train one first")
-    if not (args.data / "recipe.json").is_file():
-        raise SystemExit(f"evaluate: {args.data} holds no prepared data: run prepare.sh first")
-    recipe = json.loads((args.data / "recipe.json").read_text(encoding="utf-8"))
+    try:
+        recipe = json.loads((args.data / "recipe.json").read_text(encoding="utf-8"))
+        sources, references = read_pairs(args.data, recipe, args.subset)
+        command = generation_command(args.data, recipe, args.path, args.subset, args.beam, flags)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise SystemExit(f"evaluate: {args.data} holds no prepared data: run prepare.sh first") from None
     output = args.output or args.path.parent
-    output.mkdir(parents=True, exist_ok=True)
-    sources, references = read_pairs(args.data, recipe, args.subset)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "generate.log").touch()
+    except OSError as error:
+        raise SystemExit(f"evaluate: cannot write to {output} ({error.strerror}): choose another --output") from None
     started = time.time()
     try:
-        generate(generation_command(args.data, recipe, args.path, args.subset, args.beam, flags), output / "generate.log")
+        generate(command, output / "generate.log")
         seconds = time.time() - started
         translations = read_hypotheses(output / "generate.log", len(references))
     except ValueError as error:

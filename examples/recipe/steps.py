@@ -5,6 +5,7 @@ that says what it was made from lies inside, so that folder and stamp appear in 
 """
 
 import hashlib
+import importlib.util
 import json
 import os
 import shutil
@@ -56,6 +57,12 @@ def digest(value: object) -> str:
 def code(*names: str) -> str:
     """A fingerprint of files that the recipes share, so that a changed recipe makes its steps anew."""
     return digest_of_files(Path(__file__).with_name(name) for name in names)
+
+
+def package_code(*names: str) -> str:
+    """The same of modules of the package, ``wordpieces.py`` for one."""
+    package = Path(importlib.util.find_spec("fairseq_ringformer").origin).parent
+    return digest_of_files(package / name for name in names)
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:

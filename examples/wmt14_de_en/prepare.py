@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -20,13 +19,13 @@ from tabulate import tabulate
 
 from recipe import steps
 from recipe.binarise import binarise
-from recipe.checks import make_writable, require_modules
+from recipe.checks import load_wordpieces, make_writable, number, require_modules
 from recipe.errors import RecipeError, exit_status
 from wmt14.catalogue import ARCHIVES, LANGUAGES, addresses, with_checksums
 from wmt14.clean import Limits
 from wmt14.fetch import fetch
 from wmt14.subwords import MODEL, MODULES, SENTENCEPIECE, SPLITS, TOKENIZER, WORDPIECE, Vocabulary
-from wmt14.subwords import cut, learn, load_wordpieces
+from wmt14.subwords import cut, learn
 from wmt14.text import COUNTS, make_splits
 
 BIBERT = "jhu-clsp/bibert-ende"
@@ -36,21 +35,8 @@ MAX_PIECES = {"paper": 50, "strong": 250}
 OWN_FLAGS = {"paper": ("wordpiece_model",), "strong": ("subwords", "vocab_size", "learn_from")}
 
 
-def number(kind: Callable, least: int) -> Callable:
-    """An argparse type: a number of ``kind``, at least ``least``."""
-
-    def parse(text: str):
-        value = kind(text)
-        if not value >= least:
-            raise argparse.ArgumentTypeError(f"{text} is less than {least}")
-        return value
-
-    parse.__name__ = kind.__name__
-    return parse
-
-
 def arguments(argv: list[str] | None) -> argparse.Namespace:
-    count = number(int, 1)
+    count = number(1)
     parser = argparse.ArgumentParser(
         prog="prepare.sh", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -63,7 +49,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     files.add_argument("--download-only", action="store_true", help="fetch and verify the archives, no more")
     text = parser.add_argument_group("cleaning of training pairs")
     text.add_argument("--max-words", type=count, default=250, metavar="N", help="of a side; default: 250")
-    text.add_argument("--max-ratio", type=number(float, 1), default=9.0, metavar="R",
+    text.add_argument("--max-ratio", type=number(1, float), default=9.0, metavar="R",
                       help="of words, longer to shorter side; default: 9")
     text.add_argument("--drop-duplicates", action="store_true", help="drop pairs that came before")
     text.add_argument("--max-pieces", type=count, metavar="N",
@@ -101,9 +87,7 @@ def check(options: argparse.Namespace) -> None:
     require_modules("fairseq_cli", *MODULES[options.vocabulary.kind])
     done = (options.output / "recipe.json").is_file() and not options.force
     if options.vocabulary.kind == WORDPIECE and not done:
-        pieces = load_wordpieces(options.vocabulary.name)
-        if not pieces.lossless:
-            print(f"prepare.sh: warning: {options.vocabulary.name}: {pieces.LOSSY}", file=sys.stderr)
+        load_wordpieces(options.vocabulary.name)
 
 
 def say(built: bool, step: str) -> None:
@@ -164,7 +148,7 @@ def prepare(options: argparse.Namespace) -> None:
         "raw": raw,
         "vocabulary": [*vocabulary, fingerprint(vocabulary)],
         "most": options.max_pieces,
-        "code": code("subwords"),
+        "code": [code("subwords"), steps.package_code("subwords.py", "wordpieces.py", "blanks.py")],
     }
     say(steps.make(output / "sub", sub, segment, force=options.force), "sub-words in sub/")
 

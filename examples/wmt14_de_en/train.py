@@ -2,7 +2,7 @@
 
   train.sh --model ringformer --size base --data data/wmt14_de_en_paper --output runs/ringformer_base
 
-Every update sees the same batch on any number of processes. Flags behind the script's own go to fairseq-train and win.
+Updates have the same size on any number of processes. Flags behind the script's own go to fairseq-train and win.
 An interrupted training goes on from its last checkpoint. Several machines: NNODES, NODE_RANK and MASTER_ADDR, or srun.
 """
 
@@ -19,6 +19,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent))  # for what the examples share
 
+from recipe.checks import number
 from recipe.errors import RecipeError
 from wmt14.training import BATCHES, MODELS, SIZES, STEPS, Machines, command, find_nodes, settings, share
 
@@ -32,22 +33,6 @@ COMPUTED = {
 }
 
 
-def count(text: str) -> int:
-    """An argparse type: a whole number, zero or more."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
-    return number
-
-
-def positive(text: str) -> int:
-    """An argparse type: a whole number of at least one."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
-
-
 def arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="train.sh", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -58,14 +43,14 @@ def arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="gets checkpoints/")
     parser.add_argument("--recipe", choices=tuple(BATCHES), help="default: the one the data was prepared for")
     parser.add_argument("--steps", choices=STEPS, help="of the paper recipe; default: appendix (210,000)")
-    parser.add_argument("--seed", type=count, default=1, metavar="N", help="default: 1")
-    parser.add_argument("--gpus", type=count, metavar="N", help="of this machine; 0: CPU; default: all there are")
-    parser.add_argument("--processes", type=positive, metavar="N", help="on a CPU; default: 2 where there are 2 cores")
-    parser.add_argument("--effective-batch", type=positive, metavar="N",
+    parser.add_argument("--seed", type=number(0), default=1, metavar="N", help="default: 1")
+    parser.add_argument("--gpus", type=number(0), metavar="N", help="of this machine; 0: CPU; default: all there are")
+    parser.add_argument("--processes", type=number(1), metavar="N", help="on a CPU; default: 2 where there are 2 cores")
+    parser.add_argument("--effective-batch", type=number(1), metavar="N",
                         help="sentences (paper: 512) or tokens (strong: 32,768) of an update")
-    parser.add_argument("--batch-size", type=positive, metavar="N",
+    parser.add_argument("--batch-size", type=number(1), metavar="N",
                         help="paper: sentences that fit a process at a time; default: 128")
-    parser.add_argument("--max-tokens", type=positive, metavar="N",
+    parser.add_argument("--max-tokens", type=number(1), metavar="N",
                         help="strong: tokens that fit a process at a time; default: 4,096")
     parser.add_argument("--dry-run", action="store_true", help="print the command, do not run it")
     options, flags = parser.parse_known_args(argv)
@@ -127,6 +112,31 @@ def find_machines(options: argparse.Namespace) -> Machines:
     return Machines(processes, bool(gpus), **find_nodes(os.environ, first_host))
 
 
+def check_gpus(machines: Machines) -> None:
+    """RecipeError if this machine has fewer GPUs than were asked for."""
+    if machines.gpu:
+        import torch
+
+        if torch.cuda.device_count() < machines.processes:
+            raise RecipeError(
+                f"--gpus {machines.processes}: this machine has {torch.cuda.device_count()} (--gpus 0 trains on the CPU)"
+            )
+
+
+def updates_so_far(output: Path) -> int:
+    """Updates of the training in ``output``; RecipeError if its checkpoint is damaged."""
+    from fairseq_ringformer.analysis.study.translation import LAST, updates_done
+    from fairseq_ringformer.checkpoint_file import read_checkpoint
+
+    path = output / "checkpoints" / LAST
+    if not path.exists():
+        return 0
+    try:
+        return updates_done(read_checkpoint(str(path)))
+    except ValueError as error:
+        raise RecipeError(f"{error}; an earlier one stands beside it: --restore-file names it") from None
+
+
 def prepare_command(options: argparse.Namespace, more: list[str], machines: Machines) -> tuple[list[str], str]:
     """The training command, and how it divides the batch in one line."""
     batch = BATCHES[options.recipe]
@@ -162,6 +172,11 @@ def train(options: argparse.Namespace, more: list[str]) -> None:
         return
     if shutil.which(line[0]) is None:
         raise RecipeError(f"{line[0]} is not installed: run scripts/setup.sh")
+    check_gpus(machines)
+    done, wanted = updates_so_far(options.output), int(line[len(line) - line[::-1].index("--max-update")])
+    if done >= wanted:  # fairseq-train would do one more
+        print(f"train.sh: {options.output} is trained already: {done:,} updates")
+        return
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

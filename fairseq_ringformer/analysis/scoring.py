@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Sequence, Tuple
 
-from ..cli.subwords import FLAGS
+from ..subwords import FLAGS
 
 PACKAGE = Path(__file__).resolve().parents[1]
 HYPOTHESIS = re.compile(r"D-(\d+)\t[^\t]*\t(.*)")

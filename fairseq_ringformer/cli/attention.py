@@ -75,7 +75,7 @@ def _sentence(args: argparse.Namespace, subject: shared.Subject, levels: List[in
     from ..analysis.states import trace
 
     task = subject.state["task"]
-    codec = subwords.build_codec(
+    codec = subwords.load_codec(
         subwords.find_subwords(args, args.data), task.cfg.source_lang, task.cfg.target_lang
     )
     source = _tokens(task.source_dictionary, codec.encode(args.text))

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 from ..export.runtime import cores, layout, use_wide_vectors
+from ..subwords import FILES, Subwords
 from .errors import UserError
-from .subwords import FILES, RECIPE, Subwords, build_codec
+from .subwords import RECIPE, load_codec
 from .text_stream import Hypothesis, Search, batches, longest_output
 
 FORMAT = "ctranslate2"
@@ -109,7 +110,7 @@ class CTranslate2Engine:
     ):
         self.search, self.scores = search, scores
         recipe = Recipe.read(folder)
-        self.codec = build_codec(recipe.subwords(folder), recipe.source_lang, recipe.target_lang)
+        self.codec = load_codec(recipe.subwords(folder), recipe.source_lang, recipe.target_lang)
         self.max_tokens, self.max_target_tokens = recipe.max_source_tokens, recipe.max_target_tokens
         size = os.path.getsize(os.path.join(folder, MODEL))
         use_wide_vectors(size)

@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     if not os.path.isdir(args.data):
         raise UserError(f"{args.data}: no such data folder")
     cut = subwords.find_subwords(args, args.data)
-    subwords.build_codec(cut, "en", "en")  # a damaged one is refused now
+    subwords.load_codec(cut, "en", "en")  # a damaged one is refused now
     with quiet():
         model = _export(args, state, cut, output)
     from ..export.loading import architecture

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from ..export.loading import OVERRIDES
 from ..models.ringformer import RingFormerModel
+from ..subwords import Subwords
 from .errors import UserError, load_checkpoint
-from .subwords import Subwords, build_codec
+from .subwords import load_codec
 from .text_stream import Hypothesis, Search, batches, longest_output
 
 Languages = Tuple[Optional[str], Optional[str]]
@@ -66,7 +67,7 @@ class FairseqEngine:
             self.task.max_positions(), *[model.max_positions() for model in self.models]
         )
         self.max_tokens = min(positions) - 1  # one is for the end of the sentence
-        self.codec = build_codec(subwords, self.task.cfg.source_lang, self.task.cfg.target_lang)
+        self.codec = load_codec(subwords, self.task.cfg.source_lang, self.task.cfg.target_lang)
 
     def count(self, text: str) -> int:
         return len(self._tokens(text)) - 1

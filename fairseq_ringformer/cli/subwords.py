@@ -1,36 +1,16 @@
-"""How raw text becomes the sub-words that a model was trained with, and back."""
+"""Which sub-words a model was trained with: flags, or the recipe beside its data."""
 
 import argparse
-import contextlib
-import io
 import json
 import os
 import shutil
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Dict, Optional
 
+from ..subwords import FILES, FLAGS, Codec, Subwords, build_codec
 from .errors import UserError
 
 RECIPE = "recipe.json"
-# fairseq's names of the sub-word kinds, and what it calls the file of each.
-FILES = {"sentencepiece": "sentencepiece_model", "subword_nmt": "bpe_codes", "wordpiece": "wordpiece_model"}
-FLAGS = {kind: "--" + name.replace("_", "-") for kind, name in FILES.items()}
 ARGUMENTS = ("bpe", *FILES.values(), "tokenizer")
-
-
-@dataclass(frozen=True)
-class Subwords:
-    """A kind of sub-words.
-
-    Attributes:
-        bpe: ``sentencepiece``, ``subword_nmt``, ``wordpiece`` or None for plain words.
-        model: the file of the sub-word model; of WordPieces, whatever ``WordPieces.load`` takes.
-        tokenizer: fairseq's name of what runs before the sub-words, such as ``moses``; None for nothing.
-    """
-
-    bpe: Optional[str]
-    model: Optional[str]
-    tokenizer: Optional[str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,62 +86,12 @@ def find_recipe(data: str) -> Optional[Dict[str, Any]]:
     return None
 
 
-@dataclass(frozen=True)
-class Codec:
-    """Both ways between raw text and the words of a dictionary, separated by spaces."""
-
-    encode: Callable[[str], str]
-    decode: Callable[[str], str]
-
-
-def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec:
-    """What fairseq's ``--tokenizer`` and ``--bpe`` do for `subwords`, without fairseq.
-
-    Raises:
-        UserError: if the model is damaged, or cannot be had.
-    """
-    steps = []
-    if subwords.tokenizer == "moses":
-        steps.append(_moses(source_lang, target_lang))
-    if subwords.bpe == "wordpiece":
-        steps.append(load_wordpieces(subwords.model))
-    elif subwords.bpe:
-        load = {"sentencepiece": _sentencepiece, "subword_nmt": _subword_nmt}[subwords.bpe]
-        try:
-            with contextlib.redirect_stderr(io.StringIO()):
-                steps.append(load(subwords.model))
-        except (Exception, SystemExit):  # subword-nmt exits by itself
-            raise UserError(f"{subwords.model}: not a model of {subwords.bpe}, or a damaged one") from None
-
-    def encode(text: str) -> str:
-        for step in steps:
-            text = step.encode(text)
-        return text
-
-    def decode(text: str) -> str:
-        for step in reversed(steps):
-            text = step.decode(text)
-        return text
-
-    return Codec(encode, decode)
-
-
-def _sentencepiece(path: str) -> Codec:
-    import sentencepiece
-
-    model = sentencepiece.SentencePieceProcessor(model_file=path)
-    return Codec(
-        lambda text: " ".join(model.encode(text, out_type=str)),
-        lambda words: words.replace(" ", "").replace("\N{LOWER ONE EIGHTH BLOCK}", " ").strip(),
-    )
-
-
-def _subword_nmt(path: str) -> Codec:
-    from subword_nmt.apply_bpe import BPE
-
-    with open(path, encoding="utf-8") as codes:
-        model = BPE(codes)
-    return Codec(model.process_line, lambda words: f"{words} ".replace("@@ ", "").rstrip())
+def load_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec:
+    """As :func:`~..subwords.build_codec`; UserError if the model is damaged, or cannot be had."""
+    try:
+        return build_codec(subwords, source_lang, target_lang)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def load_wordpieces(name: str):
@@ -180,13 +110,3 @@ def copy_model(subwords: Subwords, path: str) -> None:
         load_wordpieces(subwords.model).save(path)
     else:
         shutil.copyfile(subwords.model, path)
-
-
-def _moses(source_lang: str, target_lang: str) -> Codec:
-    from sacremoses import MosesDetokenizer, MosesTokenizer
-
-    tokenizer, detokenizer = MosesTokenizer(source_lang), MosesDetokenizer(target_lang)
-    return Codec(
-        lambda text: tokenizer.tokenize(text, aggressive_dash_splits=True, return_str=True, escape=True),
-        lambda words: detokenizer.detokenize(words.split()),
-    )

@@ -12,7 +12,7 @@ import pytest
 
 from fairseq_ringformer.cli import ctranslate2_engine
 from fairseq_ringformer.cli.ctranslate2_engine import CTranslate2Engine
-from fairseq_ringformer.cli.subwords import Subwords, build_codec
+from fairseq_ringformer.subwords import Subwords, build_codec
 from fairseq_ringformer.cli.text_stream import Search, batches
 from fairseq_ringformer.export.runtime import layout
 

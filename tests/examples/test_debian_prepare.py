@@ -221,7 +221,7 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--vocab-size", "0"], "0 is not a positive number"),
+        (["--vocab-size", "0"], "0 is less than 1"),
         (["--sett", "quick"], "unrecognized arguments: --sett"),
         (["--set", "huge"], "invalid choice: 'huge'"),
     ],
@@ -316,7 +316,7 @@ def test_wordpieces_are_learnt_or_taken(tmp_path, archive, no_fairseq, capsys):
 
 @pytest.mark.parametrize(("flags", "text"), [
     (["--wordpiece-model", "x"], "--wordpiece-model needs --subwords wordpiece"),
-    (["--subwords", "wordpiece", "--wordpiece-model", "no.txt"], "no.txt: no such file or folder"),
+    (["--subwords", "wordpiece", "--wordpiece-model", "no.txt"], "--wordpiece-model: no.txt: no such file or folder"),
     (["--subwords", "wordpiece", "--wordpiece-model", "x", "--vocab-size", "9"], "--vocab-size is for a vocabulary"),
 ])
 def test_wordpiece_mistakes(tmp_path, archive, no_fairseq, capsys, flags, text):

@@ -15,7 +15,8 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
-from fairseq_ringformer.cli.subwords import Codec, Subwords, build_codec
+from fairseq_ringformer.subwords import Codec, Subwords, build_codec
+from fairseq_ringformer.wordpieces import WordPieces
 from recipe.binarise import DICTIONARY
 from recipe.errors import RecipeError
 from wmt14.catalogue import LANGUAGES
@@ -57,7 +58,7 @@ def learn(raw: Path, folder: Path, vocabulary: Vocabulary, pairs: int, workers: 
     For WordPieces, which are not learnt, their dictionary as well. Raises RecipeError if that cannot be done.
     """
     if vocabulary.kind == WORDPIECE:
-        pieces = load_wordpieces(vocabulary.name)
+        pieces = WordPieces.load(vocabulary.name)
         pieces.save(folder / MODEL[WORDPIECE])
         pieces.write_dictionary(folder / DICTIONARY)
         return
@@ -65,16 +66,6 @@ def learn(raw: Path, folder: Path, vocabulary: Vocabulary, pairs: int, workers: 
     sample = itertools.islice(read(raw, "train"), 0, None, step)
     learner = {SENTENCEPIECE: _learn_sentencepiece, SUBWORD_NMT: _learn_subword_nmt}[vocabulary.kind]
     learner(sample, folder / MODEL[vocabulary.kind], vocabulary.size, workers)
-
-
-def load_wordpieces(name: str):
-    """The WordPiece vocabulary ``name``; RecipeError if there is none."""
-    from fairseq_ringformer.wordpieces import WordPieces
-
-    try:
-        return WordPieces.load(name)
-    except ValueError as error:
-        raise RecipeError(f"--wordpiece-model: {error}") from None
 
 
 def read(folder: Path, split: str) -> Iterator[Pair]:

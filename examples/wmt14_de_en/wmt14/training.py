@@ -1,4 +1,4 @@
-"""fairseq-train commands of both recipes: the same batch in every update, however many processes share it."""
+"""fairseq-train commands of both recipes: updates of the same size, however many processes share it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple

@@ -141,6 +141,35 @@ def test_trainings_that_cannot_be(prepared, capsys, recipe, arguments, message):
     assert not (prepared / "run").exists()
 
 
+def test_what_is_trained_is_not_trained_on(prepared, capsys, monkeypatch):
+    from fairseq_ringformer.checkpoint_file import write_checkpoint
+
+    run = prepared / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    last = run / "checkpoints/checkpoint_last.pt"
+    write_checkpoint({"model": {}, "optimizer_history": [{"num_updates": 50}]}, str(last))
+    started = []
+    monkeypatch.setattr(train.os, "execvpe", lambda *words: started.append(words))
+    monkeypatch.setattr(train.shutil, "which", lambda name: name)
+    base = ["--model", "ringformer", "--data", str(prepared / "strong"), "--output", str(run), "--gpus", "0"]
+    assert train.main([*base, "--max-update", "50"]) == 0 and not started
+    assert capsys.readouterr().out == f"train.sh: {run} is trained already: 50 updates\n"
+    assert train.main([*base, "--max-update", "51"]) == 0 and len(started) == 1
+    last.write_bytes(last.read_bytes()[:99])
+    assert train.main(base) == 1
+    assert "damaged or truncated checkpoint" in capsys.readouterr().err
+
+
+def test_gpus_that_are_not_there(prepared, capsys, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(train.shutil, "which", lambda name: name)
+    base = ["--model", "ringformer", "--data", str(prepared / "paper"), "--output", str(prepared / "run")]
+    assert train.main([*base, "--gpus", "2"]) == 1
+    assert capsys.readouterr().err == "train.sh: --gpus 2: this machine has 1 (--gpus 0 trains on the CPU)\n"
+
+
 @pytest.mark.parametrize("flag", ["--arch", "--update-freq=2", "--cpu"])
 def test_flags_that_the_script_computes(prepared, capsys, flag):
     with pytest.raises(SystemExit):
