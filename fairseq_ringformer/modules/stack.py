@@ -15,7 +15,6 @@ from .cache import DecoderCache, Memory
 from .config import FFN_PLACES, StackConfig
 from .dropout import add_dropped, drop_path, drop_probability
 from .feed_forward import FeedForward
-from .projection import Projection
 from .sharing import Bank
 from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal
 from .weights import Keeps, LevelWeights, StackWeights, weights_for

@@ -4,7 +4,6 @@ from typing import Optional
 import pytest
 
 from fairseq_ringformer.analysis.benchmark.profile import MARK, REST, summarise
-from fairseq_ringformer.analysis.benchmark.training import Training
 
 
 @dataclass
