@@ -29,7 +29,7 @@ TABLES = {
     "pictures": {
         "kind": "vision", "baseline": "ring",
         "settings": {"updates": 100, "warmup": 10, "flags": {"opt": "adamw", "lr": 1e-3, "batch-size": 8, "crop": "none"}},
-        "rows": [{"row": "ring", "arch": "vit_ring_tiny_patch4_28", "flags": {"embed_dim": 32, "signal_rank": 4}, "score": 60.0}],
+        "rows": [{"row": "ring", "arch": "vit_ring_tiny_patch4_28", "flags": {"embed_dim": 48, "signal_rank": 4}, "score": 60.0}],
     },
 }
 
@@ -169,6 +169,19 @@ def test_mistakes_end_in_one_line_before_any_work(tables, data, tmp_path, capsys
     complaint = capsys.readouterr().err
     assert message in complaint and len(complaint.splitlines()) == 1
     assert not output.exists()
+
+
+@pytest.mark.parametrize("grid, name, message", [
+    ("toy", "encoder-embed-dim", "vanilla: encoder: embed_dim 31 is not divisible by the number of attention heads, 4"),
+    ("pictures", "embed_dim", "ring: model vit_ring_tiny_patch4_28: embed_dim 31 is not divisible by the number of"),
+])
+def test_rows_that_make_no_model_are_refused(data, tmp_path, capsys, grid, name, message):
+    spoilt = json.loads(json.dumps(TABLES))
+    spoilt[grid]["rows"][0]["flags"][name] = 31
+    path = tmp_path / "spoilt.yaml"
+    path.write_text(yaml.safe_dump(spoilt))
+    assert ringformer(*study(path, data, tmp_path / "out", "--updates", 6, "--grid", grid)) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("flags", [["--budget", "soon"], ["--budget", "0s"], ["--budget", "5m", "--updates", "3"], ["--jobs", "0"]])

@@ -62,10 +62,10 @@ class Translation:
             raise ValueError(f"{data} holds no prepared data ({why}): run a recipe's prepare.sh first") from None
 
     def check(self, rows: Sequence[Row]) -> None:
-        """ValueError unless fairseq-train accepts the flags of every row."""
+        """ValueError unless every row is a model, and fairseq-train accepts its flags."""
         from fairseq import options
 
-        from ...models import ringformer  # noqa: F401 (registers the architectures)
+        from ..parameters import build_on_meta
 
         for word in self.flags:
             refuse(word, OWN, self.table)
@@ -78,6 +78,10 @@ class Translation:
             except SystemExit:
                 last = complaint.getvalue().strip().splitlines()[-1]
                 raise ValueError(f"{row.name}: {last.partition('error: ')[2] or last}") from None
+            try:
+                build_on_meta(row.arch, as_flags(row.flags), 10, 10)
+            except ValueError as error:
+                raise ValueError(f"{row.name}: {error}") from None
 
     def identity(self, row: Row, seed: int, updates: int, warmup: int) -> Dict[str, Any]:
         """What a run depends on, besides the machine."""

@@ -36,7 +36,10 @@ class Vision:
             raise ValueError(f"{data}: no such folder of images")
 
     def check(self, rows: Sequence[Row]) -> None:
-        """ValueError unless train-classifier accepts the flags of every row."""
+        """ValueError unless every row is a model, and train-classifier accepts its flags."""
+        import torch
+
+        from ...vision.checkpoint import build_model
         from ...vision.training.options import add_flags, gather
 
         for word in self.flags:
@@ -47,6 +50,11 @@ class Vision:
         for row in rows:
             words = [*self._flags(row, 1, 2, 1), "--output", "x"]
             gather(vars(parser.parse_args(words)), None)
+            try:
+                with torch.device("meta"):
+                    build_model(row.arch, {name.replace("-", "_"): value for name, value in row.flags.items()})
+            except ValueError as error:
+                raise ValueError(f"{row.name}: {error}") from None
 
     def identity(self, row: Row, seed: int, updates: int, warmup: int) -> Dict[str, Any]:
         """What a run depends on, besides the machine; that the images are the same is train-classifier's to check."""
