@@ -92,7 +92,7 @@ def _section(args: argparse.Namespace, table: Any, results: List[Dict[str, Any]]
     if not table.vision:
         lacking = report.add_significance(summary, table.baseline, _references(Path(args.data or results[0]["data"])))
     cells = report.table_rows(summary, table.baseline, metric)
-    notes = report.notes(table, summary, metric)
+    notes = report.notes(summary)
     if any("p" in row for row in summary):
         notes.append("p: paired bootstrap of BLEU, 1,000 samples, the largest over seeds")
     lines = [f"### {table.caption}", "", report.markdown(cells), "", "; ".join(notes)]

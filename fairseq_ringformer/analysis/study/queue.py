@@ -90,7 +90,7 @@ class Study:
             runs = [self._run(row, seed, updates[row.name]) for seed in self.seeds for row in self.rows]
             self._check(runs)
             states.begin({run.name: run.updates for run in runs})
-            jobs = {pool.submit(self._do, run, slots, states): run for run in runs}
+            jobs = [pool.submit(self._do, run, slots, states) for run in runs]
             return [complaint for done in as_completed(jobs) if (complaint := done.result())]
         finally:
             self.stop.set()
@@ -109,11 +109,12 @@ class Study:
 
     def _check(self, runs: Sequence[Run]) -> None:
         own = {(self.table.name, run.row.name, run.seed): run for run in runs}
+        conditions = self._conditions(runs[0])
         for place, entry in self.results.items():
             run = own.get(place)
             if place[0] != self.table.name or (run is not None and entry["key"] == run.key):
                 continue
-            if run is not None or entry["conditions"] != self._conditions(runs[0]):
+            if run is not None or entry["conditions"] != conditions:
                 raise ValueError(
                     f"{self.output / RESULTS} holds {entry['row']}, seed {entry['seed']} of {self.table.name}, measured with "
                     f"other options or data ({entry['updates']} updates then, {(run or runs[0]).updates} now): choose "

@@ -147,7 +147,7 @@ def markdown(cells: Sequence[Sequence[str]]) -> str:
     return tabulate(cells[1:], headers=cells[0], tablefmt="github", colalign=align, disable_numparse=True)
 
 
-def notes(table: Table, summary: Sequence[Mapping[str, Any]], metric: str) -> List[str]:
+def notes(summary: Sequence[Mapping[str, Any]]) -> List[str]:
     """What a reader must know beside the table: seeds, signature, data, machine, versions, commit."""
     runs = [run for row in summary for run in row["runs"]]
     seeds = sorted({run["seed"] for run in runs})

@@ -24,7 +24,6 @@ OWN = (
     "--log-file", "--output-bias",
 )
 EVALUATIONS = 10  # of the validation loss, during a training
-METRIC = "bleu"
 RECIPE = "recipe.json"
 LAST = "checkpoint_last.pt"
 
@@ -42,7 +41,7 @@ class Translation:
         ValueError: if `data` holds no prepared data.
     """
 
-    metric = METRIC
+    metric = "bleu"
 
     def __init__(self, data: Path, table: Table, flags: Sequence[str], beam: int = 5, lenpen: float = 1.0):
         self.data, self.table, self.flags, self.beam, self.lenpen = Path(data), table, list(flags), beam, lenpen
@@ -55,6 +54,7 @@ class Translation:
                 (self.binary / f"dict.{language}.txt").stat()
             (self.data / self.recipe["bpe_model"]).stat()
             generation_command(self.data, self.recipe, self.data, "test", beam)
+            self.fingerprint = _fingerprint(self.binary, self.references)
         except (OSError, ValueError, KeyError, TypeError) as error:
             why = f"{type(error).__name__}: {error}"
             if isinstance(error, OSError):
@@ -86,14 +86,14 @@ class Translation:
     def identity(self, row: Row, seed: int, updates: int, warmup: int) -> Dict[str, Any]:
         """What a run depends on, besides the machine."""
         return {
-            "flags": self._flags(row, seed, updates, warmup), "data": _fingerprint(self.binary, self.references),
+            "flags": self._flags(row, seed, updates, warmup), "data": self.fingerprint,
             "beam": self.beam, "lenpen": self.lenpen,
         }
 
     def conditions(self) -> List[Any]:
         """What all runs of a table must share to be compared, besides their length."""
-        data = _fingerprint(self.binary, self.references)
-        return [data, self.beam, self.lenpen, dict(self.table.flags), self.table.warmup / self.table.updates, self.flags]
+        share = self.table.warmup / self.table.updates
+        return [self.fingerprint, self.beam, self.lenpen, dict(self.table.flags), share, self.flags]
 
     def describe(self) -> Dict[str, Any]:
         """What all results of a study have in common."""

@@ -13,7 +13,6 @@ from .translation import refuse
 
 OWN = ("--model", "--output", "--seed", "--max-update", "--epochs", "--warmup-updates", "--resume", "--restart",
        "--data", "--log-interval", "--threads", "--config")
-METRIC = "top1"
 
 
 class Vision:
@@ -28,7 +27,7 @@ class Vision:
         ValueError: if there is no such folder.
     """
 
-    metric = METRIC
+    metric = "top1"
 
     def __init__(self, data: Path, table: Table, flags: Sequence[str]):
         self.data, self.table, self.flags = Path(data), table, list(flags)
