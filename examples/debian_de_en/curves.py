@@ -6,11 +6,12 @@ Logs are those of train.sh with `--log-format json --log-interval N`. Prints the
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from tabulate import tabulate
+
+from fairseq_ringformer.analysis.training_log import record
 
 
 def losses(log: Path) -> dict[int, float]:
@@ -21,9 +22,8 @@ def losses(log: Path) -> dict[int, float]:
     """
     found = {}
     for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-        _, _, record = line.partition(" | train_inner | ")
-        if record.startswith("{"):
-            entry = json.loads(record)
+        entry = record(line, "train_inner")
+        if entry:
             found[int(entry["num_updates"])] = float(entry["loss"])
     if not found:
         raise SystemExit(f"curves: {log} holds no losses: train with --log-format json --log-interval 25, say")

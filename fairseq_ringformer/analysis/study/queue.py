@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 from ..paper import Row, Table
 from .process import MARK, Command, Stopped, end_leftovers
 from .report import LABELS
-from .results import RESULTS, append_result, read_results
+from .results import RESULTS, append_result, read_results, write_whole
 from .speeds import LONGEST, PILOT, SKIP, Length, Speeds, Stopwatch
 from .states import States
 from .translation import Translation
@@ -212,9 +212,7 @@ class Study:
                 raise ValueError(f"{words[2]} failed: {command.complaint()} (see {log})")
 
         figures = {**self.kind.finish(folder, call), "folder": str(folder.relative_to(self.output)), **self.about}
-        partial = scores.with_name(SCORES + ".partial")
-        partial.write_text(json.dumps(figures), encoding="utf-8")
-        os.replace(partial, scores)
+        write_whole(scores, json.dumps(figures))
         return figures
 
     def _train(self, run: Run, folder: Path, environment: Mapping[str, str], states: States) -> None:

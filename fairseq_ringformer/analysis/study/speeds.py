@@ -1,11 +1,12 @@
 """How fast rows train, measured once and kept, and how many updates fit into a budget."""
 
 import json
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Tuple
+
+from .results import write_whole
 
 # Updates in which a speed is measured, after those that are slow, and the longest time for it in seconds.
 SKIP, PILOT, LONGEST = 3, 30, 90.0
@@ -56,9 +57,7 @@ class Speeds:
 
     def keep(self, key: str, seconds: float) -> None:
         self.known[key] = seconds
-        partial = self.path.with_name(self.path.name + ".partial")
-        partial.write_text(json.dumps(self.known, indent=1), encoding="utf-8")
-        os.replace(partial, self.path)
+        write_whole(self.path, json.dumps(self.known, indent=1))
 
 
 class Stopwatch:

@@ -4,7 +4,6 @@ import contextlib
 import io
 import json
 import os
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from ...checkpoint_file import read_checkpoint
 from ..paper import Row, Table, as_flags
 from ..scoring import PACKAGE, generation_command, read_hypotheses, read_pairs, score
+from ..training_log import record
 
 # What the study sets itself.
 OWN = (
@@ -130,14 +130,14 @@ class Translation:
     @staticmethod
     def progress(line: str) -> Optional[Tuple[int, float]]:
         """Update and training loss (bits a token), if `line` of the log tells them."""
-        entry = _record(line, "train_inner")
+        entry = record(line, "train_inner")
         return (int(entry["num_updates"]), float(entry["loss"])) if entry else None
 
     def curve(self, log: Path) -> List[Tuple[int, float]]:
         """Validation loss (bits a token) by update."""
         found = {}
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            entry = _record(line, "valid")
+            entry = record(line, "valid")
             if entry:
                 loss = entry.get("valid_nll_loss", entry.get("valid_loss"))
                 found[int(entry["valid_num_updates"])] = float(loss)
@@ -208,12 +208,6 @@ def refuse(word: str, own: Sequence[str], table: Table) -> None:
     rows = [row.name for row in table.rows if flag[2:] in row.flags]
     if flag.startswith("--") and rows:
         raise ValueError(f"{flag} is what makes the row {rows[0]!r} of {table.name}: leave it out, or write a table of your own")
-
-
-def _record(line: str, name: str) -> Optional[Dict[str, Any]]:
-    """What fairseq's JSON log says under `name`, if this line does."""
-    match = re.search(rf" \| {name} \| (\{{.*\}})\s*$", line)
-    return json.loads(match[1]) if match else None
 
 
 def _fingerprint(binary: Path, references: Sequence[str]) -> str:

@@ -101,7 +101,7 @@ def die_at(point):
     elif point == "scoring":
         Toy.finish = die
     elif point == "scored":
-        queue.os.replace = lambda old, new: die() if str(new).endswith(queue.SCORES) else os.rename(old, new)
+        queue.write_whole = die
     elif point == "telling":
         queue.append_result = die
 
