@@ -25,8 +25,8 @@ import sys
 from functools import lru_cache
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from grammar_sampler import Sampler
-from grammar_syntax import Sentence, combinations, realise
+from language.sampler import Sampler
+from language.sentences import Sentence, combinations, realise
 
 HELD_OUT_ONE_IN = 10
 MIN_WORDS, MAX_WORDS = 3, 25

@@ -169,7 +169,7 @@ def raw_from_grammar(options: argparse.Namespace) -> None:
         counts = {"extracted": sum(kept.values()), "documents": 0, "kept": kept, "skipped": {}, "dropped": {}}
         (folder / COUNTS).write_text(json.dumps({"grammar": counts}, indent=1), encoding="utf-8")
 
-    made_from = {"grammar": code("grammar*.py"), "seed": options.seed, "sizes": list(options.sizes)}
+    made_from = {"grammar": code("grammar.py", "language/**/*.py"), "seed": options.seed, "sizes": list(options.sizes)}
     say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
     text = (
         "# Where this text comes from\n\nMade by the grammar in `grammar.py` of this recipe, under the licence "

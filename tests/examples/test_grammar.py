@@ -12,7 +12,8 @@ RECIPE = Path(__file__).resolve().parents[2] / "examples" / "debian_de_en"
 sys.path.insert(0, str(RECIPE))
 
 import grammar  # noqa: E402
-from grammar_morphology import (  # noqa: E402
+from language.clauses import Clause  # noqa: E402
+from language.morphology import (  # noqa: E402
     ADJECTIVES,
     NOUNS,
     PERSONS,
@@ -24,20 +25,21 @@ from grammar_morphology import (  # noqa: E402
     german_number,
     indefinite_article,
 )
-from grammar_sampler import Sampler  # noqa: E402
-from grammar_syntax import (  # noqa: E402
+from language.phrases import (  # noqa: E402
     Adverbial,
-    Clause,
-    Complex,
-    Compound,
-    Existential,
     Gap,
-    Infinitival,
     Name,
     NounPhrase,
     Predicate,
     PrepositionalPhrase,
     Pronoun,
+)
+from language.sampler import Sampler  # noqa: E402
+from language.sentences import (  # noqa: E402
+    Complex,
+    Compound,
+    Existential,
+    Infinitival,
     Simple,
     combinations,
     realise,

@@ -1,6 +1,6 @@
 """Word lists of the German-English toy grammar, one entry a line.
 
-Only what the rules in ``grammar_morphology`` cannot derive is written down; ``-`` stands for "by
+Only what the rules in ``language.morphology`` cannot derive is written down; ``-`` stands for "by
 the rule", ``_`` for a space inside a column.  Every entry has exactly one English rendering, so
 that the German sentence determines the English one.
 """

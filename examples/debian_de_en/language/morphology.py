@@ -1,13 +1,13 @@
 """Inflection of the toy grammar's words: German nouns, verbs, adjectives, numbers; English verbs.
 
-The entries of ``grammar_lexicon`` become the tables ``NOUNS``, ``VERBS`` and ``ADJECTIVES`` here.
+The entries of ``language.lexicon`` become the tables ``NOUNS``, ``VERBS`` and ``ADJECTIVES`` here.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
-import grammar_lexicon as lexicon
+from language import lexicon
 
 GENDERS = "mfn"
 CASES = ("nom", "acc", "dat", "gen")
