@@ -1,6 +1,7 @@
 """One command of a study in a process of its own, watched through its log."""
 
 import os
+import signal
 import subprocess
 import threading
 from pathlib import Path
@@ -46,6 +47,7 @@ class Command:
     ):
         self.command, self.log, self.environment, self.stop = command, log, environment, stop
         self.errors = errors or log
+        self.status = 0
         self.starts = {path: path.stat().st_size if path.exists() else 0 for path in (self.log, self.errors)}
 
     def run(self, progress: Progress = lambda line: None, tell: Callable[[int, float], bool] = lambda *_: False) -> int:
@@ -74,14 +76,18 @@ class Command:
                         if found and tell(*found):
                             return 0
                     elif process.poll() is not None:
-                        return process.returncode
+                        self.status = process.returncode
+                        return self.status
                     elif self.stop.wait(POLL):
                         raise Stopped
         finally:
             _end(process)
 
     def complaint(self) -> str:
-        """The last line that the process has written, on standard error if that has a file of its own."""
+        """Why the process failed: what killed it, or its last line, on standard error if that has a file of its own."""
+        if self.status < 0:
+            memory = " (memory ran out?)" if self.status == -signal.SIGKILL else ""
+            return f"killed by {signal.Signals(-self.status).name}{memory}"
         with self.errors.open(encoding="utf-8", errors="replace") as lines:
             lines.seek(self.starts[self.errors])
             written = lines.read().strip().splitlines()

@@ -185,9 +185,11 @@ class Study:
         except Stopped:
             states.tell(run.name, "interrupted")
         except Exception as error:  # whatever it is, the other runs go on
-            states.tell(run.name, "failed")
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-            return f"{run.name}: {kind}{error}"
+            complaint = f"{run.name}: {kind}{error}"
+            states.tell(run.name, "failed")
+            states.note(complaint)  # now, and at the end of a queue that may take days
+            return complaint
         finally:
             slots.put(slot)
         return None
@@ -220,10 +222,8 @@ class Study:
         words = self.kind.command(run.row, run.seed, run.updates, run.warmup, folder, every)
         states.tell(run.name, "training")
         command = Command(words, folder / LOG, environment, self.stop)
-        status = command.run(self.kind.progress, lambda update, loss: states.advance(run.name, update, loss))
-        if status:
-            why = command.complaint()
-            raise ValueError(f"training ended with status {status}: {why} (see {folder / LOG})")
+        if command.run(self.kind.progress, lambda update, loss: states.advance(run.name, update, loss)):
+            raise ValueError(f"training failed: {command.complaint()} (see {folder / LOG})")
 
     def _describe(self, run: Run) -> Dict[str, Any]:
         """What the line of a run says besides its figures."""

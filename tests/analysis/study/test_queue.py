@@ -117,9 +117,10 @@ def test_a_budget_too_small_for_one_update(tmp_path):
     assert not (tmp_path / "results.jsonl").exists()
 
 
-def test_a_run_that_fails_does_not_stop_the_others(tmp_path):
+def test_a_run_that_fails_does_not_stop_the_others(tmp_path, capsys):
     (complaint,) = toy.study(tmp_path, Length(updates=5), seeds=[1], kind=toy.Toy(broken=("fast",))).run(States())
-    assert complaint.startswith("fast, seed 1: training ended with status 1: no such toy (see ")
+    assert complaint.startswith("fast, seed 1: training failed: no such toy (see ")
+    assert complaint in capsys.readouterr().err  # at once, not only at the end
     assert [entry["row"] for entry in toy.lines(tmp_path)] == ["slow"]
     with pytest.raises(ValueError, match="fast does not train: no such toy"):
         toy.study(tmp_path, Length(budget=1.0), kind=toy.Toy(broken=("fast",))).run(States())
