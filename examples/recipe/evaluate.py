@@ -10,7 +10,8 @@ import json
 import time
 from pathlib import Path
 
-from fairseq_ringformer.analysis.scoring import generate, generation_command, read_hypotheses, read_pairs, score
+from fairseq_ringformer.analysis.scoring import generate, generation_command, read_hypotheses, score
+from fairseq_ringformer.prepared import PreparedData
 
 
 def arguments() -> tuple[argparse.Namespace, list[str]]:
@@ -30,11 +31,10 @@ def main() -> None:
     if not args.path.is_file():
         raise SystemExit(f"evaluate: no checkpoint {args.path}: train one first")
     try:
-        recipe = json.loads((args.data / "recipe.json").read_text(encoding="utf-8"))
-        sources, references = read_pairs(args.data, recipe, args.subset)
-        command = generation_command(args.data, recipe, args.path, args.subset, args.beam, flags)
-    except (OSError, ValueError, KeyError, TypeError):
-        raise SystemExit(f"evaluate: {args.data} holds no prepared data: run prepare.sh first") from None
+        data = PreparedData.read(args.data)
+        sources, references = data.text(args.subset)
+    except ValueError as error:
+        raise SystemExit(f"evaluate: {error}") from None
     output = args.output or args.path.parent
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def main() -> None:
         raise SystemExit(f"evaluate: cannot write to {output} ({error.strerror}): choose another --output") from None
     started = time.time()
     try:
-        generate(command, output / "generate.log")
+        generate(generation_command(data, args.path, args.subset, args.beam, flags), output / "generate.log")
         seconds = time.time() - started
         translations = read_hypotheses(output / "generate.log", len(references))
     except ValueError as error:

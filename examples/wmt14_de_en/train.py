@@ -7,7 +7,6 @@ An interrupted training goes on from its last checkpoint. Several machines: NNOD
 """
 
 import argparse
-import json
 import os
 import shlex
 import shutil
@@ -19,6 +18,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent))  # for what the examples share
 
+from fairseq_ringformer.prepared import PreparedData
 from recipe.checks import number
 from recipe.errors import RecipeError
 from wmt14.training import BATCHES, MODELS, SIZES, STEPS, Machines, command, find_nodes, settings, share
@@ -64,10 +64,10 @@ def arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
 def recipe_of(data: Path) -> str:
     """The recipe that ``data`` was prepared for; RecipeError if it is not prepared."""
     try:
-        recipe = json.loads((data / "recipe.json").read_text(encoding="utf-8"))["recipe"]
-    except (OSError, ValueError, KeyError, TypeError):
+        recipe = PreparedData.read(data).details.get("recipe")
+    except ValueError:
         recipe = None
-    if recipe not in BATCHES or not (data / "bin/dict.de.txt").is_file():
+    if recipe not in BATCHES:
         raise RecipeError(f"{data} holds no data of WMT-14: run examples/wmt14_de_en/prepare.sh --output {data} first")
     return recipe
 

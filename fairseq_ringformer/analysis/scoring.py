@@ -5,8 +5,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence
 
+from ..prepared import PreparedData
 from ..subwords import FLAGS
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -23,32 +24,22 @@ class Scores:
     chrf_signature: str
 
 
-def read_lines(path: Path) -> List[str]:
-    """The lines of a text file, cut at line feeds alone (other separators may stand within a sentence)."""
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
-
-
-def read_pairs(data: Path, recipe: Dict[str, Any], subset: str) -> Tuple[List[str], List[str]]:
-    """The natural text of a subset: source sentences and references."""
-    folder = data / recipe["raw"]
-    return tuple(read_lines(folder / f"{subset}.{recipe[side]}") for side in ("source_lang", "target_lang"))
-
-
 def generation_command(
-    data: Path, recipe: Dict[str, Any], checkpoint: Path, subset: str, beam: int, flags: Sequence[str] = ()
+    data: PreparedData, checkpoint: Path, subset: str, beam: int, flags: Sequence[str] = ()
 ) -> List[str]:
-    """The fairseq-generate command that translates a subset of prepared `data` into natural text."""
+    """The fairseq-generate command that translates a subset of `data` into natural text."""
+    subwords = data.subwords
     command = [
-        sys.executable, "-m", "fairseq_cli.generate", str(data / recipe["bin"]),
+        sys.executable, "-m", "fairseq_cli.generate", str(data.binary),
         "--user-dir", str(PACKAGE), "--path", str(checkpoint), "--gen-subset", subset,
         "--beam", str(beam), "--max-tokens", "2048", "--scoring", "sacrebleu",
         # With its default of 8, fairseq leaves out the last batch where its size is no multiple of 8.
         "--required-batch-size-multiple", "1",
-        "--bpe", recipe["bpe"], FLAGS[recipe["bpe"]], str(data / recipe["bpe_model"]),
+        "--bpe", subwords.bpe, FLAGS[subwords.bpe], subwords.model,
     ]
-    if recipe.get("tokenizer"):
-        command += ["--tokenizer", recipe["tokenizer"], "--source-lang", recipe["source_lang"],
-                    "--target-lang", recipe["target_lang"]]
+    if subwords.tokenizer:
+        source, target = data.languages
+        command += ["--tokenizer", subwords.tokenizer, "--source-lang", source, "--target-lang", target]
     return [*command, *flags]
 
 

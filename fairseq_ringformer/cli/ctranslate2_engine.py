@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
 from ..export.runtime import cores, layout, use_wide_vectors
+from ..prepared import RECIPE
 from ..subwords import FILES, Subwords
 from .errors import UserError
-from .subwords import RECIPE, load_codec
+from .subwords import load_codec
 from .text_stream import Hypothesis, Search, batches, longest_output
 
 FORMAT = "ctranslate2"

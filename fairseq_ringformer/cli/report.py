@@ -107,12 +107,11 @@ def _section(args: argparse.Namespace, table: Any, results: List[Dict[str, Any]]
 
 def _references(data: Path) -> Any:
     """The references of prepared data, if they are there."""
-    import json
+    from ..prepared import PreparedData
 
     try:
-        recipe = json.loads((data / "recipe.json").read_text(encoding="utf-8"))
-        return data / recipe["raw"] / f"test.{recipe['target_lang']}"
-    except (OSError, ValueError, KeyError, TypeError):
+        return PreparedData.read(data).files("test")[1]
+    except ValueError:
         return None
 
 

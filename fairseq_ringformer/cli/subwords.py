@@ -6,10 +6,10 @@ import os
 import shutil
 from typing import Any, Dict, Optional
 
+from ..prepared import RECIPE
 from ..subwords import FILES, FLAGS, Codec, Subwords, build_codec
 from .errors import UserError
 
-RECIPE = "recipe.json"
 ARGUMENTS = ("bpe", *FILES.values(), "tokenizer")
 
 

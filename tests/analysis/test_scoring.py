@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairseq_ringformer.analysis.scoring import generate, read_hypotheses, read_pairs, score
+from fairseq_ringformer.analysis.scoring import generate, read_hypotheses, score
 
 
 def test_a_sentence_without_translation_is_an_error(tmp_path):
@@ -14,15 +14,6 @@ def test_a_sentence_without_translation_is_an_error(tmp_path):
     assert str(error.value) == "1 of 3 sentences have no translation, the first is 2"
     log.write_text(log.read_text() + "D-1\t-0.3\t\n")
     assert read_hypotheses(log, 3) == ["first", "", "third"]
-
-
-def test_text_is_cut_at_line_feeds_alone(tmp_path):
-    raw = tmp_path / "raw"
-    raw.mkdir()
-    (raw / "test.de").write_text("eins\u2028zwei\n\n", encoding="utf-8")
-    (raw / "test.en").write_text("one\u2028two\n\n", encoding="utf-8")
-    recipe = {"raw": "raw", "source_lang": "de", "target_lang": "en"}
-    assert read_pairs(tmp_path, recipe, "test") == (["eins\u2028zwei", ""], ["one\u2028two", ""])
 
 
 def test_a_perfect_translation_scores_100_with_signatures():

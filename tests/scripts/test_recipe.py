@@ -59,7 +59,7 @@ def test_from_the_grammar_to_a_translated_sentence(data, tmp_path):
 @pytest.mark.parametrize("command, message", [
     (["train.sh"], "train: needs --data and --output (see --help)"),
     (["train.sh", "--data", "nowhere", "--output", "runs/x"], "train: nowhere holds no prepared data: run"),
-    (["evaluate.sh", "--data", "nowhere", "--path", "setup.py"], "evaluate: nowhere holds no prepared data: run prepare.sh"),
+    (["evaluate.sh", "--data", "nowhere", "--path", "setup.py"], "evaluate: nowhere holds no prepared data (nowhere/recipe.json:"),
     (["evaluate.sh", "--data", "nowhere", "--path", "nothing.pt"], "evaluate: no checkpoint nothing.pt: train one first"),
     (["../../scripts/quickstart.sh", "--colour", "red"], "quickstart: unknown argument --colour (see --help)"),
     (["../../scripts/quickstart.sh", "--arch"], "quickstart: --arch needs a value (see --help)"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..paper import Table
-from ..scoring import read_lines
+from ...prepared import read_lines
 from .significance import paired_bootstrap
 
 

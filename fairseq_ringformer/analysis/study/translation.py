@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import os
 import shutil
 import sys
@@ -10,8 +9,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ...checkpoint_file import read_checkpoint
+from ...prepared import PreparedData
 from ..paper import Row, Table, as_flags
-from ..scoring import PACKAGE, generation_command, read_hypotheses, read_pairs, score
+from ..scoring import PACKAGE, generation_command, read_hypotheses, score
 from ..training_log import record
 
 # What the study sets itself.
@@ -24,7 +24,6 @@ OWN = (
     "--log-file", "--output-bias",
 )
 EVALUATIONS = 10  # of the validation loss, during a training
-RECIPE = "recipe.json"
 LAST = "checkpoint_last.pt"
 
 
@@ -44,22 +43,10 @@ class Translation:
     metric = "bleu"
 
     def __init__(self, data: Path, table: Table, flags: Sequence[str], beam: int = 5, lenpen: float = 1.0):
-        self.data, self.table, self.flags, self.beam, self.lenpen = Path(data), table, list(flags), beam, lenpen
-        try:
-            self.recipe = json.loads((self.data / RECIPE).read_text(encoding="utf-8"))
-            self.languages = [self.recipe[side] for side in ("source_lang", "target_lang")]
-            self.binary = self.data / self.recipe["bin"]
-            self.references = read_pairs(self.data, self.recipe, "test")[1]
-            for language in self.languages:
-                (self.binary / f"dict.{language}.txt").stat()
-            (self.data / self.recipe["bpe_model"]).stat()
-            generation_command(self.data, self.recipe, self.data, "test", beam)
-            self.fingerprint = _fingerprint(self.binary, self.references)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            why = f"{type(error).__name__}: {error}"
-            if isinstance(error, OSError):
-                why = f"{error.filename}: {error.strerror}"
-            raise ValueError(f"{data} holds no prepared data ({why}): run a recipe's prepare.sh first") from None
+        self.table, self.flags, self.beam, self.lenpen = table, list(flags), beam, lenpen
+        self.data = PreparedData.read(data)
+        self.references = self.data.text("test")[1]
+        self.fingerprint = _fingerprint(self.data.binary, self.references)
 
     def check(self, rows: Sequence[Row]) -> None:
         """ValueError unless every row is a model, and fairseq-train accepts its flags."""
@@ -74,7 +61,7 @@ class Translation:
             complaint = io.StringIO()
             try:
                 with contextlib.redirect_stderr(complaint):
-                    options.parse_args_and_arch(options.get_training_parser(), [str(self.binary), *words])
+                    options.parse_args_and_arch(options.get_training_parser(), [str(self.data.binary), *words])
             except SystemExit:
                 last = complaint.getvalue().strip().splitlines()[-1]
                 raise ValueError(f"{row.name}: {last.partition('error: ')[2] or last}") from None
@@ -97,7 +84,7 @@ class Translation:
 
     def describe(self) -> Dict[str, Any]:
         """What all results of a study have in common."""
-        return {"data": str(self.data), "beam": self.beam, "lenpen": self.lenpen, "test": len(self.references),
+        return {"data": str(self.data.folder), "beam": self.beam, "lenpen": self.lenpen, "test": len(self.references),
                 "own_flags": self.flags}
 
     def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> List[str]:
@@ -113,8 +100,8 @@ class Translation:
 
         interval = max(1, updates // EVALUATIONS)
         return [
-            sys.executable, "-m", "fairseq_cli.train", str(self.binary), "--user-dir", str(PACKAGE),
-            "--source-lang", self.languages[0], "--target-lang", self.languages[1],
+            sys.executable, "-m", "fairseq_cli.train", str(self.data.binary), "--user-dir", str(PACKAGE),
+            "--source-lang", self.data.languages[0], "--target-lang", self.data.languages[1],
             *self._flags(row, seed, updates, warmup), "--save-dir", str(folder / "checkpoints"),
             # Checkpoints and validation by updates alone, at the same ones for every row.
             "--no-epoch-checkpoints", "--save-interval", "1000000", "--validate-interval", "1000000",
@@ -173,9 +160,9 @@ class Translation:
         checkpoint = folder / "checkpoints" / LAST
         state = read_checkpoint(str(checkpoint))
         flags = ["--lenpen", str(self.lenpen)]
-        call(generation_command(self.data, self.recipe, checkpoint, "test", self.beam, flags), folder / "generate.log")
+        call(generation_command(self.data, checkpoint, "test", self.beam, flags), folder / "generate.log")
         translations = read_hypotheses(folder / "generate.log", len(self.references))
-        hypotheses = folder / f"hypotheses.{self.languages[1]}"
+        hypotheses = folder / f"hypotheses.{self.data.languages[1]}"
         hypotheses.write_text("".join(line + "\n" for line in translations), encoding="utf-8")
         scores = score(translations, self.references)
         return {

@@ -15,8 +15,11 @@ def prepared(tmp_path):
     """Folders that look prepared for the two recipes."""
     for recipe in training.BATCHES:
         (tmp_path / recipe / "bin").mkdir(parents=True)
-        (tmp_path / recipe / "bin/dict.de.txt").touch()
-        (tmp_path / recipe / "recipe.json").write_text(json.dumps({"recipe": recipe}))
+        for file in ("bin/dict.de.txt", "bin/dict.en.txt", "model"):
+            (tmp_path / recipe / file).touch()
+        details = {"recipe": recipe, "source_lang": "de", "target_lang": "en", "raw": "raw", "bin": "bin",
+                   "bpe": "sentencepiece", "bpe_model": "model"}
+        (tmp_path / recipe / "recipe.json").write_text(json.dumps(details))
     return tmp_path
 
 

@@ -1,0 +1,59 @@
+"""What a recipe has prepared is found by its recipe.json, and what is missing is named."""
+
+import json
+
+import pytest
+
+from fairseq_ringformer.prepared import PreparedData
+
+DETAILS = {"source_lang": "de", "target_lang": "en", "raw": "raw", "bin": "bin", "bpe": "sentencepiece", "bpe_model": "model",
+           "tokenizer": None}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("raw", "bin"):
+        (tmp_path / name).mkdir()
+    for name in ("model", "bin/dict.de.txt", "bin/dict.en.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "raw/test.de").write_text("eins\u2028zwei\n\n", encoding="utf-8")
+    (tmp_path / "raw/test.en").write_text("one\u2028two\n\n", encoding="utf-8")
+    write(tmp_path, DETAILS)
+    return tmp_path
+
+
+def write(folder, details):
+    (folder / "recipe.json").write_text(json.dumps(details))
+
+
+def test_text_is_cut_at_line_feeds_alone(folder):
+    assert PreparedData.read(folder).text("test") == (["eins\u2028zwei", ""], ["one\u2028two", ""])
+
+
+def test_paths_are_whole(folder):
+    data = PreparedData.read(str(folder))
+    assert (data.subwords.bpe, data.subwords.model, data.subwords.tokenizer) == ("sentencepiece", str(folder / "model"), None)
+    assert data.binary == folder / "bin" and data.files("test")[1] == folder / "raw/test.en"
+    assert data.languages == ("de", "en") and data.details == DETAILS
+
+
+@pytest.mark.parametrize("details, why", [
+    ({**DETAILS, "bpe": "letters"}, "unknown kind of sub-words 'letters'; known: sentencepiece, subword_nmt, wordpiece"),
+    ({**DETAILS, "bpe_model": "other"}, "other: No such file or directory"),
+    ({**DETAILS, "target_lang": "fr"}, "dict.fr.txt: No such file or directory"),
+    ({"bpe": "sentencepiece"}, "KeyError: 'source_lang'"),
+    ([], "TypeError: "),
+])
+def test_what_is_missing_is_named(folder, details, why):
+    write(folder, details)
+    with pytest.raises(ValueError) as error:
+        PreparedData.read(folder)
+    message = str(error.value)
+    assert message.startswith(f"{folder} holds no prepared data (") and why in message
+    assert message.endswith("): run a recipe's prepare.sh first")
+
+
+def test_missing_text_is_named(folder):
+    (folder / "raw/test.en").unlink()
+    with pytest.raises(ValueError, match=r"holds no prepared data \(.*/raw/test.en: No such file or directory\): run a"):
+        PreparedData.read(folder).text("test")
