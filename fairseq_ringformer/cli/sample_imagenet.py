@@ -11,7 +11,7 @@ from those drawn for training. OUTPUT/images.json names all images, and --list d
 
 import argparse
 import os
-import shutil
+import tempfile
 from typing import Iterable
 
 from .average import positive
@@ -83,23 +83,19 @@ def _check_output(args: argparse.Namespace) -> None:
 
 
 def _write(args: argparse.Namespace, source, sample) -> None:
-    """Write under another name first, so that the output folder never has half of the images."""
+    """Write into a folder beside the output first, so that the output never has half of the images."""
     from ..vision.data.imagenet import LIST, write_images
 
     output = os.path.abspath(args.output)
-    partial, old = f"{output}.partial", f"{output}.old"
-    for folder in (partial, old):
-        shutil.rmtree(folder, ignore_errors=True)
-    try:
-        os.makedirs(partial)
-        write_images(source, sample, partial, args.link or "", progress=_bar("writing", "class"))
-        sample.write(os.path.join(partial, LIST))
+    os.makedirs(os.path.dirname(output), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(output), prefix=".sample-") as work:
+        fresh, old = os.path.join(work, "new"), os.path.join(work, "old")
+        os.makedirs(fresh)
+        write_images(source, sample, fresh, args.link or "", progress=_bar("writing", "class"))
+        sample.write(os.path.join(fresh, LIST))
         if os.path.isdir(output):
             os.replace(output, old)
-        os.replace(partial, output)
-    finally:
-        for folder in (partial, old):
-            shutil.rmtree(folder, ignore_errors=True)
+        os.replace(fresh, output)
 
 
 def _bar(description: str, unit: str):

@@ -86,7 +86,10 @@ def _targets(args: argparse.Namespace, files) -> Dict[str, str]:
     for source in targets:
         if source != STANDARD and not os.path.isfile(source):
             raise UserError(f"{source}: no such file")
-    sources = [os.path.realpath(file) for file in (*targets, args.model)]
+    vocabulary = [args.model]
+    if os.path.isdir(args.model):
+        vocabulary += [os.path.join(args.model, name) for name in os.listdir(args.model)]
+    sources = [os.path.realpath(file) for file in (*targets, *vocabulary)]
     for target in (*targets.values(), args.dictionary):
         if target is None:
             continue
@@ -96,7 +99,8 @@ def _targets(args: argparse.Namespace, files) -> Dict[str, str]:
             raise UserError(f"{target} is a folder: name a file")
         if os.path.realpath(target) in sources:
             raise UserError(f"{target} is to be read: write to another file")
-    if args.dictionary is not None and args.dictionary in targets.values():
+    written = [os.path.realpath(target) for target in targets.values() if target is not None]
+    if args.dictionary is not None and os.path.realpath(args.dictionary) in written:
         raise UserError("--dictionary and --output are the same file")
     return targets
 

@@ -246,3 +246,11 @@ def test_a_full_disk_is_one_line(refused, source, tmp_path, monkeypatch):
         "sample-imagenet", source, "--output", tmp_path / "small", *SMALL, "--link", "hard"
     )
     assert os.listdir(tmp_path) == ["imagenet"]
+
+
+def test_folders_with_similar_names_are_left_alone(ringformer, source, tmp_path):
+    source = source.rename(tmp_path / "small.old")
+    (tmp_path / "small.partial").mkdir()
+    for _ in range(2):
+        assert ringformer("sample-imagenet", source, "--output", tmp_path / "small", "--force", *SMALL)[0] == 0
+    assert sorted(os.listdir(tmp_path)) == ["small", "small.old", "small.partial"] and len(files(source)) == 104

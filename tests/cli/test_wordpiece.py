@@ -105,3 +105,14 @@ def test_a_missing_vocabulary_is_named(refused, toy, command):
     text = ("eins",) if command == "translate" else ("--text", "eins", "--output", toy.root / "x")
     assert refused(command, *flags, *text) == f"ringformer {command}: no.txt: no such file or folder\n"
     assert "--wordpiece-model contradicts --bpe-codes" in refused(command, *flags, "--bpe-codes", "x", *text)
+
+
+def test_the_vocabulary_is_not_overwritten(refused, vocabulary, tmp_path):
+    before = vocabulary.read_text()
+    message = refused("wordpiece", "--model", tmp_path, "--dictionary", tmp_path / "vocab.txt")
+    assert message.endswith("vocab.txt is to be read: write to another file\n") and vocabulary.read_text() == before
+    (tmp_path / "text").write_text("a\n")
+    assert refused(
+        "wordpiece", "--model", vocabulary, "--dictionary", tmp_path / "out", "--encode", tmp_path / "text", "--output",
+        f"{tmp_path}/./out",
+    ).endswith("--dictionary and --output are the same file\n")
