@@ -1,7 +1,9 @@
 """The user's mistakes, and reading checkpoints without running what they hold."""
 
+import os
 from typing import Any, Dict
 
+from .. import extras
 from ..checkpoint_file import read_checkpoint
 
 
@@ -12,10 +14,15 @@ class UserError(Exception):
 def reason(error: Exception) -> str:
     """An error as one line: with the file that the system names, with the remedy where a package lacks."""
     if isinstance(error, ImportError):
-        return f"image classifiers need more packages ({error}): pip install 'fairseq-ringformer[vision]'"
+        return f"image classifiers need more packages ({error}): {extras.VISION}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
+
+
+def first_of_machine() -> bool:
+    """Whether this is the first process, or the only one, of torchrun or accelerate on this machine."""
+    return int(os.environ.get("LOCAL_RANK", 0)) == 0
 
 
 def require_fairseq() -> None:
@@ -35,7 +42,7 @@ def require_timm() -> None:
     try:
         import timm  # noqa: F401
     except ImportError as error:
-        raise UserError(f"image classifiers need timm ({error}): pip install 'fairseq-ringformer[vision]'") from None
+        raise UserError(f"image classifiers need timm ({error}): {extras.VISION}") from None
     from ..vision import registry  # noqa: F401
 
 

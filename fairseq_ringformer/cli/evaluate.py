@@ -9,7 +9,7 @@ import json
 import os
 from typing import Any, Dict, List
 
-from .errors import UserError, reason, require_timm
+from .errors import UserError, first_of_machine, reason, require_timm
 
 HELP = "measure an image classifier's accuracy"
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         figures = _evaluate(args)
     except (ValueError, ImportError, OSError) as error:
-        if first:
+        if first_of_machine():
             raise UserError(reason(error)) from None
         return 2
     if not first:

@@ -3,6 +3,7 @@
 import argparse
 import os
 
+from .. import extras
 from .checkpoints import check_output, is_classifier
 from .errors import UserError, load_any_checkpoint, require_timm
 from .subwords import ARGUMENTS
@@ -41,7 +42,7 @@ def export_classifier(args: argparse.Namespace) -> int:
             if os.path.exists(partial):
                 os.remove(partial)
     except ImportError as error:
-        raise UserError(f"ONNX needs more packages ({error}): pip install 'fairseq-ringformer[vision]'") from None
+        raise UserError(f"ONNX needs more packages ({error}): {extras.VISION}") from None
     except ValueError as error:
         raise UserError(f"{args.path}: {error}") from None
     except OSError as error:

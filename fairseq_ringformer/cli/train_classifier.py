@@ -13,7 +13,7 @@ import argparse
 import os
 
 from ..vision.training.options import add_flags, gather
-from .errors import UserError, reason, require_timm
+from .errors import UserError, first_of_machine, reason, require_timm
 
 HELP = "train an image classifier"
 
@@ -26,7 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    # What is wrong before the training starts is wrong in all processes alike: the first one tells.
     first = int(os.environ.get("RANK", 0)) == 0
     try:
         options = gather(vars(args), args.config)
@@ -35,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
 
         trainer = Trainer(options)
     except (ValueError, ImportError, OSError) as error:
-        if first:
+        # Wrong in all processes of a machine alike: one of them tells.
+        if first_of_machine():
             raise UserError(reason(error)) from None
         return 2
     try:

@@ -179,3 +179,14 @@ def test_help_needs_neither_torch_nor_timm():
         "sys.exit(bool({'torch', 'timm', 'yaml', 'accelerate'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("command", [["train-classifier", "--model", "m", "--output", "o", "--epochs", "1"],
+                                     ["evaluate", "--path", "absent.pt", "--data", "absent"]])
+def test_a_mistake_is_told_once_on_each_machine(ringformer, monkeypatch, command):
+    """The second machine of two may lack what the first has."""
+    monkeypatch.setenv("RANK", "3")
+    for local, told in (("0", True), ("1", False)):
+        monkeypatch.setenv("LOCAL_RANK", local)
+        status, _, err = ringformer(*command)
+        assert status == 2 and bool(err) == told

@@ -10,7 +10,7 @@ from timm.data import create_dataset
 
 from .checking import some
 from .images import Images
-from .streams import HuggingFaceStream, StreamedImages, open_shards
+from .streams import HuggingFaceStream, StreamedImages, open_shards, settle_classes
 from .transforms import image_mode
 
 SPLITS = {
@@ -32,6 +32,7 @@ def open_images(
     training: bool = False,
     channels: int = 3,
     classes: Optional[Sequence[str]] = None,
+    num_classes: Optional[int] = None,
 ) -> Union[Images, StreamedImages]:
     """Open one split of a data set.
 
@@ -44,6 +45,7 @@ def open_images(
         training: whether another image takes the place of a damaged one, and streamed sets are shuffled.
         channels: 1 reads grey images, 3 colour.
         classes: the names in order of their targets, of which the data set may lack some; by default its own.
+        num_classes: of a streamed set that tells neither names nor number.
 
     Raises:
         ValueError: if there is no such data set, or it has no images, or classes that are not in `classes`.
@@ -59,10 +61,10 @@ def open_images(
     if kind in ("", "torch", "wds") and not os.path.exists(data):
         raise ValueError(f"{data}: no such folder" + ("" if kind else " or tar file"))
     if kind == "wds":
-        return open_shards(data, split, transform=transform, mode=mode, seed=seed, training=training, classes=classes)
+        return open_shards(data, split, transform, mode, seed, training, classes, num_classes)
     if kind == "hfids":
         reader = _loaded(dataset, data, split, is_training=training, seed=seed, input_img_mode=mode).reader
-        names = list(classes or _names(reader.class_to_idx))
+        names = settle_classes(f"--dataset {dataset}", _names(reader.class_to_idx or {}), None, classes, num_classes)
         length = reader.num_samples
         return StreamedImages(HuggingFaceStream(reader), names, length, transform, mode, seed=seed, training=training)
     if kind == "hfds":

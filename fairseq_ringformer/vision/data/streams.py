@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from timm.data import create_dataset
 
+from .checking import some
 from .images import MAX_DAMAGED, Damaged, Labelled, Sample, UnreadableData, decode
 from .randomness import call_seeded
 
@@ -56,7 +57,7 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
         """As ``Images``: in training the next readable image comes twice for a damaged one.
 
         Raises:
-            UnreadableData: after ``MAX_DAMAGED`` in a row, or if a shard is damaged.
+            UnreadableData: after ``MAX_DAMAGED`` in a row, if a shard is damaged, or at a class that there is not.
         """
         worker = torch.utils.data.get_worker_info()
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
@@ -65,6 +66,8 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
         position = number - workers
         for name, content, target in self.source(self.seed, self._epoch.value, number, workers):
             position += workers
+            if not 0 <= target < len(self.classes):
+                raise UnreadableData(f"{name}: class {target}, where there are {len(self.classes)} (0 is the first)")
             try:
                 image = decode(content, self.mode) if isinstance(content, bytes) else content
             except Damaged as reason:
@@ -150,6 +153,7 @@ def open_shards(
     seed: int,
     training: bool,
     classes: Optional[Sequence[str]],
+    num_classes: Optional[int],
 ) -> StreamedImages:
     """The shards of a split in webdataset's format.
 
@@ -177,18 +181,40 @@ def open_shards(
     if training and not reader.num_samples:
         raise ValueError(f"{data}: the number of training images is unknown: add it to the shards, '{split}|100000'")
     info = _info(data)
-    names = classes or info.get("classes") or range(info.get("num_classes", 0))
-    if not names:
-        raise ValueError(f"{data}: how many classes there are is unknown: give --num-classes or classes in _info.json")
+    told = [str(name) for name in info.get("classes") or ()]
+    names = settle_classes(data, told, info.get("num_classes"), classes, num_classes)
     return StreamedImages(
         Shards(paths, reader.split_info.alt_label, training),
-        [str(name) for name in names],
+        names,
         length=reader.num_samples or None,
         transform=transform,
         mode=mode,
         seed=seed,
         training=training,
     )
+
+
+def settle_classes(
+    where: str, told: Sequence[str], count: Optional[int], classes: Optional[Sequence[str]], num_classes: Optional[int]
+) -> List[str]:
+    """The classes of a stream.
+
+    Args:
+        where: what the errors call the stream.
+        told: the names that it has for them, as far as it has any; count: how many it says there are.
+        classes: those that a model knows; num_classes: how many its user says there are.
+
+    Raises:
+        ValueError: if `told` or `count` contradict `classes`, or nobody knows how many there are.
+    """
+    if told and classes is not None and list(classes) != list(told):
+        raise ValueError(f"{where}: its classes are {some(told)}, not {some(classes)}")
+    if not told and count and classes is not None and len(classes) != count:
+        raise ValueError(f"{where}: it has {count} classes, not {len(classes)}")
+    names = told or classes or range(count or num_classes or 0)
+    if not names:
+        raise ValueError(f"{where}: how many classes there are is unknown: give --num-classes or classes in _info.json")
+    return [str(name) for name in names]
 
 
 def _is_whole(path: str) -> bool:

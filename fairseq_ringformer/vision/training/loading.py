@@ -47,6 +47,11 @@ class TrainingBatches:
         images: the data set, prepared for training.
         batch_size: images per process and step.
         steps: steps per update.
+
+    Attributes:
+        effective: images per update.
+        updates: whole updates in an epoch.
+        layout: what the order of a stream depends on, besides seed and epoch; empty for other images.
     """
 
     def __init__(
@@ -62,6 +67,8 @@ class TrainingBatches:
         self.streamed = isinstance(images, IterableDataset)
         self.steps = steps
         self.effective = batch_size * steps * accelerator.num_processes
+        processes = f"{accelerator.num_processes} process{'es' if accelerator.num_processes > 1 else ''}"
+        self.layout = f"batches of {batch_size}, {processes}, --workers {workers}" if self.streamed else ""
         try:
             count = len(images)
         except TypeError:
@@ -86,7 +93,7 @@ class TrainingBatches:
     def epoch(self, number: int, done: int, last: int) -> Iterator[Tuple[int, Batch]]:
         """(step, batch) of the updates `done` to `last` of epoch `number`; steps are counted within the epoch.
 
-        A stream can end earlier, where its parts do not divide evenly.
+        A stream can end earlier, where its parts do not divide evenly; it ends after a whole update, too.
         """
         self.order.seek(number, done * self.effective, last * self.effective)
         self.images.set_epoch(number)
@@ -95,10 +102,17 @@ class TrainingBatches:
             # A stream has no other way to its middle than through its beginning.
             loader = self.accelerator.skip_first_batches(loader, first)
         loader.set_epoch(number)
+        update = []
         for step, batch in enumerate(loader, first):
             if step >= last * self.steps:
                 break
-            yield step, batch
+            if not self.streamed:
+                yield step, batch
+                continue
+            update.append((step, batch))
+            if len(update) == self.steps:
+                yield from update
+                update.clear()
 
 
 def evaluation_batches(

@@ -10,6 +10,8 @@ from typing import Any, Dict, List, Optional
 
 from tqdm import tqdm
 
+from ... import extras
+
 COLUMNS = [
     "epoch", "update", "lr", "train_loss", "train_top1", "valid_loss", "valid_top1", "valid_top5", "ema_loss",
     "ema_top1", "ema_top5", "images_per_second", "seconds", "damaged",
@@ -90,13 +92,18 @@ class Log:
             self.board.close()
 
 
-def _board(folder: str, update: int):
+def require_tensorboard() -> Any:
+    """TensorBoard's writer; ValueError if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise ValueError("tensorboard is not installed: pip install 'fairseq-ringformer[vision]'") from None
+        raise ValueError(f"tensorboard is not installed: {extras.VISION}") from None
+    return SummaryWriter
+
+
+def _board(folder: str, update: int):
     # What an interrupted training has told after its last checkpoint is told again.
-    return SummaryWriter(os.path.join(folder, "tensorboard"), purge_step=update + 1 if update else None)
+    return require_tensorboard()(os.path.join(folder, "tensorboard"), purge_step=update + 1 if update else None)
 
 
 def read_rows(folder: str) -> List[Dict[str, Any]]:

@@ -140,7 +140,7 @@ class Options:
         resumable=True,
     )
     restart: bool = option(False, "run", "begin anew, whatever is in DIR", resumable=True)
-    seed: int = option(1, "run", "of weights, order of images and all random choices", metavar="N", at_least=0)
+    seed: int = option(1, "run", "of weights, order of images and all random choices", metavar="N", at_least=0, below=2**32)
     workers: int = option(2, "run", "processes that load images, per process", metavar="N", at_least=0, resumable=True)
     mixed_precision: str = option("no", "run", "type of matrix products", choices=("no", "bf16", "fp16"))
     checkpoint_activations: bool = option(

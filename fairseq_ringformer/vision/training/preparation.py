@@ -109,10 +109,9 @@ def open_both(options: Options) -> Tuple[Dataset, Dataset]:
     """
     known = default_config(options.model)
     channels = options.in_chans or options.model_arg.get("in_chans") or known["input_size"][0]
-    common = dict(dataset=options.dataset, seed=options.seed, channels=channels)
-    if options.num_classes and options.dataset.startswith(("wds/", "hfids/")):
-        # Streams may not know their classes.
-        common["classes"] = list(map(str, range(options.num_classes)))
+    common = dict(
+        dataset=options.dataset, seed=options.seed, channels=channels, num_classes=options.num_classes
+    )
     train = open_images(options.data, options.train_split, training=True, **common)
     valid = open_images(options.data, options.valid_split, **common)
     check_same_classes(train, valid)

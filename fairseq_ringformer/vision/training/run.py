@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Optional
 
 from ..checkpoint import difference, read_classifier
+from .loading import TrainingBatches
 from .options import Options, changed
 
-LAST, BEST = "last.pt", "best.pt"
+LAST, BEST, RESULT, ROWS, OPTIONS = "last.pt", "best.pt", "result.json", "log.csv", "options.yaml"
+FILES = (LAST, BEST, RESULT, ROWS, OPTIONS, "curves.png", "damaged.txt")
+BOARD = "tensorboard"
 
 
 @dataclass
@@ -58,12 +61,26 @@ def fingerprint(images: Any, split: str) -> str:
     return f"{count} {split} images of {len(images.classes)} classes, checksum {checksum:08x}"
 
 
+def check_free(folder: str) -> None:
+    """ValueError if :func:`clear` would remove what cannot be had again, or is not of a training at all.
+
+    A training that was interrupted before its first checkpoint leaves nothing of worth; its log begins after that.
+    """
+    ours = os.path.exists(os.path.join(folder, OPTIONS))
+    kept = (RESULT, ROWS) if ours else (*FILES, BOARD)
+    found = next((name for name in kept if os.path.exists(os.path.join(folder, name))), None)
+    if found:
+        raise ValueError(
+            f"{folder} has a {found}, but no {LAST} to go on from: choose another --output, or begin anew with --restart"
+        )
+
+
 def clear(folder: str) -> None:
     """Remove what an earlier training has left in `folder`."""
-    for name in (LAST, BEST, "log.csv", "curves.png", "damaged.txt", "result.json", "options.yaml"):
+    for name in FILES:
         if os.path.exists(os.path.join(folder, name)):
             os.remove(os.path.join(folder, name))
-    shutil.rmtree(os.path.join(folder, "tensorboard"), ignore_errors=True)
+    shutil.rmtree(os.path.join(folder, BOARD), ignore_errors=True)
 
 
 def read_last(folder: str) -> Optional[Dict[str, Any]]:
@@ -85,13 +102,13 @@ def read_last(folder: str) -> Optional[Dict[str, Any]]:
 
 
 def check_continues(
-    folder: str, state: Dict[str, Any], model: Any, arch: str, options: Options, data: str, effective: int
+    folder: str, state: Dict[str, Any], model: Any, arch: str, options: Options, data: str, batches: TrainingBatches
 ) -> None:
     """ValueError unless the training of `state` can go on exactly as it began.
 
     Args:
         model: as the options have built it; arch: its name.
-        data: :func:`fingerprint` of the images; effective: images per update.
+        data: :func:`fingerprint` of the images; batches: that they come in.
     """
     path, remedy = os.path.join(folder, LAST), "choose another --output, or begin anew with --restart"
     if state["arch"] != arch:
@@ -101,8 +118,11 @@ def check_continues(
         raise ValueError(f"{path} is of {arch} in another size, {problem}: {remedy}")
     training = state["training"]
     problems = changed(state["options"], options)
-    if training["effective_batch"] != effective:
-        problems.append(f"images per update: {training['effective_batch']} before, {effective} now")
+    if training["effective_batch"] != batches.effective:
+        problems.append(f"images per update: {training['effective_batch']} before, {batches.effective} now")
+    layout = training.get("layout", batches.layout)
+    if training["progress"]["position"] and layout != batches.layout:
+        problems.append(f"in the middle of an epoch of a stream: {layout} before, {batches.layout} now")
     if training["data"] != data:
         problems.append(f"data: {training['data']} before, {data} now")
     if problems:

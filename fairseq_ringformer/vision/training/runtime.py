@@ -4,6 +4,7 @@ import hashlib
 import os
 import random
 import struct
+from datetime import timedelta
 from typing import Any, Dict
 
 import numpy
@@ -48,11 +49,16 @@ def make_accelerator(options: Any) -> Accelerator:
             num_steps=getattr(options, "grad_accum", 1), sync_with_dataloader=False
         ),
         dataloader_config=DataLoaderConfiguration(dispatch_batches=False, even_batches=False),
-        kwargs_handlers=[InitProcessGroupKwargs(backend="gloo")] if cpu and "LOCAL_RANK" in os.environ else None,
+        kwargs_handlers=[_process_group(cpu)] if "LOCAL_RANK" in os.environ else None,
     )
     if options.threads:
         torch.set_num_threads(options.threads)
     return accelerator
+
+
+def _process_group(cpu: bool) -> InitProcessGroupKwargs:
+    """Processes wait for each other as long as one may look through all images (``--damaged refuse``)."""
+    return InitProcessGroupKwargs(**({"backend": "gloo"} if cpu else {}), timeout=timedelta(hours=6))
 
 
 def seed_all(*numbers: int) -> None:

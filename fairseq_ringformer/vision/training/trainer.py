@@ -20,7 +20,7 @@ from ..checkpoint import build_model
 from . import run
 from .evaluation import Scores, evaluate
 from .loading import TrainingBatches, evaluation_batches
-from .log import Log, write_json
+from .log import Log, require_tensorboard, write_json
 from .options import Options, as_plain
 from .preparation import (
     INITIAL,
@@ -51,6 +51,7 @@ class Trainer:
 
     def __init__(self, options: Options):
         options.check()
+        require_tensorboard()
         self.options = options
         self.accelerator = make_accelerator(options)
         self.main = self.accelerator.is_main_process
@@ -73,7 +74,7 @@ class Trainer:
         self.loss = Loss(options, self.model.num_classes)
         if state is not None:
             run.check_continues(
-                self.folder, state, self.model, options.model, options, self.data, self.batches.effective
+                self.folder, state, self.model, options.model, options, self.data, self.batches
             )
         elif options.init_from:
             load_initial(self.model, options.init_from)
@@ -96,7 +97,10 @@ class Trainer:
             return None
         if self.options.resume and not there:
             raise ValueError(f"--resume: there is no {os.path.join(self.folder, run.LAST)} to go on from")
-        return run.read_last(self.folder)
+        state = run.read_last(self.folder)
+        if state is None:
+            run.check_free(self.folder)
+        return state
 
     def _make_model(self) -> None:
         options, count = self.options, len(self.classes)
@@ -149,7 +153,7 @@ class Trainer:
     def _begin(self) -> None:
         if self.main:
             run.clear(self.folder)
-            with open(os.path.join(self.folder, "options.yaml"), "w", encoding="utf-8") as stream:
+            with open(os.path.join(self.folder, run.OPTIONS), "w", encoding="utf-8") as stream:
                 yaml.safe_dump(as_plain(self.options), stream, sort_keys=False)
         self.accelerator.wait_for_everyone()
 
@@ -175,11 +179,13 @@ class Trainer:
         try:
             while self.progress.update < self.total:
                 self._epoch()
+            if self.progress.latest.get("update") != self.progress.update:
+                self._evaluate()  # it ended before within an epoch, where there is only a checkpoint
         finally:
             self.log.close()
         result = self.result()
         if self.main:
-            write_json(result, os.path.join(self.folder, "result.json"))
+            write_json(result, os.path.join(self.folder, run.RESULT))
         return result
 
     def describe(self) -> str:
@@ -365,6 +371,7 @@ class Trainer:
             "scaler": None if scaler is None else scaler.state_dict(),
             "progress": self.progress.as_dict(),
             "effective_batch": self.batches.effective,
+            "layout": self.batches.layout,
             "data": self.data,
         }
         write_checkpoint(state, os.path.join(self.folder, run.LAST))

@@ -113,7 +113,7 @@ def test_damaged_images_are_counted_and_left_out(tmp_path):
 def test_too_many_damaged_images(tmp_path):
     write_shards(tmp_path, shards=1, count=110, broken=range(5, 110))
     with pytest.raises(UnreadableData) as error:
-        list(opened(tmp_path, "train-0.tar|110"))
+        list(opened(tmp_path, "train-0.tar|110", classes=[str(number) for number in range(110)]))
     first = f"100 damaged images in a row, the first is 005 of {tmp_path}/train-0.tar ("
     assert str(error.value).startswith(first)
     write_shards(tmp_path, shards=1, count=3, broken=range(3))
@@ -185,7 +185,28 @@ def test_hugging_face_streams_are_read_whole_by_every_process():
             self.epoch = epoch
 
     reader = Reader((picture(number), number) for number in range(5))
-    images = StreamedImages(HuggingFaceStream(reader), ["a"], 5, eval_transform(CONFIG))
+    images = StreamedImages(HuggingFaceStream(reader), list("abcde"), 5, eval_transform(CONFIG))
     images.set_epoch(3)
     assert targets(images) == list(range(5)) and reader.epoch == 3
     assert (reader.dist_rank, reader.dist_num_replicas, reader.global_num_workers) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("told, classes, num_classes, found", [
+    (dict(classes=["cat", "dog"]), None, 3, ["cat", "dog"]),
+    (dict(classes=["cat", "dog"]), ["cat", "dog"], None, ["cat", "dog"]),
+    (dict(num_classes=2), ["cat", "dog"], None, ["cat", "dog"]),
+    (dict(num_classes=2), None, 3, ["0", "1"]),
+    ({}, None, 3, ["0", "1", "2"]),
+])
+def test_the_data_knows_best_what_its_classes_are(tmp_path, told, classes, num_classes, found):
+    (write_shards(tmp_path) / "_info.json").write_text(json.dumps({"splits": {}, **told}))
+    assert opened(tmp_path, classes=classes, num_classes=num_classes).classes == found
+
+
+@pytest.mark.parametrize("told, message", [
+    (dict(classes=["horse", "zebra"]), ": its classes are horse, zebra, not cat, dog"),
+    (dict(num_classes=3), ": it has 3 classes, not 2"),
+])
+def test_a_model_of_other_classes(tmp_path, told, message):
+    (write_shards(tmp_path) / "_info.json").write_text(json.dumps({"splits": {}, **told}))
+    assert refused(tmp_path, classes=["cat", "dog"]) == f"{tmp_path}{message}"

@@ -39,3 +39,32 @@ def test_a_stream_cannot_be_looked_through_first(tmp_path):
     write_shards(tmp_path / "data")
     with pytest.raises(ValueError, match="--damaged refuse cannot look through streamed images first"):
         train(tmp_path / "data", tmp_path / "run", damaged="refuse", **STREAM)
+
+
+def test_a_stream_that_ends_within_an_update(tmp_path):
+    """What is left over is dropped, as at the end of other images: 18 images said, 12 there, 2 updates of 2 x 4 wanted."""
+    (tmp_path / "data").mkdir()
+    write_shards(tmp_path / "data")
+    settings = dict(STREAM, train_split="train-{0..1}.tar|18", grad_accum=2)
+    result = train(tmp_path / "data", tmp_path / "run", **settings)
+    assert [row["update"] for row in rows(tmp_path / "run")] == ["1", "2", "3", "4"] and result["updates"] == 4
+
+
+def test_a_stream_goes_on_in_the_middle_only_in_the_same_order(tmp_path):
+    (tmp_path / "data").mkdir()
+    write_shards(tmp_path / "data")
+    with pytest.MonkeyPatch.context() as patch:
+        step = Trainer._step
+        patch.setattr(Trainer, "_step", lambda self, *batch: 1 / 0 if self.progress.update == 3 else step(self, *batch))
+        with pytest.raises(ZeroDivisionError):
+            train(tmp_path / "data", tmp_path / "run", **STREAM)
+    for change in (dict(workers=1), dict(batch_size=2, grad_accum=2)):
+        with pytest.raises(ValueError, match="in the middle of an epoch of a stream: batches of 4, 1 process, --workers 0 before"):
+            train(tmp_path / "data", tmp_path / "run", **{**STREAM, **change})
+
+
+def test_classes_that_the_data_does_not_have(tmp_path):
+    (tmp_path / "data").mkdir()
+    write_shards(tmp_path / "data")
+    with pytest.raises(ValueError, match=r"train-\d.tar: class \d+, where there are 3 \(0 is the first\)"):
+        train(tmp_path / "data", tmp_path / "run", **{**STREAM, "num_classes": 3})

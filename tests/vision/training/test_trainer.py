@@ -323,6 +323,7 @@ def test_damaged_images(tmp_path):
         (dict(init_from="nosuch.pt"), "nosuch.pt: no such checkpoint"),
         (dict(mixed_precision="fp16"), "--mixed-precision fp16 needs a GPU"),
         (dict(mixup=0.1, batch_size=7), "--batch-size 7 must be even"),
+        (dict(seed=2**32), "--seed 4.29497e.09: must be below"),
         (dict(epochs=None), "say how long to train: --epochs N or --max-update N"),
     ],
 )
@@ -423,3 +424,32 @@ def test_interval_speed_is_a_median(data, tmp_path, monkeypatch):
     # Each interval of 2 updates of 8 images takes a second of this clock, the last of an epoch's 3 has one update.
     result = train(data, tmp_path, epochs=1)
     assert result["images_per_second"] in (8, 12, 16) and result["training_seconds"] >= 2
+
+
+@pytest.mark.parametrize("lost", ["last.pt", "options.yaml"])
+def test_an_earlier_run_without_its_checkpoint_is_not_overwritten(data, tmp_path, lost):
+    train(data, tmp_path, epochs=1)
+    os.remove(tmp_path / "last.pt")
+    if lost == "options.yaml":  # another project's best.pt, for all we know
+        for name in ("options.yaml", "log.csv", "result.json"):
+            os.remove(tmp_path / name)
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(ValueError, match="has a .*, but no last.pt to go on from: choose another --output, or begin"):
+        train(data, tmp_path, epochs=1)
+    assert sorted(os.listdir(tmp_path)) == before
+    train(data, tmp_path, epochs=1, restart=True)
+
+
+def test_a_training_stopped_before_its_first_checkpoint_begins_again(data, tmp_path):
+    train_interrupted(data, tmp_path, 1, epochs=1)
+    assert "last.pt" not in os.listdir(tmp_path)
+    assert train(data, tmp_path, epochs=1)["updates"] == 3
+
+
+@pytest.mark.parametrize("stop, end", [(2, 2), (5, 4)])
+def test_ending_where_a_checkpoint_lies_within_an_epoch(data, tmp_path, stop, end):
+    """What is told of the training's end was measured there."""
+    train_interrupted(data, tmp_path, stop, max_update=9, save_interval=2)
+    result = train(data, tmp_path, max_update=end, save_interval=2)
+    assert result["updates"] == end == last(tmp_path)["training"]["progress"]["latest"]["update"]
+    assert (tmp_path / "best.pt").exists()
