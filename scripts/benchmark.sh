@@ -49,12 +49,18 @@ measure() {  # NAME FLAG ...: one table, unless it is there
   mv "$output/.$name.json" "$output/$name.json"
 }
 
+# CTranslate2 only generates.
+case " ${flags[*]-} " in
+  *" --measure "*" generation "*) exported=(--ctranslate2 int8) ;;
+  *" --measure "*) exported=() ;;
+  *) exported=(--ctranslate2 int8) ;;
+esac
 for size in $sizes; do
   if [ "$size" = vision ]; then
     for arch in vit_ring_tiny_patch4_28 vit_ring_512_l6_patch16_224 vit_ring_768_l12_patch16_224; do
       measure "$arch" --arch "$arch" --mixed-precision bf16
     done
   else
-    measure "$size" --size "$size" --autocast bf16 --ctranslate2 int8
+    measure "$size" --size "$size" --autocast bf16 ${exported[@]+"${exported[@]}"}
   fi
 done

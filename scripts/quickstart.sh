@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-arch=ringformer_tiny seed=1 set=quick source=debian vocab_size=4000 max_update=2300
+arch=ringformer_tiny seed=1 set='' source=debian vocab_size=4000 max_update=2300
 while [ $# -gt 0 ]; do
   case $1 in
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
@@ -31,7 +31,12 @@ done
 
 step() { printf '\n== %s\n' "$1"; }
 
-if [ "$source" = grammar ]; then data=data/grammar_de_en; else data=data/debian_de_en_$set; fi
+if [ "$source" = grammar ]; then
+  if [ -n "$set" ]; then echo "quickstart: --set is for --source debian: leave it out" >&2; exit 2; fi
+  data=data/grammar_de_en
+else
+  data=data/debian_de_en_${set:=quick}
+fi
 run=runs/$arch
 [ "$data" = data/debian_de_en_quick ] || run=$run-${data##*/}
 [ "$seed" = 1 ] || run=${run}_seed$seed
@@ -41,7 +46,7 @@ scripts/setup.sh
 export PATH="$PWD/.venv/bin:$PATH"
 
 step "2/5 prepare $data"
-examples/debian_de_en/prepare.sh --source "$source" --set "$set" --vocab-size "$vocab_size" --output "$data"
+examples/debian_de_en/prepare.sh --source "$source" ${set:+--set "$set"} --vocab-size "$vocab_size" --output "$data"
 
 step "3/5 train $arch for $max_update updates (interrupt it and run this again: it resumes)"
 if [ -e "$run/trained_$max_update" ]; then

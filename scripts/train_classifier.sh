@@ -6,14 +6,15 @@
 # --data      fashion-mnist (fetched, and trained on by examples/fashion_mnist/config.yaml), or a folder of images
 # --model     vit_ring_tiny_patch4_28 by default; vit_universal_..., vit_owf_... and vit_vanilla_... compare with it
 # --output    runs/MODEL_seedN by default
-# FLAG        any other flag of ringformer train-classifier, such as --epochs 5 or --dataset wds/
+# FLAG        any other flag of ringformer train-classifier, such as --epochs 5, --dataset wds/ or --config FILE
 #
 # Finished steps are skipped, an interrupted training resumes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-data='' model=vit_ring_tiny_patch4_28 seed=1 output='' config='' dataset='' valid_split='' flags=()
+data='' model='' seed='' output='' config='' dataset='' valid_split='' flags=()
 while [ $# -gt 0 ]; do
+  case $1 in --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;; esac
   case $1 in
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     --data|--model|--seed|--output|--config|--dataset|--valid-split)
@@ -32,7 +33,9 @@ while [ $# -gt 0 ]; do
   esac
 done
 if [ -z "$data" ]; then echo "train_classifier: --data is missing (see --help)" >&2; exit 2; fi
-if [ -z "$output" ]; then output=runs/${model}_seed$seed; fi
+if [ "$data" = fashion-mnist ]; then
+  config=${config:-examples/fashion_mnist/config.yaml}
+fi
 
 step() { printf '\n== %s\n' "$1"; }
 
@@ -40,12 +43,26 @@ step "1/4 install into .venv"
 scripts/setup.sh vision
 export PATH="$PWD/.venv/bin:$PATH"
 
+configured() {  # KEY DEFAULT: what the configuration file says, if there is one; what is wrong with it, the training tells
+  python -c 'import sys, yaml
+file, key, default = sys.argv[1:]
+try:
+    values = {str(name).replace("_", "-"): value for name, value in yaml.safe_load(open(file)).items()}
+except (OSError, AttributeError, yaml.YAMLError):
+    values = {}
+print(default if values.get(key) is None else values[key])' "$config" "$1" "$2"
+}
+model=${model:-$(configured model vit_ring_tiny_patch4_28)}
+seed=${seed:-$(configured seed 1)}
+output=${output:-$(configured output "runs/${model}_seed$seed")}
+dataset=${dataset:-$(configured dataset '')}
+valid_split=${valid_split:-$(configured valid-split '')}
+
 step "2/4 prepare the images"
 if [ "$data" = fashion-mnist ]; then
   data=data/fashion_mnist
+  dataset=${dataset:-torch/fashion_mnist}
   examples/fashion_mnist/prepare.sh --output "$data"
-  if [ -z "$config" ]; then config=examples/fashion_mnist/config.yaml; fi
-  if [ -z "$dataset" ]; then dataset=torch/fashion_mnist; fi
 else
   echo "those in $data"
 fi

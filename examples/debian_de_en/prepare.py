@@ -36,7 +36,7 @@ ALIGNING = ("corpus/blocks.py", "corpus/entities.py", "corpus/markup.py", "corpu
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="prepare.sh", description=__doc__)
     parser.add_argument("--source", choices=("debian", "grammar"), default="debian", help="default: debian")
-    parser.add_argument("--set", choices=sorted(SETS), default="quick", help="which Debian text; default: quick")
+    parser.add_argument("--set", choices=sorted(SETS), help="which Debian text; default: quick")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: data/debian_de_en_SET or data/grammar_de_en")
     parser.add_argument("--subwords", choices=sorted(MODEL), default=SENTENCEPIECE, help=f"default: {SENTENCEPIECE}")
     parser.add_argument("--vocab-size", type=number(1), metavar="N", help="joined vocabulary; default: 8000")
@@ -48,20 +48,25 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the split and of the grammar; default: 1")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the packages; default: OUTPUT/packages")
     parser.add_argument(
-        "--workers", type=number(1), default=1, metavar="N", help="sources to fetch and align at a time; default: 1"
+        "--workers", type=number(1), metavar="N", help="sources to fetch and align at a time; default: 1"
     )
     parser.add_argument(
         "--sizes",
         type=number(1),
         nargs=3,
-        default=(20000, 1000, 1000),
         metavar=("TRAIN", "VALID", "TEST"),
         help="pairs that the grammar makes; default: 20000 1000 1000",
     )
     parser.add_argument("--force", action="store_true", help="do finished steps again")
     options = parser.parse_args(argv)
+    of_grammar = options.source == "grammar"
+    for name in ("set", "cache", "workers") if of_grammar else ("sizes",):
+        if getattr(options, name) is not None:
+            parser.error(f"--{name} is for --source {'debian' if of_grammar else 'grammar'}: leave it out")
+    options.set, options.workers = options.set or "quick", options.workers or 1
+    options.sizes = options.sizes or (20000, 1000, 1000)
     if options.output is None:
-        name = "grammar_de_en" if options.source == "grammar" else f"debian_de_en_{options.set}"
+        name = "grammar_de_en" if of_grammar else f"debian_de_en_{options.set}"
         options.output = Path("data") / name
     options.cache = options.cache or options.output / "packages"
     return options

@@ -16,6 +16,7 @@ import os
 import shlex
 from typing import Sequence
 
+from .. import extras
 from .._fairseq import quiet
 from ..export.runtime import cores
 from .arch import is_classifier
@@ -30,6 +31,12 @@ TRANSLATION = {
     "data": None, "criterion": "cross_entropy", "max_tokens": 4096, "beam": [5, 1],
 }
 VISION = {"images": None, "mixed_precision": "no"}
+# What is measured with the help of a flag; the others are of use to every measure.
+USED_BY = {
+    "criterion": ("training", "memory"), "max_tokens": ("training", "memory"), "images": ("training", "memory"),
+    "beam": ("generation",), "ctranslate2": ("generation",), "batch_size": ("generation", "inference"),
+    "profile": ("training", "generation", "inference"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,12 +92,16 @@ def run(args: argparse.Namespace) -> int:
         try:
             import timm  # noqa: F401
         except ImportError:
-            raise UserError("timm is not installed: pip install 'fairseq-ringformer[vision]'") from None
+            raise UserError(f"timm is not installed: {extras.VISION}") from None
     else:
         require_fairseq()
+    given = [name for name in USED_BY if getattr(args, name)]
+    if args.translators is not None and not args.ctranslate2:
+        raise UserError("--translators are CTranslate2's: add --ctranslate2 TYPE, or leave it out")
     _take_defaults(args, vision)
     _check(args)
     (_check_vision if vision else _check_translation)(args)
+    _refuse_unused(given, args.measure)
     from ..analysis.benchmark.plot import draw_ratios
     from ..analysis.benchmark.report import Outcome
 
@@ -106,11 +117,23 @@ def run(args: argparse.Namespace) -> int:
         print(outcome.table())
         if args.profile:
             print("\n" + outcome.profile_tables())
-        if args.json:
-            outcome.write_json(args.json)
-        if args.plot:
-            draw_ratios(outcome, args.plot)
+        problems = []
+        for path, write in ((args.json, outcome.write_json), (args.plot, lambda path: draw_ratios(outcome, path))):
+            try:
+                if path:
+                    write(path)
+            except OSError as error:
+                problems.append(f"cannot write {path}: {error.strerror or error}")
+        if problems:
+            raise UserError("; ".join(problems))
     return 0
+
+
+def _refuse_unused(given: Sequence[str], measures: Sequence[str]) -> None:
+    for name in given:
+        if not set(USED_BY[name]) & set(measures):
+            flag = "--" + name.replace("_", "-")
+            raise UserError(f"{flag} is for {' and '.join(USED_BY[name])}, which --measure leaves out: leave it out, too")
 
 
 def _take_defaults(args: argparse.Namespace, vision: bool) -> None:
@@ -150,6 +173,10 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"{path}: no such folder {os.path.dirname(path)}: create it first")
         if path and os.path.isdir(path):
             raise UserError(f"{path} is a folder: name a file")
+        if path and not os.access(path if os.path.exists(path) else os.path.dirname(path) or ".", os.W_OK):
+            raise UserError(f"{path} cannot be written: name another file")
+    if args.plot and not args.plot.endswith(".png"):
+        raise UserError(f"--plot {args.plot}: it is a PNG, end its name in .png")
 
 
 def _check_translation(args: argparse.Namespace) -> None:

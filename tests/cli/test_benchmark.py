@@ -98,6 +98,7 @@ def test_a_measure_alone_needs_no_other(ringformer):
     ("--mixed-precision fp8", "--mixed-precision fp8: choose no or bf16"),
     ("--images 0", "--images must be at least 1"),
     ("--batch-size 0", "--batch-size must be at least 1"),
+    ("--measure inference --images 8", "--images is for training and memory, which --measure leaves out"),
     ("--against vit_round", "--against vit_round: timm has no such model"),
     ("--against inception_v3", "--against inception_v3 does not take these images"),
     ("--arch vit_round", "unknown model 'vit_round': choose one of vit_vanilla_512_l6_patch16_224"),
@@ -111,7 +112,7 @@ def test_mistakes_about_classifiers_are_refused_before_any_work(refused, tmp_pat
 
 def test_classifiers_need_timm(refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    assert "timm is not installed: pip install" in refused("benchmark", "--arch", "vit_ring_tiny_patch4_28")
+    assert "timm is not installed: run scripts/setup.sh vision" in refused("benchmark", "--arch", "vit_ring_tiny_patch4_28")
 
 
 @pytest.mark.parametrize("flags, message", (
@@ -126,6 +127,12 @@ def test_classifiers_need_timm(refused, monkeypatch):
     ("--own-flags=--beak", "ringformer_base does not know --beak"),
     ("--own-flags='", "--own-flags ': No closing quotation"),
     ("--rounds 0", "--rounds must be at least 1"),
+    ("--measure training --beam 5", "--beam is for generation, which --measure leaves out: leave it out, too"),
+    ("--measure memory --ctranslate2 int8", "--ctranslate2 is for generation, which --measure leaves out"),
+    ("--measure generation --max-tokens 9", "--max-tokens is for training and memory, which --measure leaves out"),
+    ("--measure checkpoint --profile", "--profile is for training and generation and inference"),
+    ("--translators 2", "--translators are CTranslate2's: add --ctranslate2 TYPE"),
+    ("--plot ratios.txt", "--plot ratios.txt: it is a PNG, end its name in .png"),
     ("--beam 5 0", "--beam must be at least 1"),
     ("--threads 0", "--threads must be at least 1"),
     ("--measure speed", "--measure speed: choose training, generation, memory or checkpoint"),

@@ -224,6 +224,9 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
         (["--vocab-size", "0"], "0 is less than 1"),
         (["--sett", "quick"], "unrecognized arguments: --sett"),
         (["--set", "huge"], "invalid choice: 'huge'"),
+        (["--sizes", "9", "9", "9"], "--sizes is for --source grammar: leave it out"),
+        (["--source", "grammar", "--set", "quick"], "--set is for --source debian: leave it out"),
+        (["--source", "grammar", "--workers", "2"], "--workers is for --source debian: leave it out"),
     ],
 )
 def test_wrong_options_are_refused(options, message, capsys):

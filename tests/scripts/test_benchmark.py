@@ -59,3 +59,9 @@ def test_the_size_vision_measures_every_classifier_and_a_second_run_none(copied,
         "setup.sh vision",
     ]
     assert {path.name for path in (tmp_path / "out").glob("*.json")} == {f"{name}.json" for name in ("tiny", *archs)}
+
+
+@pytest.mark.parametrize("measures, exported", [("training memory", False), ("training generation", True)])
+def test_ctranslate2_is_asked_for_where_it_is_measured(copied, tmp_path, measures, exported):
+    subprocess.run(["bash", copied, "--sizes", "tiny", "--output", "out", "--measure", *measures.split()], check=True)
+    assert ("--ctranslate2 int8" in (tmp_path / "calls.txt").read_text()) == exported

@@ -62,6 +62,7 @@ def test_from_the_grammar_to_a_translated_sentence(data, tmp_path):
     (["evaluate.sh", "--data", "nowhere", "--path", "setup.py"], "evaluate: nowhere holds no prepared data (nowhere/recipe.json:"),
     (["evaluate.sh", "--data", "nowhere", "--path", "nothing.pt"], "evaluate: no checkpoint nothing.pt: train one first"),
     (["../../scripts/quickstart.sh", "--colour", "red"], "quickstart: unknown argument --colour (see --help)"),
+    (["../../scripts/quickstart.sh", "--source", "grammar", "--set", "full"], "quickstart: --set is for --source debian"),
     (["../../scripts/quickstart.sh", "--arch"], "quickstart: --arch needs a value (see --help)"),
 ])
 def test_mistakes_end_in_one_line(command, message):
