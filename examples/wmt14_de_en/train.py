@@ -52,6 +52,7 @@ def arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
                         help="paper: sentences that fit a process at a time; default: 128")
     parser.add_argument("--max-tokens", type=number(1), metavar="N",
                         help="strong: tokens that fit a process at a time; default: 4,096")
+    parser.add_argument("--max-update", type=number(1), metavar="N", help="updates; default: the recipe's")
     parser.add_argument("--dry-run", action="store_true", help="print the command, do not run it")
     options, flags = parser.parse_known_args(argv)
     for flag in flags:
@@ -124,17 +125,13 @@ def check_gpus(machines: Machines) -> None:
 
 
 def updates_so_far(output: Path) -> int:
-    """Updates of the training in ``output``; RecipeError if its checkpoint is damaged."""
-    from fairseq_ringformer.analysis.study.translation import LAST, updates_done
-    from fairseq_ringformer.checkpoint_file import read_checkpoint
+    """Updates of the training in ``output``; RecipeError if its checkpoint cannot be read."""
+    from fairseq_ringformer.analysis import last_checkpoint
 
-    path = output / "checkpoints" / LAST
-    if not path.exists():
-        return 0
     try:
-        return updates_done(read_checkpoint(str(path)))
+        return last_checkpoint.updates_so_far(output / "checkpoints")
     except ValueError as error:
-        raise RecipeError(f"{error}; an earlier one stands beside it: --restore-file names it") from None
+        raise RecipeError(str(error)) from None
 
 
 def prepare_command(options: argparse.Namespace, more: list[str], machines: Machines) -> tuple[list[str], str]:
@@ -152,7 +149,7 @@ def prepare_command(options: argparse.Namespace, more: list[str], machines: Mach
         "--save-interval-updates", "2000", "--validate-interval-updates", "2000", "--keep-interval-updates", "10",
         "--log-format", "tqdm" if sys.stderr.isatty() else "simple", "--log-interval", "100",
         "--num-workers", "2" if machines.gpu else "0",
-        *more,
+        *(["--max-update", str(options.max_update)] if options.max_update else []), *more,
     ]
     summary = (
         f"{part.processes} {'process' if part.processes == 1 else 'processes'} x {part.size} {batch.unit} "

@@ -96,22 +96,34 @@ def read_tables(path: Path = PAPER) -> Dict[str, Table]:
 def _table(name: str, entry: Dict[str, Any]) -> Table:
     rows = tuple(_row(row) for row in entry["rows"])
     settings, parameters = entry["settings"], entry.get("parameters", {})
+    for key in ("updates", "warmup"):
+        if not isinstance(settings[key], int) or settings[key] < (key == "updates"):
+            raise ValueError(f"{name}: {key} {settings[key]!r} is no number of updates")
     names = [row.name for row in rows]
     if len(set(names)) < len(names):
         raise ValueError(f"{name}: two rows have one name: {', '.join(names)}")
-    if entry["baseline"] not in names:
-        raise ValueError(f"{name}: no row is called {entry['baseline']}, the baseline; rows: {', '.join(names)}")
+    baseline = str(entry["baseline"])
+    if baseline not in names:
+        raise ValueError(f"{name}: no row is called {baseline}, the baseline; rows: {', '.join(names)}")
     if entry["kind"] not in (TRANSLATION, VISION):
         raise ValueError(f"{name}: kind {entry['kind']}: {TRANSLATION} or {VISION}")
     return Table(
-        name, entry.get("caption", name), entry["kind"], entry["baseline"], settings["updates"], settings["warmup"],
-        settings["flags"], rows, parameters.get("count") == "inner", parameters.get("digits") == "truncated",
+        name, entry.get("caption", name), entry["kind"], baseline, settings["updates"], settings["warmup"],
+        _flags(settings, "flags"), rows, parameters.get("count") == "inner", parameters.get("digits") == "truncated",
     )
 
 
 def _row(entry: Dict[str, Any]) -> Row:
-    rest = {key: value for key, value in entry.items() if key not in ("row", "model")}
-    return Row(entry["row"], entry.get("model", entry["row"]), **rest)
+    rest = {key: value for key, value in entry.items() if key not in ("row", "model", "flags", "settings")}
+    name = str(entry["row"])
+    return Row(name, entry.get("model", name), flags=_flags(entry, "flags"), settings=_flags(entry, "settings"), **rest)
+
+
+def _flags(entry: Dict[str, Any], key: str) -> Dict[str, Any]:
+    flags = entry.get(key) or {}
+    if not isinstance(flags, dict):
+        raise ValueError(f"{key} {flags!r} are not written as NAME: VALUE")
+    return flags
 
 
 @functools.lru_cache(maxsize=1)

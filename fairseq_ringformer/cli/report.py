@@ -12,7 +12,7 @@ as PNG and SVG.
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from .errors import UserError
 
@@ -30,14 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from ..analysis.paper import PAPER, read_tables
     from ..analysis.study.results import read_results
+    from ..prepared import PreparedData
 
     try:
         tables = read_tables(Path(args.tables or PAPER))
         results: List[Dict[str, Any]] = []
         for path in map(Path, args.results):
             results += [{**entry, "home": path.parent} for entry in read_results(path)]
+        references = None if args.data is None else PreparedData.read(Path(args.data)).files("test")[1]
     except ValueError as error:
         raise UserError(str(error)) from None
+    if not results:
+        raise UserError(f"{', '.join(args.results)}: no results yet")
     found = list(dict.fromkeys(entry["grid"] for entry in results))
     for name in args.grid or ():
         if name not in found:
@@ -47,8 +51,10 @@ def run(args: argparse.Namespace) -> int:
             whose = args.tables or "the paper"
             raise UserError(f"results of {name}, which is no table of {whose}: name its file with --tables")
     _check_unique(results)
+    if references is not None and all(tables[name].vision for name in args.grid or found):
+        raise UserError("--data is for the significance of translations: leave it out with image classifiers")
     output = None if args.output is None else _folder(args.output)
-    sections = [_section(args, tables[name], [entry for entry in results if entry["grid"] == name], output)
+    sections = [_section(references, tables[name], [entry for entry in results if entry["grid"] == name], output)
                 for name in tables if name in (args.grid or found)]
     text = "\n\n".join(section["text"] for section in sections)
     print(text)
@@ -77,7 +83,7 @@ def _folder(path: str) -> Path:
     return Path(path)
 
 
-def _section(args: argparse.Namespace, table: Any, results: List[Dict[str, Any]], output: Any) -> Dict[str, Any]:
+def _section(references: Optional[Path], table: Any, results: List[Dict[str, Any]], output: Any) -> Dict[str, Any]:
     from ..analysis.study import report
 
     metric = "top1" if table.vision else "bleu"
@@ -90,7 +96,7 @@ def _section(args: argparse.Namespace, table: Any, results: List[Dict[str, Any]]
         raise UserError(f"results of {table.name} are of rows that it does not have: name its file with --tables")
     lacking = ""
     if not table.vision:
-        lacking = report.add_significance(summary, table.baseline, _references(Path(args.data or results[0]["data"])))
+        lacking = report.add_significance(summary, table.baseline, references or _references(Path(results[0]["data"])))
     cells = report.table_rows(summary, table.baseline, metric)
     notes = report.notes(summary)
     if any("p" in row for row in summary):

@@ -90,9 +90,10 @@ def _run(study: Any) -> int:
     from ..analysis.study.results import RESULTS
     from ..analysis.study.states import States
 
-    # A closed terminal or a batch system's end is an interruption, too.
+    # A closed terminal or a batch system's end is an interruption, too, unless nohup says otherwise.
     for ending in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ending, _interrupt)
+        if signal.getsignal(ending) is not signal.SIG_IGN:
+            signal.signal(ending, _interrupt)
     try:
         complaints = study.run(States())
     except (ValueError, OSError) as error:

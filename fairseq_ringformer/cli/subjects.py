@@ -99,6 +99,8 @@ def load_subjects(args: argparse.Namespace) -> List[Subject]:
     names = getattr(args, "names", None)
     if names is not None and len(names) != len(paths):
         raise UserError(f"--names has {len(names)} names for {len(paths)} checkpoints")
+    if names is not None and len(set(names)) < len(names):
+        raise UserError("--names are the same for two checkpoints: choose others")
     device = _device(args)
     subjects = [_load(path, args) for path in paths]
     kind = subjects[0].kind

@@ -152,6 +152,7 @@ def test_mistakes_with_translation_models(refused, toy, models, tmp_path):
     assert "--split is for image classifiers" in refused(*own, "--split", "validation", *output)
     assert "--ema is for classifiers" in refused(*own, "--ema", *output)
     assert "--names has 1 names for 2 checkpoints" in refused(*own, "--names", "a", *output)
+    assert "--names are the same for two checkpoints" in refused(*own, "--names", "a", "a", *output)
     assert "/no: no such folder for --output" in refused(*own, "--output", tmp_path / "no/x")
     assert f"give the start of the names, {tmp_path}/x" in refused(*own, "--output", tmp_path / "x.png")
     assert list(tmp_path.iterdir()) == []

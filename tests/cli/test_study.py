@@ -109,8 +109,9 @@ def test_a_killed_study_ends_with_the_same_figures(tables, data, tmp_path):
 
 def test_a_checkpoint_that_a_kill_has_cut_gives_way_to_the_newest_whole_one(data, tmp_path):
     """fairseq copies its last checkpoint into place: a kill in between leaves half of it."""
+    from fairseq_ringformer.analysis.last_checkpoint import updates_done
     from fairseq_ringformer.analysis.paper import read_tables
-    from fairseq_ringformer.analysis.study.translation import Translation, updates_done
+    from fairseq_ringformer.analysis.study.translation import Translation
     from fairseq_ringformer.checkpoint_file import read_checkpoint, write_checkpoint
 
     path = tmp_path / "toy.yaml"
@@ -125,7 +126,8 @@ def test_a_checkpoint_that_a_kill_has_cut_gives_way_to_the_newest_whole_one(data
     assert kind.trained(tmp_path, 10) and not kind.trained(tmp_path, 11)
     last.write_bytes(last.read_bytes()[:100])
     assert not kind.trained(tmp_path, 10)
-    assert updates_done(read_checkpoint(str(last))) == 7
+    assert updates_done(read_checkpoint(str(last)), last) == 7
+    assert (checkpoints / "checkpoint_last.pt.damaged").exists()
     for path in checkpoints.iterdir():
         path.write_bytes(b"half")
     assert not kind.trained(tmp_path, 1) and not last.exists()
@@ -156,6 +158,7 @@ def test_a_study_of_classifiers(tables, tmp_path, capfd):
     (["--signal-rank", "2"], "--signal-rank is what makes the row 'ring' of toy: leave it out, or write a table of your own"),
     (["--colour", "red"], "vanilla: unrecognized arguments: --colour red"),
     (["--signal", "loud"], "vanilla: argument --signal: invalid choice: 'loud'"),
+    (["--lr", "2e-3x"], "vanilla: a flag of fairseq-train has a value that it cannot read: "),
     (["--max-update", "3"], "--max-update is set by the study itself: leave it out"),
     (["--tables", "nowhere.yaml"], "nowhere.yaml: No such file or directory"),
     (["--tables", str(ROOT / "setup.py")], "setup.py: not a list of tables as paper.yaml is"),
@@ -184,6 +187,56 @@ def test_rows_that_make_no_model_are_refused(data, tmp_path, capsys, grid, name,
     assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("place, value, message", [
+    (("updates",), 0, "toy: updates 0 is no number of updates"),
+    (("updates",), "10k", "toy: updates '10k' is no number of updates"),
+    (("flags",), ["--lr", 1], "flags ['--lr', 1] are not written as NAME: VALUE"),
+    (("flags", "seed"), 3, "toy, vanilla: --seed is set by the study itself: leave it out"),
+])
+def test_tables_that_cannot_be_trained(data, tmp_path, capsys, place, value, message):
+    spoilt = json.loads(json.dumps(TABLES))
+    inner = spoilt["toy"]["settings"]
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    path = tmp_path / "spoilt.yaml"
+    path.write_text(yaml.safe_dump(spoilt))
+    assert ringformer(*study(path, data, tmp_path / "out", "--updates", 6)) == 2
+    complaint = capsys.readouterr().err
+    assert message in complaint and len(complaint.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_rows_may_be_called_by_numbers(tmp_path):
+    from fairseq_ringformer.analysis.paper import read_tables
+
+    numbered = json.loads(json.dumps(TABLES))["toy"]
+    for number, row in enumerate(numbered["rows"]):
+        row.update(row=number, flags=None)
+    path = tmp_path / "numbered.yaml"
+    path.write_text(yaml.safe_dump({"toy": {**numbered, "baseline": 1}}))
+    table = read_tables(path)["toy"]
+    assert table.baseline == "1" and [(row.name, row.flags) for row in table.rows] == [("0", {}), ("1", {})]
+
+
+def test_nohup_holds(monkeypatch, tmp_path):
+    """A study is told to end by its terminal's closing, unless nohup has said that it shall not."""
+    from types import SimpleNamespace
+
+    from fairseq_ringformer.cli import study as command
+
+    seen = []
+    stub = SimpleNamespace(output=tmp_path, run=lambda states: seen.append(signal.getsignal(signal.SIGHUP)) or [])
+    before = [(number, signal.getsignal(number)) for number in (signal.SIGHUP, signal.SIGTERM)]
+    try:
+        for handler in (signal.SIG_IGN, signal.SIG_DFL):
+            signal.signal(signal.SIGHUP, handler)
+            command._run(stub)
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    assert seen == [signal.SIG_IGN, command._interrupt]
+
+
 @pytest.mark.parametrize("flags", [["--budget", "soon"], ["--budget", "0s"], ["--budget", "5m", "--updates", "3"], ["--jobs", "0"]])
 def test_impossible_lengths_are_refused(tables, data, flags, capsys):
     with pytest.raises(SystemExit):
@@ -200,7 +253,9 @@ def write_results(folder, *entries):
 
 
 @pytest.mark.parametrize("entries, flags, message", [
-    ([], ["--grid", "toy"], "--grid toy: no results of it; there are results of nothing"),
+    ([], [], "results.jsonl: no results yet"),
+    ([{"grid": "toy", "row": "ring"}], ["--grid", "pictures"], "--grid pictures: no results of it; there are results of toy"),
+    ([{"grid": "toy", "row": "ring"}], ["--data", "nowhere"], "nowhere holds no prepared data (nowhere/recipe.json: No such"),
     ([{"grid": "other", "row": "a"}], [], "results of other, which is no table of"),
     ([{"grid": "toy", "row": "a"}], [], "results of toy are of rows that it does not have"),
     ([{"grid": "toy", "row": "ring"}] * 2, [], "two results of ring, seed 1 of toy"),

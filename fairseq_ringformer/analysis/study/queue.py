@@ -8,6 +8,7 @@ import queue
 import shutil
 import subprocess
 import threading
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,8 @@ class Study:
         self.length, self.jobs, self.gpus = length, jobs, gpus
         self.about = {**about, "jobs": jobs, "threads": threads}
         self.stop, self.writing = threading.Event(), threading.Lock()
+        # Two rows may be the same model: the second one waits for the first one's scores.
+        self.alone: Dict[str, threading.Lock] = defaultdict(threading.Lock)
         self.output.mkdir(parents=True, exist_ok=True)
         self.lock = (self.output / ".lock").open("w")
         try:
@@ -178,7 +181,9 @@ class Study:
         try:
             if self.stop.is_set():
                 return None
-            entry = {**self._describe(run), **self._figures(run, slot, states)}
+            with self.alone[run.key]:
+                figures = self._figures(run, slot, states)
+            entry = {**self._describe(run), **figures}
             with self.writing:
                 append_result(self.output / RESULTS, entry)
             states.tell(run.name, f"done: {self._summary(entry)}", run.updates)

@@ -91,8 +91,8 @@ def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, reference
     for seed, own in sorted(texts.items()):
         if baseline in own and len(own) > 1:
             others = {name: lines for name, lines in own.items() if name != baseline}
-            for name, figures in paired_bootstrap(own[baseline], others, wanted).items():
-                found.setdefault(name, {})[seed] = figures["bleu"]["p"]
+            for name, chance in paired_bootstrap(own[baseline], others, wanted).items():
+                found.setdefault(name, {})[seed] = chance
     for name, by_seed in found.items():
         rows[name].update(p=max(by_seed.values()), p_by_seed=by_seed)
     return ""

@@ -2,14 +2,13 @@
 
 import contextlib
 import io
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ...checkpoint_file import read_checkpoint
 from ...prepared import PreparedData
+from ..last_checkpoint import LAST, updates_so_far
 from ..paper import Row, Table, as_flags
 from ..scoring import PACKAGE, generation_command, read_hypotheses, score
 from ..training_log import record
@@ -24,7 +23,6 @@ OWN = (
     "--log-file", "--output-bias",
 )
 EVALUATIONS = 10  # of the validation loss, during a training
-LAST = "checkpoint_last.pt"
 
 
 class Translation:
@@ -57,6 +55,7 @@ class Translation:
         for word in self.flags:
             refuse(word, OWN, self.table)
         for row in rows:
+            refuse_settings(row, OWN, self.table)
             words = self._flags(row, 1, 1, 0)
             complaint = io.StringIO()
             try:
@@ -65,6 +64,8 @@ class Translation:
             except SystemExit:
                 last = complaint.getvalue().strip().splitlines()[-1]
                 raise ValueError(f"{row.name}: {last.partition('error: ')[2] or last}") from None
+            except (SyntaxError, NameError, TypeError, ValueError) as error:  # fairseq evaluates some values
+                raise ValueError(f"{row.name}: a flag of fairseq-train has a value that it cannot read: {error}") from None
             try:
                 build_on_meta(row.arch, as_flags(row.flags), 10, 10)
             except ValueError as error:
@@ -131,22 +132,8 @@ class Translation:
         return sorted(found.items())
 
     def trained(self, folder: Path, updates: int) -> bool:
-        """Whether a run has come to its end. A checkpoint that an interruption has cut gives way to the newest whole one."""
-        checkpoints = folder / "checkpoints"
-        last = checkpoints / LAST
-        others = sorted(checkpoints.glob("checkpoint*.pt"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in [last, *(path for path in others if path != last)]:
-            try:
-                state = read_checkpoint(str(path))
-            except ValueError:
-                continue
-            if path != last:
-                partial = checkpoints / f"{LAST}.partial"
-                shutil.copyfile(path, partial)
-                os.replace(partial, last)
-            return updates_done(state) >= updates
-        last.unlink(missing_ok=True)
-        return False
+        """Whether a run has come to its end."""
+        return updates_so_far(folder / "checkpoints") >= updates
 
     def finish(self, folder: Path, call: Callable[[List[str], Path], None]) -> Dict[str, Any]:
         """The figures of a run that has been trained: translate the test set, and score it.
@@ -182,11 +169,6 @@ def _parameters(state: Dict[str, Any]) -> Dict[str, int]:
     return {"parameters": total.unique, "parameters_inner": inner.unique}
 
 
-def updates_done(state: Dict[str, Any]) -> int:
-    """Updates after which a checkpoint of fairseq was written."""
-    return state["optimizer_history"][-1]["num_updates"]
-
-
 def refuse(word: str, own: Sequence[str], table: Table) -> None:
     """ValueError if `word` is a flag that the study sets itself, or that tells the rows of the table apart."""
     flag = word.partition("=")[0]
@@ -195,6 +177,13 @@ def refuse(word: str, own: Sequence[str], table: Table) -> None:
     rows = [row.name for row in table.rows if flag[2:] in row.flags]
     if flag.startswith("--") and rows:
         raise ValueError(f"{flag} is what makes the row {rows[0]!r} of {table.name}: leave it out, or write a table of your own")
+
+
+def refuse_settings(row: Row, own: Sequence[str], table: Table) -> None:
+    """ValueError if the table names a flag that the study sets itself."""
+    for name in (*table.flags, *row.flags, *row.settings):
+        if f"--{name}" in own:
+            raise ValueError(f"{table.name}, {row.name}: --{name} is set by the study itself: leave it out")
 
 
 def _fingerprint(binary: Path, references: Sequence[str]) -> str:

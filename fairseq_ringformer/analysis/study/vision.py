@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..paper import Row, Table, as_flags
-from .translation import refuse
+from .translation import refuse, refuse_settings
 
 OWN = ("--model", "--output", "--seed", "--max-update", "--epochs", "--warmup-updates", "--resume", "--restart",
        "--data", "--log-interval", "--threads", "--config")
@@ -47,6 +47,7 @@ class Vision:
         add_flags(parser)
         parser.error = _refuse
         for row in rows:
+            refuse_settings(row, OWN, self.table)
             words = [*self._flags(row, 1, 2, 1), "--output", "x"]
             gather(vars(parser.parse_args(words)), None)
             try:

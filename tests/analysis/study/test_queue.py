@@ -10,6 +10,7 @@ import time
 import psutil
 import pytest
 
+from fairseq_ringformer.analysis.paper import Row, Table
 from fairseq_ringformer.analysis.study.queue import Study
 from fairseq_ringformer.analysis.study.speeds import Length, Speeds, Stopwatch
 from fairseq_ringformer.analysis.study.states import States
@@ -167,3 +168,21 @@ def test_the_stopwatch_leaves_out_the_first_updates(monkeypatch):
         clock[0] += seconds
         enough = watch.tell(update, 1.0)
     assert watch.per_update == 1.0 and enough
+
+
+def test_rows_that_are_the_same_model_are_trained_once(tmp_path):
+    """Side by side they would write into one folder at the same time."""
+
+    class Alike(toy.Toy):
+        def identity(self, row, seed, updates, warmup):
+            return {"seed": seed, "updates": updates}
+
+    rows = tuple(Row(name, name, "toy", score=1.0) for name in ("ours", "rank 8"))
+    table = Table("toy", "Toys", "translation", "ours", 100, 10, {}, rows)
+    kind = Alike({"ours": 0.02, "rank 8": 0.02})
+    assert not toy.study(tmp_path, Length(updates=20), seeds=[1], kind=kind, table=table).run(States())
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (folder / "train.log").read_text().count("update 20 ") == 1
+    assert [(entry["row"], entry["bleu"]) for entry in toy.lines(tmp_path)] == [
+        (name, 20 + len(folder.name) / 100) for name in ("ours", "rank 8")
+    ]

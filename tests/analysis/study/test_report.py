@@ -60,9 +60,8 @@ def sentences(count, changed, seed):
 def test_significance_tells_a_real_difference_from_none():
     references, poor = sentences(100, 0.5, 1)
     _, good = sentences(100, 0.05, 1)
-    found = paired_bootstrap(poor, {"good": good, "same": list(poor)}, references, samples=200)
-    assert found["good"]["bleu"]["p"] < 0.05 < 0.5 < found["same"]["bleu"]["p"]
-    assert found["good"]["bleu"]["score"] > 50
+    found = paired_bootstrap(poor, {"good": good, "same": list(poor), "baseline": good}, references, samples=200)
+    assert found["good"] == found["baseline"] < 0.05 < 0.5 < found["same"] == 1
 
 
 def write_runs(folder, references, translations):

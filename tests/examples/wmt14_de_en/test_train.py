@@ -158,9 +158,26 @@ def test_what_is_trained_is_not_trained_on(prepared, capsys, monkeypatch):
     assert train.main([*base, "--max-update", "50"]) == 0 and not started
     assert capsys.readouterr().out == f"train.sh: {run} is trained already: 50 updates\n"
     assert train.main([*base, "--max-update", "51"]) == 0 and len(started) == 1
-    last.write_bytes(last.read_bytes()[:99])
+    assert train.main([*base, "--max-update=50"]) == 0 and len(started) == 1
+
+
+def test_a_checkpoint_that_was_cut_gives_way_to_the_one_before(prepared, capsys, monkeypatch):
+    from fairseq_ringformer.checkpoint_file import write_checkpoint
+
+    checkpoints = prepared / "run/checkpoints"
+    checkpoints.mkdir(parents=True)
+    last, before = checkpoints / "checkpoint_last.pt", checkpoints / "checkpoint_1_40.pt"
+    write_checkpoint({"model": {}, "optimizer_history": [{"num_updates": 40}]}, str(before))
+    last.write_bytes(before.read_bytes()[:99])
+    monkeypatch.setattr(train.os, "execvpe", lambda *words: pytest.fail("trained on"))
+    monkeypatch.setattr(train.shutil, "which", lambda name: name)
+    base = ["--model", "ringformer", "--data", str(prepared / "strong"), "--output", str(prepared / "run"), "--gpus", "0"]
+    assert train.main([*base, "--max-update", "40"]) == 0
+    assert capsys.readouterr().out.endswith("is trained already: 40 updates\n")
+    assert last.read_bytes() == before.read_bytes()
+    write_checkpoint({"model": {}}, str(last))
     assert train.main(base) == 1
-    assert "damaged or truncated checkpoint" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"train.sh: {last}: no checkpoint of fairseq-train\n"
 
 
 def test_gpus_that_are_not_there(prepared, capsys, monkeypatch):
