@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 STAMP = ".made-from.json"
+RECIPE = "recipe.json"
 
 
 def is_done(output: Path, inputs: dict) -> bool:
@@ -28,6 +29,7 @@ def make(output: Path, inputs: dict, build: Callable[[Path], None], *, force: bo
 
     ``inputs`` are the options and stamps that the content depends on, as JSON values. With ``force``
     the folder is built anew whatever stands there. An error in ``build`` leaves the old folder as it was.
+    When it changes, a ``recipe.json`` beside it goes: half of the data would be that of before.
     """
     if not force and is_done(output, inputs):
         return False
@@ -36,6 +38,7 @@ def make(output: Path, inputs: dict, build: Callable[[Path], None], *, force: bo
     partial.mkdir(parents=True)
     build(partial)
     (partial / STAMP).write_text(json.dumps(inputs, indent=1, sort_keys=True), encoding="utf-8")
+    output.with_name(RECIPE).unlink(missing_ok=True)
     shutil.rmtree(output, ignore_errors=True)
     os.replace(partial, output)
     return True

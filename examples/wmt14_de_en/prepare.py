@@ -79,14 +79,11 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def check(options: argparse.Namespace) -> None:
+def check(options: argparse.Namespace, cut_already: bool) -> None:
     """Raise RecipeError if something is missing that a later step would only find out after long work."""
     make_writable(options.output, options.cache)
-    if options.download_only:
-        return
     require_modules("fairseq_cli", *MODULES[options.vocabulary.kind])
-    done = (options.output / "recipe.json").is_file() and not options.force
-    if options.vocabulary.kind == WORDPIECE and not done:
+    if options.vocabulary.kind == WORDPIECE and not cut_already and not options.download_only:
         load_wordpieces(options.vocabulary.name)
 
 
@@ -111,7 +108,22 @@ def prepare(options: argparse.Namespace) -> None:
     """Every step that is not done yet."""
     archives = with_checksums(options.checksums) if options.checksums else ARCHIVES
     where = addresses(options.mirror, os.environ)
-    check(options)
+    output, vocabulary = options.output, options.vocabulary
+    limits = Limits(options.max_words, options.max_ratio)
+    # Archives are verified, so equal options mean equal text: each step's inputs stand for its output.
+    raw = {
+        "archives": {name: f"{archive.algorithm}:{archive.checksum}" for name, archive in archives.items()},
+        "limits": list(limits),
+        "drop duplicates": options.drop_duplicates,
+        "code": code("catalogue", "clean", "sgm", "text"),
+    }
+    sub = {
+        "raw": raw,
+        "vocabulary": [*vocabulary, fingerprint(vocabulary)],
+        "most": options.max_pieces,
+        "code": [code("subwords"), steps.package_code("subwords.py", "wordpieces.py", "blanks.py")],
+    }
+    check(options, cut_already=steps.is_done(output / "sub", sub) and not options.force)
 
     def fetch_all() -> dict[str, Path]:
         # Small ones first: a mirror that is not one should not show after a gigabyte.
@@ -121,15 +133,10 @@ def prepare(options: argparse.Namespace) -> None:
     if options.download_only:
         fetch_all()
         print(f"{len(archives)} archives: done")
+        if vocabulary.kind == WORDPIECE:
+            load_wordpieces(vocabulary.name)  # into the hub's cache
+            print(f"vocabulary {vocabulary.name}: done")
         return
-    output, vocabulary = options.output, options.vocabulary
-    limits = Limits(options.max_words, options.max_ratio)
-    raw = {
-        "archives": {name: f"{archive.algorithm}:{archive.checksum}" for name, archive in archives.items()},
-        "limits": list(limits),
-        "drop duplicates": options.drop_duplicates,
-        "code": code("catalogue", "clean", "sgm", "text"),
-    }
 
     def extract(folder: Path) -> None:
         make_splits(fetch_all(), folder, limits, options.drop_duplicates)
@@ -143,13 +150,6 @@ def prepare(options: argparse.Namespace) -> None:
         cut_counts = cut(output / "raw", folder, vocabulary.kind, kept, options.max_pieces, options.workers)
         (folder / COUNTS).write_text(json.dumps(cut_counts, indent=1), encoding="utf-8")
 
-    # Archives are verified, so equal options mean equal text: each step's inputs stand for its output.
-    sub = {
-        "raw": raw,
-        "vocabulary": [*vocabulary, fingerprint(vocabulary)],
-        "most": options.max_pieces,
-        "code": [code("subwords"), steps.package_code("subwords.py", "wordpieces.py", "blanks.py")],
-    }
     say(steps.make(output / "sub", sub, segment, force=options.force), "sub-words in sub/")
 
     def preprocess(folder: Path) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fairseq_ringformer.subwords import Codec, Subwords, build_codec
-from fairseq_ringformer.wordpieces import WordPieces
 from recipe.binarise import DICTIONARY
+from recipe.checks import load_wordpieces
 from recipe.errors import RecipeError
 from wmt14.catalogue import LANGUAGES
 
@@ -58,7 +58,7 @@ def learn(raw: Path, folder: Path, vocabulary: Vocabulary, pairs: int, workers: 
     For WordPieces, which are not learnt, their dictionary as well. Raises RecipeError if that cannot be done.
     """
     if vocabulary.kind == WORDPIECE:
-        pieces = WordPieces.load(vocabulary.name)
+        pieces = load_wordpieces(vocabulary.name)
         pieces.save(folder / MODEL[WORDPIECE])
         pieces.write_dictionary(folder / DICTIONARY)
         return

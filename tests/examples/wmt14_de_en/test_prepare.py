@@ -88,7 +88,12 @@ def test_download_only(place, tmp_path, capsys, monkeypatch):
     for year in ("wmt12", "wmt13", "wmt14"):
         monkeypatch.setenv(year.upper(), str(place / year))
     arguments = ["--checksums", str(place / mirror.CHECKSUMS), "--output", str(tmp_path / "out"), "--download-only"]
-    assert prepare.main(arguments) == 0 and capsys.readouterr().out == "6 archives: done\n"
+    assert prepare.main([*arguments, "--recipe", "strong"]) == 0
+    assert capsys.readouterr().out == "6 archives: done\n"
+    # The paper's vocabulary comes from a hub, which a machine that trains may not reach either.
+    assert prepare.main([*arguments, "--wordpiece-model", "nowhere.txt"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "6 archives: done\n" and err.startswith("prepare.sh: --wordpiece-model: nowhere.txt: no such file")
     assert not list((tmp_path / "out").iterdir())
 
 
