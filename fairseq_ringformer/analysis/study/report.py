@@ -118,7 +118,7 @@ def table_rows(summary: Sequence[Mapping[str, Any]], baseline: str, metric: str)
     """The cells of a table, a list for each row, headings first."""
     name = LABELS[metric]
     chrf, significance = any(row["chrf"] is not None for row in summary), any("p" in row for row in summary)
-    base = next((row["mean"] for row in summary if row["row"] == baseline), None)
+    base = next((row for row in summary if row["row"] == baseline), None)
     ours, theirs = places([row["mean"] for row in summary]), places([row["published"] for row in summary])
     cells = [["row", "parameters", "updates", "training", name, *(["chrF"] if chrf else []), f"against {baseline}",
               *(["p"] if significance else []), "published", "place, published"]]
@@ -127,12 +127,19 @@ def table_rows(summary: Sequence[Mapping[str, Any]], baseline: str, metric: str)
         cells.append([
             row["row"], f"{row['parameters']:,}", f"{row['updates']:,}", _duration(row["seconds"]),
             f"{row['mean']:.2f}{spread}", *([f"{row['chrf']:.2f}"] if chrf else []),
-            "" if base is None or row["row"] == baseline else f"{row['mean'] - base:+.2f}",
+            "" if base is None or row is base else _difference(row, base, metric),
             *([f"{row['p']:.3f}" if "p" in row else ""] if significance else []),
             "" if row["published"] is None else f"{row['published']:.2f}",
             f"{own}, {published}" if published else f"{own}",
         ])
     return cells
+
+
+def _difference(row: Mapping[str, Any], base: Mapping[str, Any], metric: str) -> str:
+    """The mean over the seeds that both have: others would compare luck."""
+    of_base = {run["seed"]: run[metric] for run in base["runs"]}
+    differences = [run[metric] - of_base[run["seed"]] for run in row["runs"] if run["seed"] in of_base]
+    return f"{sum(differences) / len(differences):+.2f}" if differences else ""
 
 
 def _duration(seconds: float) -> str:

@@ -106,3 +106,12 @@ def test_without_texts_there_is_no_significance(tmp_path, spoil, why):
     summary = report.gather(TABLE, results, "bleu")
     assert re.match(why, report.add_significance(summary, "vanilla", tmp_path / "test.en"))
     assert all("p" not in row for row in summary)
+
+
+def test_differences_are_over_the_seeds_that_both_have():
+    summary = report.gather(TABLE, [result("vanilla", 1, 9.0), result("vanilla", 2, 5.0), result("ring", 1, 8.0)], "bleu")
+    headings, vanilla, ring = report.table_rows(summary, "vanilla", "bleu")
+    place = headings.index("against vanilla")
+    assert (vanilla[place], ring[place]) == ("", "-1.00")
+    apart = report.gather(TABLE, [result("vanilla", 1, 9.0), result("ring", 2, 8.0)], "bleu")
+    assert report.table_rows(apart, "vanilla", "bleu")[2][place] == ""
