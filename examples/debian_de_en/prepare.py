@@ -235,7 +235,7 @@ def summarise(options: argparse.Namespace) -> None:
         "sub": "sub",
         "bin": "bin",
     }
-    steps.write_whole(options.output / "recipe.json", json.dumps(recipe, indent=2) + "\n")
+    steps.write_whole(options.output / steps.RECIPE, json.dumps(recipe, indent=2) + "\n")
     print(table(counts))
 
 

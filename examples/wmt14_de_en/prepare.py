@@ -186,7 +186,7 @@ def summarise(options: argparse.Namespace, counts: dict, where: dict[str, str], 
         "sub": "sub",
         "bin": "bin",
     }
-    steps.write_whole(output / "recipe.json", json.dumps(recipe, indent=2) + "\n")
+    steps.write_whole(output / steps.RECIPE, json.dumps(recipe, indent=2) + "\n")
     rows = [
         [name, own["split"], own["read"], own["kept"], sum(own["dropped"].values()), own.get("side in valid or test")]
         for name, own in counts.items()

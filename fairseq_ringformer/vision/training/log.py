@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional
 from tqdm import tqdm
 
 from ... import extras
+from .run import BOARD, ROWS
 
 COLUMNS = [
     "epoch", "update", "lr", "train_loss", "train_top1", "valid_loss", "valid_top1", "valid_top5", "ema_loss",
@@ -103,13 +104,13 @@ def require_tensorboard() -> Any:
 
 def _board(folder: str, update: int):
     # What an interrupted training has told after its last checkpoint is told again.
-    return require_tensorboard()(os.path.join(folder, "tensorboard"), purge_step=update + 1 if update else None)
+    return require_tensorboard()(os.path.join(folder, BOARD), purge_step=update + 1 if update else None)
 
 
 def read_rows(folder: str) -> List[Dict[str, Any]]:
     """The rows of DIR/log.csv so far, as texts."""
     try:
-        with open(os.path.join(folder, "log.csv"), encoding="utf-8", newline="") as stream:
+        with open(os.path.join(folder, ROWS), encoding="utf-8", newline="") as stream:
             return [row for row in csv.DictReader(stream) if (row.get("update") or "").isdigit()]
     except FileNotFoundError:
         return []
@@ -117,7 +118,7 @@ def read_rows(folder: str) -> List[Dict[str, Any]]:
 
 def write_rows(folder: str, rows: List[Dict[str, Any]]) -> None:
     """Write DIR/log.csv whole: an interruption leaves the old one."""
-    path = os.path.join(folder, "log.csv")
+    path = os.path.join(folder, ROWS)
     with open(f"{path}.partial", "w", encoding="utf-8", newline="") as stream:
         table = csv.DictWriter(stream, COLUMNS, restval="")
         table.writeheader()
