@@ -3,13 +3,14 @@
 import errno
 import io
 import os
+from contextlib import nullcontext
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from PIL import Image
 from timm.data.readers.shared_count import SharedCount
 
-from .randomness import call_seeded
+from .randomness import random_state_kept, seed_by
 
 # So many damaged images in a row are no accident: a failing disk, or files of another kind.
 MAX_DAMAGED = 100
@@ -151,6 +152,14 @@ class Images(Labelled, torch.utils.data.Dataset):
         Raises:
             UnreadableData: after ``MAX_DAMAGED`` in a row.
         """
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: List[int]) -> List[Sample]:
+        """The samples of a batch, for torch's loader: keeping the random state costs as much as an image."""
+        with random_state_kept() if self.training else nullcontext():
+            return [self._sample(index) for index in indices]
+
+    def _sample(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(f"image {index} of {len(self)}")
         at, damaged = index, -1
@@ -168,9 +177,8 @@ class Images(Labelled, torch.utils.data.Dataset):
                 at = (at + 1) % len(self)
         if self.transform is not None:
             if self.training:
-                image = call_seeded(self.transform, image, self.seed, self._epoch.value, index)
-            else:
-                image = self.transform(image)
+                seed_by(self.seed, self._epoch.value, index)
+            image = self.transform(image)
         return image, target, damaged
 
     def _count_damaged(self, index: int, reason: Damaged) -> None:

@@ -3,12 +3,15 @@
 import math
 import re
 from dataclasses import dataclass, fields
-from typing import Any, Callable, Iterator, List, Tuple
+from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
+import numpy
+import torch
 from PIL import Image
 from timm.data import create_transform
 from timm.data.auto_augment import posterize as timm_posterize
 from timm.data.transforms import ResizeKeepRatio, str_to_interp_mode
+from torch import Tensor
 from torchvision import transforms
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
@@ -135,20 +138,40 @@ def train_transform(input: InputConfig, augmentation: Augmentation) -> Callable[
         fill = [round(255 * value) for value in input.mean]
         mode = transforms.InterpolationMode.NEAREST
         colours = transforms.Compose([transforms.TrivialAugmentWide(interpolation=mode, fill=fill)])
-    steps = [*_crop(input, augmentation, spatial.transforms[0]), *flips, *colours.transforms, *final.transforms]
-    return transforms.Compose(steps)
+    erasing = final.transforms[2:]
+    steps = [*_crop(input, augmentation, spatial.transforms[0]), *flips, *colours.transforms]
+    return transforms.Compose([*steps, ToNormalized(input.mean, input.std), *erasing])
 
 
 def eval_transform(input: InputConfig) -> Callable[[Image.Image], Any]:
     """The shorter side resized to size / crop_pct, the centre cropped, normalised: timm's own transform."""
-    return create_transform(
+    *steps, _, _ = create_transform(
         input.size,
         is_training=False,
         interpolation=input.interpolation,
         mean=input.mean,
         std=input.std,
         crop_pct=input.crop_pct,
-    )
+    ).transforms
+    return transforms.Compose([*steps, ToNormalized(input.mean, input.std)])
+
+
+class ToNormalized:
+    """timm's ToTensor and Normalize in one step, the same values: on a small image those two take half of all time.
+
+    Args:
+        mean, std: of each channel, in units of full brightness.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]):
+        self.mean, self.std = (torch.tensor(values)[:, None, None] for values in (mean, std))
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        pixels = numpy.array(image).reshape(image.height, image.width, -1).transpose(2, 0, 1)
+        return torch.from_numpy(pixels.astype(numpy.float32, order="C")).div_(255).sub_(self.mean).div_(self.std)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()})"
 
 
 def _crop(input: InputConfig, augmentation: Augmentation, random_resized: Callable) -> List[Callable]:

@@ -23,6 +23,16 @@ def test_evaluation_resizes_crops_the_centre_and_normalises():
     torch.testing.assert_close(eval_transform(COLOUR)(image), expected)
 
 
+@pytest.mark.parametrize("config", [COLOUR, GREY])
+def test_evaluation_gives_the_values_of_timms_own_transform(config):
+    own = create_transform(
+        config.size, is_training=False, interpolation=config.interpolation, mean=config.mean, std=config.std,
+        crop_pct=config.crop_pct,
+    )
+    image = picture(1, 20, "L" if config.size[0] == 1 else "RGB")
+    assert eval_transform(config)(image).equal(own(image))
+
+
 def test_resize_takes_every_crop_of_the_resized_image_and_no_other():
     image = picture(1, 20)
     transform = train_transform(COLOUR, Augmentation(crop="resize", hflip=0))
