@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 from .subwords import FILES, Subwords
+from .text_files import read_lines
 
 RECIPE = "recipe.json"
 
@@ -73,8 +74,3 @@ def _unprepared(folder: Path, error: Exception) -> ValueError:
     if isinstance(error, OSError):
         why = f"{error.filename}: {error.strerror}"
     return ValueError(f"{folder} holds no prepared data ({why}): run a recipe's prepare.sh first")
-
-
-def read_lines(path: Path) -> List[str]:
-    """The lines of a text file, cut at line feeds alone (other separators may stand within a sentence)."""
-    return path.read_text(encoding="utf-8").split("\n")[:-1]

@@ -2,6 +2,8 @@
 
 The output of a step is a folder. It is built under another name and renamed when complete; the stamp
 that says what it was made from lies inside, so that folder and stamp appear in the same instant.
+
+Nothing here needs the package: data can be fetched before it is installed.
 """
 
 import hashlib

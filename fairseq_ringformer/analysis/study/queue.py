@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
+from ...text_files import write_whole
 from ..paper import Row, Table
 from .process import MARK, Command, Stopped, end_leftovers
 from .report import LABELS
-from .results import RESULTS, append_result, read_results, write_whole
+from .results import RESULTS, append_result, read_results
 from .speeds import LONGEST, PILOT, SKIP, Length, Speeds, Stopwatch
 from .states import States
 from .translation import Translation

@@ -5,10 +5,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from ...text_files import read_lines
 from ..paper import Table
-from ...prepared import read_lines
 from .significance import paired_bootstrap
-
 
 LABELS = {"bleu": "BLEU", "top1": "top-1"}
 

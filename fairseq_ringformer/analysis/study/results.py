@@ -1,9 +1,10 @@
 """What a study has found: a file of JSON lines, one for each run."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any, Dict, List
+
+from ...text_files import write_whole
 
 RESULTS = "results.jsonl"
 # What a line must have to be a result.
@@ -49,13 +50,3 @@ def append_result(path: Path, entry: Dict[str, Any]) -> None:
     if before and not before.endswith("\n"):
         before += "\n"
     write_whole(path, before + json.dumps(entry, ensure_ascii=False) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, path)

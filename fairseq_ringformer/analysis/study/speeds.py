@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Tuple
 
-from .results import write_whole
+from ...text_files import write_whole
 
 # Updates in which a speed is measured, after those that are slow, and the longest time for it in seconds.
 SKIP, PILOT, LONGEST = 3, 30, 90.0
