@@ -5,8 +5,8 @@
 #                         [--max-update N]
 #
 # ARCH is ringformer_tiny by default; universal_transformer_tiny, one_wide_ffn_tiny and vanilla_transformer_tiny train on
-# the same data by the same recipe. Results go to runs/ARCH (runs/ARCH_seedN for another seed than 1). Finished steps are
-# skipped, an interrupted training resumes.
+# the same data by the same recipe. Results go to runs/ARCH; what differs from the defaults is in the folder's name, as in
+# runs/ARCH-DATA_seed2_updates2500. Finished steps are skipped, an interrupted training resumes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -37,9 +37,12 @@ if [ "$source" = grammar ]; then
 else
   data=data/debian_de_en_${set:=quick}
 fi
+# The plain name is prepare.sh's own, for its 8,000 sub-words.
+[ "$vocab_size" = 8000 ] || data=${data}_$vocab_size
 run=runs/$arch
-[ "$data" = data/debian_de_en_quick ] || run=$run-${data##*/}
+[ "$data" = data/debian_de_en_quick_4000 ] || run=$run-${data##*/}
 [ "$seed" = 1 ] || run=${run}_seed$seed
+[ "$max_update" = 2300 ] || run=${run}_updates$max_update
 
 step "1/5 install into .venv"
 scripts/setup.sh
@@ -49,13 +52,9 @@ step "2/5 prepare $data"
 examples/debian_de_en/prepare.sh --source "$source" ${set:+--set "$set"} --vocab-size "$vocab_size" --output "$data"
 
 step "3/5 train $arch for $max_update updates (interrupt it and run this again: it resumes)"
-if [ -e "$run/trained_$max_update" ]; then
-  echo "already trained: $run"
-else
-  started=$(date +%s)
-  examples/debian_de_en/train.sh --arch "$arch" --data "$data" --output "$run" --seed "$seed" --max-update "$max_update"
-  echo "$(($(date +%s) - started)) seconds" > "$run/trained_$max_update"
-fi
+started=$SECONDS
+examples/debian_de_en/train.sh --arch "$arch" --data "$data" --output "$run" --seed "$seed" --max-update "$max_update"
+echo "$((SECONDS - started)) seconds"
 
 step "4/5 average the last checkpoints"
 ringformer average --dir "$run/checkpoints" --last 3 --by update --output "$run/averaged.pt"

@@ -28,7 +28,12 @@ if ! command -v c++ >/dev/null; then
   echo "setup: needs a C++ compiler to build fairseq: install one first (Debian: apt-get install g++ python3-dev)" >&2
   exit 1
 fi
-if ! [ -x .venv/bin/python ] || ! fits .venv/bin/python; then
+if ! [ -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]; then
+  echo "setup: needs Python's headers to build fairseq: install them first (Debian: apt-get install python3-dev)" >&2
+  exit 1
+fi
+# An interrupted creation can leave a python without pip.
+if ! fits .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
   echo "setup: creating .venv with $($python --version)"
   rm -rf .venv
   "$python" -m venv .venv
@@ -38,3 +43,4 @@ echo "setup: installing into .venv (torch is large: about 6 GB and some minutes 
 .venv/bin/pip install -qq "setuptools>=64" wheel cython numpy torch
 .venv/bin/pip install -qq --no-build-isolation -e ".${extras:+[$extras]}"
 touch "$stamp"
+echo "setup: done; 'source .venv/bin/activate' puts ringformer and fairseq's commands on your path"

@@ -43,11 +43,12 @@ while [ "$#" -gt 0 ]; do
     esac
 done
 
-# The quickstart names runs on other text ARCH-TEXT, and those with another seed than 1 end in _seedN.
+# The quickstart names runs on other text ARCH-TEXT; other seeds and lengths follow as _seedN and _updatesN.
 if [ -z "$data" ]; then
     name=$(basename -- "$run")
-    text=debian_de_en_quick
+    text=debian_de_en_quick_4000
     case $name in *-*) text=${name#*-} ;; esac
+    text=${text%_updates*}
     data=$root/data/${text%_seed*}/bin
 fi
 for model in "$run/averaged.pt" "$run/checkpoint_best.pt" "$run/checkpoints/checkpoint_best.pt" ""; do

@@ -243,7 +243,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the recipe; the exit status."""
     options = arguments(argv)
     options.argv = sys.argv[1:] if argv is None else argv
-    return exit_status(functools.partial(prepare, options))
+    return exit_status(functools.partial(prepare, options), options.output)
 
 
 def prepare(options: argparse.Namespace) -> None:

@@ -1,8 +1,5 @@
 #!/usr/bin/env bash
 # Prepare German-English data for fairseq; all options are those of prepare.py (try --help).
 set -euo pipefail
-
-here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-python=$here/../../.venv/bin/python
-[ -x "$python" ] || python=python3
-exec "$python" "$here/prepare.py" "$@"
+. "$(dirname -- "${BASH_SOURCE[0]}")/../recipe/environment.sh"
+exec python3 "$root/examples/debian_de_en/prepare.py" "$@"

@@ -9,21 +9,24 @@
 # The recipe is tuned for few updates on little data: pre-norm bears a learning rate that post-norm does not, and within
 # four epochs dropout only costs. For longer trainings add, say, --dropout 0.1 --activation-dropout 0.1 --lr 2e-3.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-export PATH="$root/.venv/bin:$PATH"
-# fairseq's and torch's notices to developers would bury the progress.
-export PYTHONWARNINGS=ignore::FutureWarning,ignore::UserWarning
 
 arch=ringformer_tiny data= output= seed=1 max_update=2300
+own=()
 while [ $# -gt 0 ]; do
+  case $1 in --arch=*|--data=*|--output=*|--seed=*|--max-update=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;; esac
   case $1 in
-    --arch) arch=$2; shift 2 ;;
-    --data) data=$2; shift 2 ;;
-    --output) output=$2; shift 2 ;;
-    --seed) seed=$2; shift 2 ;;
-    --max-update) max_update=$2; shift 2 ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-    *) break ;;
+    --arch|--data|--output|--seed|--max-update)
+      if [ $# -lt 2 ]; then echo "train: $1 needs a value (see --help)" >&2; exit 2; fi
+      case $1 in
+        --arch) arch=$2 ;;
+        --data) data=$2 ;;
+        --output) output=$2 ;;
+        --seed) seed=$2 ;;
+        --max-update) max_update=$2 ;;
+      esac
+      shift 2 ;;
+    *) own+=("$1"); shift ;;
   esac
 done
 if [ -z "$data" ] || [ -z "$output" ]; then echo "train: needs --data and --output (see --help)" >&2; exit 2; fi
@@ -31,11 +34,18 @@ if ! [ -e "$data/bin/dict.de.txt" ]; then
   echo "train: $data holds no prepared data: run examples/debian_de_en/prepare.sh --output $data first" >&2; exit 2
 fi
 
-gpus=$(python -c 'import torch; print(torch.cuda.device_count())')
+. "$(dirname -- "${BASH_SOURCE[0]}")/../recipe/environment.sh"
+updates=$(python3 "$root/examples/recipe/updates_so_far.py" "$output/checkpoints")
+if [ "$updates" -ge "$max_update" ]; then  # fairseq-train would do one more
+  echo "train: $output is trained already: $updates updates"; exit 0
+fi
+
+gpus=$(python3 -c 'import torch; print(torch.cuda.device_count())')
 cores=$(nproc)
 workers=1
 if [ "$gpus" -ge 2 ]; then
-  export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-0,1}
+  # The first two of those that there are, or of those that a queue has given.
+  export CUDA_VISIBLE_DEVICES=$(cut -d, -f1,2 <<< "${CUDA_VISIBLE_DEVICES:-0,1}")
   workers=2
 elif [ "$gpus" -eq 0 ] && [ "$cores" -ge 2 ]; then
   # Two processes of half the cores train faster than one process of all: the matrices are small.
@@ -52,7 +62,7 @@ flags=(
   --max-tokens "${MAX_TOKENS:-1024}" --required-batch-size-multiple 1 --update-freq $((2 / workers)) --seed "$seed"
   --save-dir "$output/checkpoints" --no-epoch-checkpoints --save-interval-updates 200 --keep-interval-updates 5
   --validate-interval-updates 500 --log-format tqdm --num-workers 0
-  "$@"
+  ${own[@]+"${own[@]}"}
 )
 mkdir -p "$output"
 if [ "$gpus" -ge 1 ]; then

@@ -129,16 +129,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run the recipe; the exit status."""
     options = arguments(argv)
     command = shlex.join(["prepare.sh", *(sys.argv[1:] if argv is None else argv)])
-    return exit_status(functools.partial(prepare_folders, options, command))
+    return exit_status(functools.partial(prepare_folders, options, command), options.output)
 
 
 def prepare_folders(options: argparse.Namespace, command: str) -> None:
     """Prepare the images where that is not done yet, and say so."""
     make_writable(options.output, options.cache)
-    try:
-        built = prepare(options, command)
-    except OSError as error:
-        raise RecipeError(f"cannot write to {options.output} ({error.strerror or error})") from None
+    built = prepare(options, command)
     print(f"60,000 training and 10,000 test images in {options.output}: {'done' if built else 'was done already'}")
 
 

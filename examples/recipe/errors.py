@@ -2,18 +2,22 @@
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 
 class RecipeError(Exception):
     """What is wrong and what to do about it, in one line; the recipe prints it and exits with status 1."""
 
 
-def exit_status(prepare: Callable[[], None]) -> int:
-    """Run a recipe's ``prepare.sh``, and say in one line why it has ended early, if it has."""
+def exit_status(prepare: Callable[[], None], output: Path) -> int:
+    """Run a recipe's ``prepare.sh`` into ``output``, and say in one line why it has ended early, if it has."""
     try:
         prepare()
     except RecipeError as error:
         print(f"prepare.sh: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a full disk, most likely
+        print(f"prepare.sh: {error.filename or output}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("prepare.sh: interrupted; the same command goes on from here", file=sys.stderr)

@@ -7,6 +7,7 @@ Addresses: --mirror, or else the variables WMT12, WMT13 and WMT14 (URLs or folde
 """
 
 import argparse
+import functools
 import json
 import os
 import sys
@@ -197,14 +198,7 @@ def summarise(options: argparse.Namespace, counts: dict, where: dict[str, str], 
 def main(argv: list[str] | None = None) -> int:
     """Run the recipe; the exit status."""
     options = arguments(argv)
-
-    def run() -> None:
-        try:
-            prepare(options)
-        except OSError as error:
-            raise RecipeError(f"{error.filename or options.output}: {error.strerror or error}") from None
-
-    return exit_status(run)
+    return exit_status(functools.partial(prepare, options), options.output)
 
 
 if __name__ == "__main__":

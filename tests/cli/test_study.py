@@ -133,6 +133,21 @@ def test_a_checkpoint_that_a_kill_has_cut_gives_way_to_the_newest_whole_one(data
     assert not kind.trained(tmp_path, 1) and not last.exists()
 
 
+def test_flags_of_the_user_win(data, tmp_path):
+    from fairseq import options
+
+    from fairseq_ringformer.analysis.paper import read_tables
+    from fairseq_ringformer.analysis.study.translation import Translation
+
+    path = tmp_path / "toy.yaml"
+    path.write_text(yaml.safe_dump(TABLES, sort_keys=False))
+    table = read_tables(path)["toy"]
+    kind = Translation(data, table, ["--num-workers", "3", "--lr", "0.125"])
+    words = kind.command(table.rows[0], 1, 10, 1, tmp_path, 5)
+    args = options.parse_args_and_arch(options.get_training_parser(), words[words.index("fairseq_cli.train") + 1:])
+    assert (args.num_workers, args.lr) == (3, [0.125])
+
+
 @pytest.mark.slow
 def test_a_study_of_classifiers(tables, tmp_path, capfd):
     from tests.vision.images import write_splits

@@ -374,7 +374,7 @@ def test_script(tmp_path):
     tiny, other = tmp_path / "runs/ringformer_tiny", tmp_path / "runs/x-grammar_de_en_seed2"
     (tiny / "checkpoints").mkdir(parents=True)
     other.mkdir()
-    data = "--data|/data/debian_de_en_quick/bin|"
+    data = "--data|/data/debian_de_en_quick_4000/bin|"
     (tiny / "checkpoints/checkpoint_best.pt").touch()
     assert run() == (0, f"translate|--path|/runs/ringformer_tiny/checkpoints/checkpoint_best.pt|{data}", "")
     (tiny / "averaged.pt").touch()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +43,9 @@ def test_from_the_grammar_to_a_translated_sentence(data, tmp_path):
     succeed(*train, "--max-update", 8, *flags)
     resumed = succeed(*train, "--max-update", 12, *flags)
     assert "Loaded checkpoint" in resumed
+    last = tmp_path / "checkpoints/checkpoint_last.pt"
+    last.write_bytes(last.read_bytes()[:1000])  # as an interruption can leave it
+    assert "is trained already: 12 updates" in succeed(*train, "--max-update", 12, *flags)
     averaged = tmp_path / "averaged.pt"
     ringformer = Path(sys.executable).parent / "ringformer"
     succeed(ringformer, "average", "--dir", tmp_path / "checkpoints", "--last", 3, "--by", "update", "--output", averaged)
@@ -58,6 +62,8 @@ def test_from_the_grammar_to_a_translated_sentence(data, tmp_path):
 
 @pytest.mark.parametrize("command, message", [
     (["train.sh"], "train: needs --data and --output (see --help)"),
+    (["train.sh", "--lr", "1e-3", "--arch"], "train: --arch needs a value (see --help)"),
+    (["train.sh", "--lr", "1e-3", "--data", "nowhere", "--output", "x"], "train: nowhere holds no prepared data: run"),
     (["train.sh", "--data", "nowhere", "--output", "runs/x"], "train: nowhere holds no prepared data: run"),
     (["evaluate.sh", "--data", "nowhere", "--path", "setup.py"], "evaluate: nowhere holds no prepared data (nowhere/recipe.json:"),
     (["evaluate.sh", "--data", "nowhere", "--path", "nothing.pt"], "evaluate: no checkpoint nothing.pt: train one first"),
@@ -68,6 +74,26 @@ def test_from_the_grammar_to_a_translated_sentence(data, tmp_path):
 def test_mistakes_end_in_one_line(command, message):
     status, _, err = run(RECIPE / command[0], *command[1:])
     assert status != 0 and err.startswith(message) and len(err.splitlines()) == 1
+
+
+SCRIPTS = [f"{name}/{script}.sh" for name in ("debian_de_en", "wmt14_de_en") for script in ("prepare", "train", "evaluate")]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_without_an_installation_the_scripts_say_so(tmp_path, script):
+    for name in (script, "recipe/environment.sh"):
+        (tmp_path / "examples" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / "examples" / name, tmp_path / "examples" / name)
+    (tmp_path / "python3").write_text("#!/bin/sh\nexit 1\n")  # that of a system, which does not know the project
+    (tmp_path / "python3").chmod(0o755)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/dict.de.txt").touch()
+    done = subprocess.run(
+        [tmp_path / "examples" / script, "--data", tmp_path, "--output", tmp_path / "run"], text=True, capture_output=True,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+    expected = f"{Path(script).name}: this project is not installed: run scripts/setup.sh first\n"
+    assert (done.returncode, done.stderr) == (1, expected)
 
 
 @pytest.mark.parametrize("script", ["scripts/quickstart.sh", "examples/debian_de_en/train.sh"])

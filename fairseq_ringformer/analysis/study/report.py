@@ -35,7 +35,8 @@ def gather(table: Table, results: Sequence[Mapping[str, Any]], metric: str) -> L
 
     Returns:
         dictionaries with ``row``, ``seeds``, ``parameters``, ``updates``, ``seconds`` (mean), ``mean`` and ``spread``
-        (standard deviation, None for one seed) of the metric, ``chrf`` (mean, None for images), ``published``, ``runs``.
+        (standard deviation, None for one seed) of the metric, ``chrf`` (mean, None for images), ``published``, ``runs``,
+        and ``compared``, the mean over the seeds that all rows have (None if there is none): others would compare luck.
     """
     summary = []
     for row in table.rows:
@@ -56,7 +57,16 @@ def gather(table: Table, results: Sequence[Mapping[str, Any]], metric: str) -> L
             "published": row.score,
             "runs": runs,
         })
+    common = common_seeds(summary)
+    for row in summary:
+        scores = [entry[metric] for entry in row["runs"] if entry["seed"] in common]
+        row["compared"] = statistics.mean(scores) if scores else None
     return summary
+
+
+def common_seeds(summary: Sequence[Mapping[str, Any]]) -> List[int]:
+    """The seeds that all rows have."""
+    return sorted(set.intersection(*(set(row["seeds"]) for row in summary))) if summary else []
 
 
 def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, references: Optional[Path]) -> str:
@@ -99,9 +109,9 @@ def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, reference
 
 def agreement(summary: Sequence[Mapping[str, Any]]) -> Optional[Dict[str, int]]:
     """How many pairs of rows stand in the published order: ``same`` of ``pairs``; equal scores do not count."""
-    rows = [row for row in summary if row["published"] is not None]
+    rows = [row for row in summary if row["published"] is not None and row["compared"] is not None]
     signs = [
-        (a["mean"] - b["mean"]) * (a["published"] - b["published"]) for a, b in combinations(rows, 2)
+        (a["compared"] - b["compared"]) * (a["published"] - b["published"]) for a, b in combinations(rows, 2)
     ]
     signs = [sign for sign in signs if sign]
     return {"same": sum(sign > 0 for sign in signs), "pairs": len(signs)} if signs else None
@@ -118,20 +128,29 @@ def table_rows(summary: Sequence[Mapping[str, Any]], baseline: str, metric: str)
     name = LABELS[metric]
     chrf, significance = any(row["chrf"] is not None for row in summary), any("p" in row for row in summary)
     base = next((row for row in summary if row["row"] == baseline), None)
-    ours, theirs = places([row["mean"] for row in summary]), places([row["published"] for row in summary])
-    cells = [["row", "parameters", "updates", "training", name, *(["chrF"] if chrf else []), f"against {baseline}",
+    ours, theirs = places([row["compared"] for row in summary]), places([row["published"] for row in summary])
+    several = _seeds_differ(summary)
+    cells = [["row", *(["seeds"] if several else []), "parameters", "updates", "training", name, *(["chrF"] if chrf else []), f"against {baseline}",
               *(["p"] if significance else []), "published", "place, published"]]
     for row, own, published in zip(summary, ours, theirs):
         spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
         cells.append([
-            row["row"], f"{row['parameters']:,}", f"{row['updates']:,}", _duration(row["seconds"]),
+            row["row"], *([_listed(row["seeds"])] if several else []), f"{row['parameters']:,}", f"{row['updates']:,}", _duration(row["seconds"]),
             f"{row['mean']:.2f}{spread}", *([f"{row['chrf']:.2f}"] if chrf else []),
             "" if base is None or row is base else _difference(row, base, metric),
             *([f"{row['p']:.3f}" if "p" in row else ""] if significance else []),
             "" if row["published"] is None else f"{row['published']:.2f}",
-            f"{own}, {published}" if published else f"{own}",
+            ", ".join(str(place) for place in (own, published) if place is not None),
         ])
     return cells
+
+
+def _seeds_differ(summary: Sequence[Mapping[str, Any]]) -> bool:
+    return any(row["seeds"] != summary[0]["seeds"] for row in summary)
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def _difference(row: Mapping[str, Any], base: Mapping[str, Any], metric: str) -> str:
@@ -157,7 +176,11 @@ def notes(summary: Sequence[Mapping[str, Any]]) -> List[str]:
     """What a reader must know beside the table: seeds, signature, data, machine, versions, commit."""
     runs = [run for row in summary for run in row["runs"]]
     seeds = sorted({run["seed"] for run in runs})
-    told = [f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}: mean ± standard deviation"]
+    told = [f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {_listed(seeds)}: mean ± standard deviation"]
+    if _seeds_differ(summary):
+        common = common_seeds(summary)
+        over = f"over seed{'s' * (len(common) > 1)} {_listed(common)}, which all rows have" if common else "none: no seed is common"
+        told.append(f"places and order: {over}")
     for key, words in (("signature", ""), ("chrf_signature", ""), ("data", "data "), ("test", "test sentences "),
                        ("beam", "beam "), ("lenpen", "length penalty "), ("jobs", "runs side by side "),
                        ("threads", "threads each "), ("machine", ""), ("commit", "commit ")):

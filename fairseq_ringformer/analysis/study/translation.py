@@ -102,12 +102,12 @@ class Translation:
         interval = max(1, updates // EVALUATIONS)
         return [
             sys.executable, "-m", "fairseq_cli.train", str(self.data.binary), "--user-dir", str(PACKAGE),
-            "--source-lang", self.data.languages[0], "--target-lang", self.data.languages[1],
+            "--source-lang", self.data.languages[0], "--target-lang", self.data.languages[1], "--num-workers", "0",
             *self._flags(row, seed, updates, warmup), "--save-dir", str(folder / "checkpoints"),
             # Checkpoints and validation by updates alone, at the same ones for every row.
             "--no-epoch-checkpoints", "--save-interval", "1000000", "--validate-interval", "1000000",
             "--save-interval-updates", str(interval), "--keep-interval-updates", "1", "--validate-interval-updates",
-            str(interval), "--log-format", "json", "--log-interval", str(every), "--num-workers", "0",
+            str(interval), "--log-format", "json", "--log-interval", str(every),
             *([] if torch.cuda.is_available() else ["--cpu"]),
         ]
 

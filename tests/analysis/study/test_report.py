@@ -43,7 +43,7 @@ def test_the_cells_of_a_table():
 
 
 def test_how_many_pairs_stand_in_the_papers_order():
-    rows = [{"mean": mean, "published": published} for mean, published in ((10, 30), (11, 29), (9, 25), (9, None))]
+    rows = [{"compared": mean, "published": published} for mean, published in ((10, 30), (11, 29), (9, 25), (9, None))]
     assert report.agreement(rows) == {"same": 2, "pairs": 3}
     assert report.agreement(rows[:1]) is None
     assert report.places([3.0, None, 5.0, 3.0]) == [2, None, 1, 2]
@@ -115,3 +115,18 @@ def test_differences_are_over_the_seeds_that_both_have():
     assert (vanilla[place], ring[place]) == ("", "-1.00")
     apart = report.gather(TABLE, [result("vanilla", 1, 9.0), result("ring", 2, 8.0)], "bleu")
     assert report.table_rows(apart, "vanilla", "bleu")[2][place] == ""
+
+
+def test_places_are_over_the_seeds_that_all_rows_have():
+    """The vanilla model is the better one of seed 1, and its second seed a bad one."""
+    results = [result("vanilla", 1, 9.0), result("vanilla", 2, 5.0), result("ring", 1, 8.0)]
+    summary = report.gather(TABLE, results, "bleu")
+    headings, vanilla, ring = report.table_rows(summary, "vanilla", "bleu")
+    assert (vanilla[headings.index("seeds")], ring[headings.index("seeds")]) == ("1, 2", "1")
+    assert (vanilla[-1], ring[-1]) == ("1, 1", "2, 2")
+    told = report.notes(summary)
+    assert "places and order: over seed 1, which all rows have" in told
+    assert "1 of 1 pairs of rows stand in the paper's order" in told
+    apart = report.gather(TABLE, [result("vanilla", 1, 9.0), result("ring", 2, 8.0)], "bleu")
+    assert [row[-1] for row in report.table_rows(apart, "vanilla", "bleu")[1:]] == ["1", "2"]
+    assert "places and order: none: no seed is common" in report.notes(apart)

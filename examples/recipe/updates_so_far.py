@@ -1,0 +1,12 @@
+"""Print how many updates a training of fairseq has behind it: updates_so_far.py CHECKPOINTS."""
+
+import sys
+from pathlib import Path
+
+from fairseq_ringformer.analysis.last_checkpoint import updates_so_far
+
+if __name__ == "__main__":
+    try:
+        print(updates_so_far(Path(sys.argv[1])))
+    except ValueError as error:
+        sys.exit(f"train: {error}")
