@@ -57,17 +57,21 @@ def when_imported(
         return
 
     class Watcher(importlib.abc.MetaPathFinder):
+        """Stays until the module is imported: many only ask whether it is there, and throw away what they find."""
+
         def find_spec(self, wanted, path=None, target=None):
             if wanted != name:
                 return None
-            sys.meta_path.remove(self)
-            spec = importlib.util.find_spec(name)
+            others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
+            spec = next(filter(None, (finder.find_spec(wanted, path, target) for finder in others)), None)
             if spec is not None and spec.loader is not None:
                 execute = spec.loader.exec_module
 
                 def execute_then_act(module):
                     with around():
                         execute(module)
+                    if self in sys.meta_path:
+                        sys.meta_path.remove(self)
                     action()
 
                 spec.loader.exec_module = execute_then_act
@@ -107,9 +111,14 @@ def allow_safe_loading() -> None:
     import torch
 
     multiarray = numpy._core.multiarray if hasattr(numpy, "_core") else numpy.core.multiarray
+    # numpy 1 and 2 call the same functions differently, and read each other's.
+    functions = [
+        (getattr(multiarray, function), f"numpy.{core}.multiarray.{function}")
+        for core in ("core", "_core") for function in ("scalar", "_reconstruct")
+    ]
     kinds = ("float16", "float32", "float64", "int32", "int64", "bool")
     dtypes = [type(numpy.dtype(kind)) for kind in kinds]
-    arrays = [multiarray.scalar, multiarray._reconstruct, numpy.ndarray, numpy.dtype]
+    arrays = [*functions, numpy.ndarray, numpy.dtype]
     # With its name: timm allows the plain class while it loads a checkpoint, and takes it off the list afterwards.
     namespace = (argparse.Namespace, "argparse.Namespace")
     torch.serialization.add_safe_globals([namespace, *arrays, *dtypes])

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import zipfile
 from typing import Any, Dict
 
@@ -21,10 +22,15 @@ def read_checkpoint(path: str) -> Dict[str, Any]:
     except pickle.UnpicklingError as error:
         if not zipfile.is_zipfile(path):
             raise ValueError(f"{path}: not a checkpoint, or a damaged one; nothing in it was executed") from None
-        reason = str(error).splitlines()[0] if str(error) else "unknown content"
+        found = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it holds {found[1]}" if found else "unknown content"
         raise ValueError(f"{path}: refused by torch's safe loader, nothing in it was executed ({reason})") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile):
-        raise ValueError(f"{path}: damaged or truncated checkpoint; copy it again or use an earlier one") from None
+    except PermissionError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    except MemoryError:
+        raise
+    except Exception:  # many kinds: OSError for a cut file, IndexError or struct.error for text read as a pickle, ...
+        raise ValueError(f"{path}: damaged or truncated checkpoint, or none; copy it again or use an earlier one") from None
     if not isinstance(state, dict):
         raise ValueError(f"{path}: a readable file, but no checkpoint")
     return state

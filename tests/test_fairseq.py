@@ -106,6 +106,8 @@ def test_importing_the_package_imports_nothing_large():
     "import fairseq_ringformer, fairseq",
     "import fairseq, fairseq_ringformer",
     "import fairseq_ringformer; from fairseq.models import register_model",
+    "import fairseq_ringformer, importlib.util; importlib.util.find_spec('fairseq'); import fairseq",
+    "from fairseq_ringformer.cli.errors import require_fairseq as r; r()",
     "import fairseq_ringformer.models.config",
     "import fairseq_ringformer.export.loading",
     "import fairseq_ringformer.analysis.parameters",
@@ -115,7 +117,8 @@ def test_models_are_registered_in_any_order(imports):
     assert python(code) == "RingFormerModel\n"
 
 
-@pytest.mark.parametrize("imports", ["import fairseq_ringformer, torch", "import torch, fairseq_ringformer"])
+@pytest.mark.parametrize("imports", ["import fairseq_ringformer, torch", "import torch, fairseq_ringformer",
+                                     "import fairseq_ringformer, importlib.util; importlib.util.find_spec('torch'); import torch"])
 def test_safe_loading_needs_no_fairseq(imports):
     code = f"{imports}, sys; print(len(torch.serialization.get_safe_globals()) > 5, 'fairseq' in sys.modules)"
     assert python(code) == "True False\n"

@@ -9,7 +9,8 @@ from .errors import UserError
 
 def without_training_state(state: Dict[str, Any]) -> Dict[str, Any]:
     """What fairseq needs to build the model of `state` and to fine-tune it, without weights and optimizer."""
-    kept = {key: state.get(key) for key in ("args", "cfg", "criterion", "optimizer_history", "task_state")}
+    # Absent is not None: fairseq reads a task_state as soon as the key is there.
+    kept = {key: state[key] for key in ("args", "cfg", "criterion", "optimizer_history", "task_state") if key in state}
     extra = state.get("extra_state") or {}
     kept["extra_state"] = {key: extra[key] for key in ("train_iterator",) if key in extra}
     return kept

@@ -15,6 +15,7 @@ from .text_stream import Hypothesis, Search, batches, longest_output
 
 FORMAT = "ctranslate2"
 MODEL = "model.bin"
+FLOAT32_EPSILON = 2.0**-23
 BOS, PAD, EOS, UNK = SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 
 
@@ -115,7 +116,9 @@ class CTranslate2Engine:
         self.max_tokens, self.max_target_tokens = recipe.max_source_tokens, recipe.max_target_tokens
         size = os.path.getsize(os.path.join(folder, MODEL))
         use_wide_vectors(size)
-        self.translator = _load(folder, device, layout(threads or cores(), translators, size, alone))
+        kind, index = _place(device)
+        counts = layout(threads or cores(), translators, size, alone, gpu=kind == "cuda")
+        self.translator = _load(folder, kind, index, counts)
 
     def count(self, text: str) -> int:
         return len(self._tokens(text))
@@ -168,13 +171,16 @@ class CTranslate2Engine:
         for index, tokens in enumerate(result.hypotheses):
             score = math.nan
             if empty is not None:
-                score = result.scores[index] + math.log1p(-math.exp(empty)) / len(tokens) ** self.search.lenpen
+                # The empty one can have all of the probability, as far as float32 tells.
+                rest = max(-math.expm1(empty), FLOAT32_EPSILON)
+                score = result.scores[index] + math.log(rest) / len(tokens) ** self.search.lenpen
             words = " ".join(token for token in tokens if token not in (BOS, EOS))
             found.append(Hypothesis(self.codec.decode(words), score / math.log(2)))
         return found
 
 
-def _load(folder: str, device: str, layout: Tuple[int, int]):
+def _place(device: str) -> Tuple[str, int]:
+    """``cpu`` or ``cuda``, and which one; UserError unless it is there."""
     import ctranslate2
 
     kind, _, index = device.partition(":")
@@ -182,10 +188,18 @@ def _load(folder: str, device: str, layout: Tuple[int, int]):
         raise UserError(f"--device {device}: choose cpu, cuda, cuda:1 ... or auto")
     if kind == "cuda" and ctranslate2.get_cuda_device_count() <= int(index or 0):
         raise UserError(f"--device {device}: CTranslate2 finds no such device here")
-    translators, threads = layout
+    if kind == "auto":
+        kind = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    return kind, int(index or 0)
+
+
+def _load(folder: str, kind: str, index: int, counts: Tuple[int, int]):
+    import ctranslate2
+
+    translators, threads = counts
     options: Dict[str, Any] = {"inter_threads": translators, "intra_threads": threads, "max_queued_batches": -1}
     try:
-        return ctranslate2.Translator(folder, kind, device_index=int(index or 0), **options)
+        return ctranslate2.Translator(folder, kind, device_index=index, **options)
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{folder}: CTranslate2 cannot load it ({reason}): export the model again") from None
@@ -197,4 +211,6 @@ def _result(future: Any) -> Any:
     except RuntimeError as error:
         if "out of memory" not in str(error).lower():
             raise
-        raise UserError("out of GPU memory: lower --max-tokens, --batch-size or --beam, or use the CPU") from None
+        raise UserError(
+            "out of GPU memory: lower --max-tokens, --batch-size, --beam or --translators, or use the CPU"
+        ) from None

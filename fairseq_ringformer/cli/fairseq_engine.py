@@ -111,7 +111,7 @@ def build_task(path: str, state: Dict[str, Any], data: str, languages: Languages
     if not isinstance(state.get("cfg"), dict) or "task" not in state["cfg"]:
         raise UserError(f"{path}: holds no settings of its task: an old fairseq's checkpoint, or another tool's")
     cfg = OmegaConf.create(state["cfg"], flags={"allow_objects": True}).task
-    name = cfg.get("_name")
+    name = getattr(cfg, "_name", None)  # tasks of old have an argparse.Namespace
     if not issubclass(tasks.TASK_REGISTRY.get(name, object), TranslationTask):
         raise UserError(f"{path}: a model for the task {name}, translating needs one for translation")
     if not os.path.isdir(data):

@@ -41,6 +41,14 @@ class RingConverter(Converter):
         activation = str(options.activation_fn)
         if activation not in ACTIVATIONS:
             raise ValueError(f"CTranslate2 has no activation {activation}: it knows {', '.join(ACTIVATIONS)}")
+        decoder = model.decoder
+        for flag, present in (  # of fairseq's own
+            ("--adaptive-softmax-cutoff", getattr(decoder, "adaptive_softmax", None) is not None),
+            ("--no-decoder-final-norm", options.decoder_normalize_before and getattr(decoder, "layer_norm", True) is None),
+            ("--decoder-output-dim", getattr(decoder, "project_out_dim", None) is not None),
+        ):
+            if present:
+                raise ValueError(f"CTranslate2 has no model with {flag}")
         for side, stack in (("source", model.encoder), ("target", model.decoder)):
             known, named = len(stack.embed_tokens.weight), len(self.symbols[side])
             if known != named:

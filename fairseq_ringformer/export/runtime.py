@@ -32,7 +32,9 @@ def use_wide_vectors(weight_bytes: int) -> None:
             os.environ.setdefault("CT2_USE_EXPERIMENTAL_PACKED_GEMM", "1")
 
 
-def layout(threads: int, translators: Optional[int], weight_bytes: int, alone: bool = False) -> Tuple[int, int]:
+def layout(
+    threads: int, translators: Optional[int], weight_bytes: int, alone: bool = False, gpu: bool = False
+) -> Tuple[int, int]:
     """Translators that work side by side, and threads of each.
 
     Measured in int8 on two cores, greedy and beam 5, at widths 128/512 (5 MB), 512/2048 (40 MB) and 1024/4096 (132 MB):
@@ -45,10 +47,11 @@ def layout(threads: int, translators: Optional[int], weight_bytes: int, alone: b
         translators: how many are wanted; None for the choice made here.
         weight_bytes: size of the model.
         alone: whether sentences come one at a time.
+        gpu: whether a GPU translates, where each translator holds buffers of its own (not measured).
 
     Returns:
         the number of translators, and of threads of each.
     """
     if translators is None:
-        translators = 1 if alone and weight_bytes >= LARGE_MODEL else threads
+        translators = 1 if gpu or (alone and weight_bytes >= LARGE_MODEL) else threads
     return translators, max(1, threads // translators)

@@ -203,6 +203,10 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
                                  "full-rank signals")
     if cfg.signal_rank is not None and signal != "low-rank":
         raise ValueError(f"--signal {signal} excludes --signal-rank: only low-rank signals have a rank")
+    if signal == "static" and getattr(cfg, f"{side}_learned_pos"):
+        raise ValueError(f"--signal static excludes --{side}-learned-pos: it adds its own positions before every level")
+    if chosen("ffn")[1] == "none" and getattr(cfg, f"{side}_ffn_norm_sharing") is not None:
+        raise ValueError(f"--{side}-ffn-norm-sharing has no meaning here: there is no feed-forward in the {side}")
     embed_dim, heads = getattr(cfg, f"{side}_embed_dim"), getattr(cfg, f"{side}_attention_heads")
     try:
         return StackConfig(

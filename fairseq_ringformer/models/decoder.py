@@ -112,7 +112,7 @@ class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
         aligned = self.stack.levels - 1 if alignment_layer is None else alignment_layer
         output = self.stack(
             self.finish_input(self.embed(prev_output_tokens), positions),
-            padding_mask=self._left_padding(prev_output_tokens),
+            padding_mask=self._padding_that_shows(prev_output_tokens, causal=not full_context_alignment),
             positions=token_positions,
             memory=memory,
             memory_padding_mask=memory_padding_mask,
@@ -167,7 +167,8 @@ class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
             self.set_incremental_state(incremental_state, CACHE, cache)
         return cache
 
-    def _left_padding(self, tokens: Tensor) -> Optional[Tensor]:
+    def _padding_that_shows(self, tokens: Tensor, causal: bool) -> Optional[Tensor]:
         # Padding on the right needs no mask: what a causal position sees lies to its left.
         padding_mask = tokens.eq(self.padding_idx)
-        return padding_mask if tokens.size(1) > 1 and padding_mask[:, 0].any() else None
+        seen = padding_mask[:, 0] if causal else padding_mask
+        return padding_mask if tokens.size(1) > 1 and seen.any() else None

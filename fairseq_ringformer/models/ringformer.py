@@ -85,6 +85,8 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         shares_ffn = cfg.share_encoder_decoder_ffn
         if shares_ffn and (encoder_stack.ffn is None or decoder_stack.ffn is None):
             raise ValueError("--share-encoder-decoder-ffn needs a feed-forward on both sides: set --ffn-sharing one")
+        if cfg.ffn_norm_sharing is not None and encoder_stack.ffn is decoder_stack.ffn is None:
+            raise ValueError("--ffn-norm-sharing has no meaning here: there is no feed-forward")
         source, target = task.source_dictionary, task.target_dictionary
         embeddings = cls.build_embeddings(cfg, source, target)
         encoder = RingFormerEncoder(cfg, encoder_stack, source, embeddings["encoder"])
@@ -96,6 +98,8 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             own_embeddings=not cfg.share_all_embeddings,
             ffn_bank=encoder.stack.ffn if shares_ffn else None,
         )
+        # The criterion that learns alignments reads the attention of every training pass.
+        decoder.need_attn = bool(getattr(getattr(task, "cfg", None), "load_alignments", False))
         return cls(cfg, encoder, decoder)
 
     @classmethod

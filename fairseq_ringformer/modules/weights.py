@@ -178,14 +178,22 @@ def weights_for(stack: nn.Module, x: Tensor, kept: Kept) -> StackWeights:
         return stack_weights(stack, x.dtype)
     if torch.is_grad_enabled() or stack.training:
         return stack_weights(stack, x.dtype, _thin_for(stack, x.numel() // x.size(-1)))
-    return kept.get(x.dtype, lambda: _places(stack), lambda: stack_weights(stack, x.dtype, kept=True))
+    key = _precision(x.dtype, x.device.type)
+    return kept.get(key, lambda: _places(stack), lambda: stack_weights(stack, x.dtype, kept=True))
 
 
 def keep_weights(stack: nn.Module, dtype: torch.dtype, folded: bool) -> None:
     """Prepare the weights of `stack` for passes in `dtype` where nothing learns, signals folded or left thin."""
     stack.kept.forget()
     thin = () if folded else PARTS
-    stack.kept.get(dtype, lambda: _places(stack), lambda: stack_weights(stack, dtype, thin, kept=True))
+    key = _precision(dtype, next(stack.parameters()).device.type)
+    stack.kept.get(key, lambda: _places(stack), lambda: stack_weights(stack, dtype, thin, kept=True))
+
+
+def _precision(dtype: torch.dtype, device: str) -> Tuple[torch.dtype, Optional[torch.dtype]]:
+    """What folded weights depend on besides the parameters: under autocast they are products in its type."""
+    casts = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return dtype, torch.get_autocast_dtype(device) if casts else None
 
 
 def _places(stack: nn.Module) -> List[Place]:

@@ -280,3 +280,11 @@ def test_readable_file_that_is_no_checkpoint(refused, tmp_path):
     torch.save({"weights": torch.ones(1)}, tmp_path / "other.pt")
     err = refused("average", tmp_path / "other.pt", "--output", tmp_path / "out.pt")
     assert "a readable file, but no fairseq checkpoint (it holds no model)" in err
+
+
+def test_what_an_old_checkpoint_lacks_stays_absent(checkpoint, ringformer, tmp_path):
+    """fairseq reads a task_state as soon as there is the key."""
+    path = checkpoint("old.pt", {"w": torch.ones(2)}, args=None)
+    assert ringformer("average", path, "--output", tmp_path / "mean.pt")[0] == 0
+    mean = torch.load(tmp_path / "mean.pt", weights_only=True)
+    assert set(mean) == {"args", "cfg", "optimizer_history", "extra_state", "model", "averaged_from"}

@@ -1,3 +1,4 @@
+import argparse
 import io
 import json
 import os
@@ -315,6 +316,8 @@ def test_bad_checkpoints(toy, refused, tmp_path):
     assert "holds no settings of its task" in refusal(bad)
     torch.save({**state, "cfg": {**state["cfg"], "task": {"_name": "language_modeling"}}}, bad)
     assert "a model for the task language_modeling, translating needs one for translation" in refusal(bad)
+    torch.save({**state, "cfg": {**state["cfg"], "task": argparse.Namespace(task="of old")}}, bad)  # as of a task without a dataclass
+    assert "a model for the task None, translating needs one for translation" in refusal(bad)
     torch.save({**state, "cfg": {**state["cfg"], "model": {**state["cfg"]["model"], "encoder_ffn_embed_dim": 48}}}, bad)
     assert "the checkpoint is of another architecture than this RingFormerModel" in refusal(bad)
     torch.save({**state, "cfg": {**state["cfg"], "model": {"_name": "unheard_of"}}}, bad)

@@ -116,6 +116,19 @@ def test_layout(threads, wanted, megabytes, alone, expected):
     assert layout(threads, wanted, megabytes * 10**6, alone) == expected
 
 
+def test_a_gpu_has_one_translator_unless_told_otherwise():
+    assert layout(64, None, 5 * 10**6, gpu=True) == (1, 64)
+    assert layout(64, 4, 5 * 10**6, gpu=True) == (4, 16)
+
+
+def test_scores_are_numbers_where_the_empty_translation_has_all_probability(exported):
+    engine = CTranslate2Engine(str(exported), Search(), "cpu", threads=1)
+    result = argparse.Namespace(hypotheses=[["a", "</s>"]], scores=[-3.0])
+    for empty in (0.0, 1e-9, -1e-12):
+        (found,) = engine._hypotheses(result, empty)
+        assert -40 < found.score < 0
+
+
 def test_threads_and_translators_change_nothing_but_speed(toy, exported, ringformer):
     command = ("translate", "--model", exported, "--input", toy.root / "train.de", "--json", "--batch-size", 16)
     expected = ringformer(*command, "--threads", 1)

@@ -200,3 +200,17 @@ def test_from_pretrained_translates_as_generate(model, fairseq, toy, trained):
         str(run.folder), checkpoint_file="checkpoint_last.pt", data_name_or_path=str(toy.data), user_dir=fairseq.user_dir
     )
     assert hub.translate(toy.lines("test", "de"), beam=3) == [text for (text,) in texts(found).values()]
+
+
+def test_from_pretrained_aligns_if_asked_at_loading(fairseq, toy, trained):
+    from fairseq.models import MODEL_REGISTRY
+
+    run = trained("ringformer")
+    hub = MODEL_REGISTRY["ringformer"].from_pretrained(
+        str(run.folder), checkpoint_file="checkpoint_last.pt", data_name_or_path=str(toy.data), user_dir=fairseq.user_dir,
+        print_alignment="hard",
+    )
+    source = hub.encode(toy.lines("test", "de")[0])
+    found = hub.generate(source, beam=1)[0]
+    aligned = [int(position) for _, position in found["alignment"]]
+    assert len(aligned) == len(found["tokens"]) - 1 and all(0 <= position < len(source) for position in aligned)

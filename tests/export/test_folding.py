@@ -24,13 +24,14 @@ from tests.building import batch
 from .conftest import ring
 
 
-def stock(model):
-    """fairseq's transformer from the folded weights, which it must take to the last one."""
-    cfg = OmegaConf.create(transformer_options(model))
+def stock(model, options=()):
+    """fairseq's transformer from the folded weights, which it must take to the last one; with other options, a new one."""
+    cfg = OmegaConf.create({**transformer_options(model), **dict(options)})
     task = TranslationTask(argparse.Namespace(eval_bleu=False), model.encoder.dictionary, model.decoder.dictionary)
     built = build_model(cfg, task, from_checkpoint=True)
     assert type(built) is TransformerModel
-    built.load_state_dict(transformer_state(model), strict=True, model_cfg=cfg)
+    if not options:
+        built.load_state_dict(transformer_state(model), strict=True, model_cfg=cfg)
     return built.eval()
 
 

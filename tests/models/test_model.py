@@ -1,12 +1,14 @@
+import argparse
 import copy
 
 import pytest
 import torch
+from fairseq.models import ARCH_MODEL_REGISTRY
 
 from fairseq_ringformer.modules import stack_weights
 from fairseq_ringformer.modules.feed_forward import gelu
 from fairseq_ringformer.modules.stack import Context
-from tests.building import ABLATIONS, MODELS, WIDE_FFN, batch, build
+from tests.building import ABLATIONS, MODELS, SMALL_SIZE, WIDE_FFN, batch, build, dictionary, parse
 
 TIED = ("--share-all-embeddings", "--output-bias")
 VARIANTS = {
@@ -230,3 +232,32 @@ def test_gelu_over_few_elements_is_torchs():
     x = torch.linspace(-6, 6, 1001)
     with torch.no_grad():
         torch.testing.assert_close(gelu(x), torch.nn.functional.gelu(x), atol=1e-6, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("arch", MODELS)
+def test_full_context_alignment_does_not_see_padding(arch):
+    model = build(arch)
+    source, target = batch(model)
+    target[1, 5:] = model.decoder.dictionary.pad()
+    together, _ = model(source, None, target, full_context_alignment=True)
+    alone, _ = model(source[1:2], None, target[1:2, :5], full_context_alignment=True)
+    torch.testing.assert_close(together[1:2, :5], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("alignments", [None, "align"])
+def test_attention_is_there_for_who_learns_alignments(alignments):
+    """fairseq's criterion label_smoothed_cross_entropy_with_alignment reads it in every training pass."""
+    symbols = dictionary(60)
+    task = argparse.Namespace(
+        source_dictionary=symbols, target_dictionary=symbols, cfg=argparse.Namespace(load_alignments=alignments)
+    )
+    model = ARCH_MODEL_REGISTRY["ringformer"].build_model(parse("ringformer", *SMALL_SIZE), task).train()
+    source, target = batch(model)
+    (attn,) = model(source, None, target)[1]["attn"]
+    if alignments is None:
+        assert attn is None
+    else:
+        assert attn.shape == (3, 9, 7)
+        attn[..., -1].sum().backward()
+        assert model.encoder.embed_tokens.weight.grad.abs().max() > 0

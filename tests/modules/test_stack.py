@@ -255,6 +255,22 @@ def test_weights_kept_between_passes_follow_every_change(variant):
 
 
 @torch.no_grad()
+def test_weights_kept_under_autocast_are_not_used_outside():
+    stack = build("ring")
+    x, positions, memory = inputs()
+
+    def run():
+        return stack(x, positions=positions, causal=True, **memory).state
+
+    before = run()
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = run()
+    assert torch.equal(run(), before) and not torch.equal(rounded.float(), before)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(run(), rounded)
+
+
+@torch.no_grad()
 def test_weights_put_in_for_one_pass_do_not_stay():
     stack, other = build("ring"), build("ring")
     for parameter in other.parameters():
