@@ -35,6 +35,10 @@ def sides(model: nn.Module) -> Dict[str, Any]:
     """The stacks of `model` by side: this package's ``Stack``, or a sequence of stock layers."""
     if is_translator(model):
         return {side: _stack(getattr(model, side)) for side in SIDES}
+    # By name: timm need not be installed.
+    if not hasattr(model, "stack") and not any(kind.__name__ == "VisionTransformer" for kind in type(model).__mro__):
+        raise ValueError(f"{type(model).__name__} has no levels that can be looked into: give a model of this package, or "
+                         "timm's VisionTransformer")
     return {"encoder": _stack(model)}
 
 
@@ -70,6 +74,7 @@ def trace(
     """
     if is_translator(model):
         return _trace_translator(model, batch, states, weights)
+    sides(model)
     if not hasattr(model, "stack"):
         return {"encoder": _trace_timm(model, batch["images"], weights)}
     wanted = range(model.stack.levels) if weights else ()

@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
         if (subject.kind == shared.TEXT) != (args.text is not None):
             wanted = "--text" if subject.kind == shared.TEXT else "--image"
             raise UserError(f"{subject.path} is a model for {subject.kind}: give {wanted}")
-        levels = _levels(args, subject)
         try:
+            levels = _levels(args, subject)
             (_sentence if args.text is not None else _image)(args, subject, levels)
         except ValueError as error:
             raise UserError(f"{subject.path}: {error}") from None

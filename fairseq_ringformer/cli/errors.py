@@ -1,7 +1,8 @@
 """The user's mistakes, and reading checkpoints without running what they hold."""
 
 import os
-from typing import Any, Dict
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator
 
 from .. import extras
 from ..checkpoint_file import read_checkpoint
@@ -18,6 +19,17 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
+
+
+@contextmanager
+def gpu_memory(advice: str) -> Iterator[None]:
+    """Say in a line that a GPU's memory is full, and what to do. (By name: torch is imported later.)"""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        raise UserError(f"out of GPU memory: {advice}") from None
 
 
 def first_of_machine() -> bool:

@@ -9,7 +9,7 @@ import json
 import os
 from typing import Any, Dict, List
 
-from .errors import UserError, first_of_machine, reason, require_timm
+from .errors import UserError, first_of_machine, gpu_memory, reason, require_timm
 
 HELP = "measure an image classifier's accuracy"
 
@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     require_timm()
     first = int(os.environ.get("RANK", 0)) == 0
     try:
-        figures = _evaluate(args)
+        with gpu_memory("lower --batch-size, or use --device cpu"):
+            figures = _evaluate(args)
     except (ValueError, ImportError, OSError) as error:
         if first_of_machine():
             raise UserError(reason(error)) from None
@@ -93,14 +94,15 @@ def _evaluate(args: argparse.Namespace) -> Dict[str, Any]:
     scores = evaluate(
         model.to(accelerator.device),
         evaluation_batches(images, args.batch_size, args.workers, accelerator),
+        images.damaged_names,
         state["num_classes"],
         accelerator,
         confusion=args.per_class,
         progress=accelerator.is_main_process and sys.stderr.isatty(),
     )
     if accelerator.is_main_process:
-        for index in scores.damaged:
-            print(f"damaged, left out: {images.name(index)}", file=sys.stderr)
+        for name in scores.damaged:
+            print(f"damaged, left out: {name}", file=sys.stderr)
     figures = {"model": state["arch"], **scores.as_dict()}
     if args.per_class:
         figures["per_class"] = _by_class(scores.confusion.tolist(), classes)

@@ -13,9 +13,10 @@ import argparse
 import os
 
 from ..vision.training.options import add_flags, gather
-from .errors import UserError, first_of_machine, reason, require_timm
+from .errors import UserError, first_of_machine, gpu_memory, reason, require_timm
 
 HELP = "train an image classifier"
+SMALLER = "lower --batch-size and raise --grad-accum by as much, or add --checkpoint-activations"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,14 +33,16 @@ def run(args: argparse.Namespace) -> int:
         require_timm()
         from ..vision.training.trainer import Trainer
 
-        trainer = Trainer(options)
+        with gpu_memory(SMALLER):
+            trainer = Trainer(options)
     except (ValueError, ImportError, OSError) as error:
         # Wrong in all processes of a machine alike: one of them tells.
         if first_of_machine():
             raise UserError(reason(error)) from None
         return 2
     try:
-        result = trainer.train()
+        with gpu_memory(SMALLER):
+            result = trainer.train()
     except (ValueError, OSError) as error:
         raise UserError(reason(error)) from None
     except KeyboardInterrupt:

@@ -144,3 +144,31 @@ def test_mistakes(ringformer, refused, toy, of_toy, ring, tmp_path):
         "attention", "--path", folded, *of_toy[2:], "--text", "eins.", *output
     )
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["bad.png", "folded.pt"]
+
+
+@pytest.mark.parametrize("name, args", [
+    ("test_resnet", {}),
+    ("swin_tiny_patch4_window7_224", {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 1)}),
+    ("mixer_s32_224", {}),
+])
+@pytest.mark.parametrize("command", ["attention", "cka", "attention-distance", "signals"])
+def test_models_without_levels_that_can_be_read_are_refused_in_a_line(refused, tmp_path, name, args, command):
+    import timm
+
+    from fairseq_ringformer.checkpoint_file import write_checkpoint
+
+    model = timm.create_model(name, num_classes=5, **args)
+    path = tmp_path / "timm.pt"
+    shape = {"size": (3, 224, 224), "mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bilinear", "crop_pct": 1.0}
+    state = dict(arch=name, model_args=args, num_classes=5, classes=list("abcde"), input=shape)
+    write_checkpoint({**state, "state_dict": model.state_dict()}, str(path))
+    (tmp_path / "data/validation").mkdir(parents=True)
+    for label in "abcde":
+        (tmp_path / "data/validation" / label).mkdir()
+        Image.new("RGB", (224, 224)).save(tmp_path / "data/validation" / label / "0.png")
+    image = tmp_path / "data/validation/a/0.png"
+    given = ("--image", image) if command == "attention" else ("--data", tmp_path / "data")
+    paths = (path, path) if command == "cka" else (path,)
+    error = refused(command, "--path", *paths, *given, "--output", tmp_path / "x", *CPU)
+    expected = ("has no levels that can be looked into: give a model of this package", "has no signals", "has no grid of patches")
+    assert any(text in error for text in expected)

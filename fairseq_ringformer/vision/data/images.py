@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import torch
 from PIL import Image
 from timm.data.readers.shared_count import SharedCount
+from torch import Tensor
 
 from .randomness import random_state_kept, seed_by
 
@@ -123,6 +124,10 @@ class Images(Labelled, torch.utils.data.Dataset):
         else:
             name = getattr(self.source, "samples", {index: [None]})[index][0]
         return str(name) if name else f"image {index}"
+
+    def damaged_names(self, damaged: Tensor) -> List[str]:
+        """The names for the last parts of samples, `(samples,)`, of those that are damaged."""
+        return [self.name(index) for index in damaged.tolist() if index >= 0]
 
     def load(self, index: int) -> Tuple[Image.Image, int]:
         """Decode an image.

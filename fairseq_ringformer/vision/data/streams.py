@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 import torch
 from PIL import Image
 from timm.data import create_dataset
+from torch import Tensor
 
 from .checking import some
 from .images import MAX_DAMAGED, Damaged, Labelled, Sample, UnreadableData, decode
@@ -17,6 +18,8 @@ from .randomness import call_seeded
 EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 # Images held back to be shuffled, in each worker process.
 SHUFFLED = 4096
+# Of the name of a damaged image, on its way from a worker process.
+NAME_BYTES = 256
 
 Item = Tuple[str, Any, int]
 
@@ -50,18 +53,23 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
             raise TypeError("the number of images of this stream is unknown")
         return self.length
 
-    def name(self, index: int) -> str:
-        return f"image {index} of the stream"
+    @staticmethod
+    def damaged_names(damaged: Tensor) -> List[str]:
+        """The names in the last parts of samples, `(samples, NAME_BYTES)`, of those that are damaged."""
+        return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in damaged.tolist() if row[0]]
 
     def __iter__(self) -> Iterator[Sample]:
         """As ``Images``: in training the next readable image comes twice for a damaged one.
+
+        A position would not tell which image is damaged, since every epoch has another order: the last part of a sample
+        is its name, as NAME_BYTES bytes, which are all 0 where nothing is damaged.
 
         Raises:
             UnreadableData: after ``MAX_DAMAGED`` in a row, if a shard is damaged, or at a class that there is not.
         """
         worker = torch.utils.data.get_worker_info()
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        waiting: List[Tuple[int, str]] = []
+        waiting: List[Tuple[int, str, str]] = []
         last: Optional[Tuple[Image.Image, int]] = None
         position = number - workers
         for name, content, target in self.source(self.seed, self._epoch.value, number, workers):
@@ -71,22 +79,22 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
             try:
                 image = decode(content, self.mode) if isinstance(content, bytes) else content
             except Damaged as reason:
-                waiting.append((position, f"{name} ({reason})"))
+                waiting.append((position, name, str(reason)))
                 if len(waiting) >= MAX_DAMAGED:
                     raise _too_many(waiting) from None
                 continue
             last = image, target
             yield from self._stand_ins(waiting, last)
             waiting.clear()
-            yield self._transformed(image, position), target, -1
+            yield self._transformed(image, position), target, _as_bytes("")
         if waiting and last is None:
             raise _too_many(waiting)
         yield from self._stand_ins(waiting, last)
 
-    def _stand_ins(self, waiting: Sequence[Tuple[int, str]], readable: Optional[Tuple[Image.Image, int]]):
-        for position, _ in waiting:
+    def _stand_ins(self, waiting: Sequence[Tuple[int, str, str]], readable: Optional[Tuple[Image.Image, int]]):
+        for position, name, _ in waiting:
             image, target = readable if self.training else (Image.new(self.mode, (256, 256)), -1)
-            yield self._transformed(image, position), target, position
+            yield self._transformed(image, position), target, _as_bytes(name)
 
     def _transformed(self, image: Image.Image, position: int) -> Any:
         if self.transform is None:
@@ -96,8 +104,14 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
         return call_seeded(self.transform, image, self.seed, self._epoch.value, position)
 
 
-def _too_many(damaged: Sequence[Tuple[int, str]]) -> UnreadableData:
-    return UnreadableData(f"{len(damaged)} damaged images in a row, the first is {damaged[0][1]}")
+def _as_bytes(name: str) -> Tensor:
+    """The end of a name, as a tensor that goes into a batch."""
+    return torch.frombuffer(bytearray(name.encode()[-NAME_BYTES:].ljust(NAME_BYTES, b"\0")), dtype=torch.uint8)
+
+
+def _too_many(damaged: Sequence[Tuple[int, str, str]]) -> UnreadableData:
+    _, name, reason = damaged[0]
+    return UnreadableData(f"{len(damaged)} damaged images in a row, the first is {name} ({reason})")
 
 
 class Shards:
@@ -244,5 +258,18 @@ class HuggingFaceStream:
 
     def __call__(self, seed: int, epoch: int, worker: int, workers: int) -> Iterator[Item]:
         self.reader.set_epoch(epoch)
-        for position, (image, target) in enumerate(self.reader):
-            yield f"image {position}", image, int(target)
+        position = -1
+        try:
+            for position, (image, target) in enumerate(self.reader):
+                yield f"image {position}", image, int(target)
+        except RuntimeError as error:  # fewer shards than workers, for one
+            raise UnreadableData(f"the stream cannot be read by {workers} workers ({_line(error)}): lower --workers") from None
+        except (OSError, SyntaxError, ValueError) as error:
+            raise UnreadableData(
+                f"the library datasets cannot read image {position + 1} of the stream ({_line(error)}): --dataset hfds/..., which "
+                "is no stream, passes over damaged images"
+            ) from None
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

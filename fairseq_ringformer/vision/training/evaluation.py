@@ -20,7 +20,7 @@ class Scores:
         top1, top5: share of images whose class is the likeliest (among the five likeliest), in percent; `top5` is None
             for five classes or fewer.
         images: number of images, without damaged ones.
-        damaged: indices of images that could not be decoded, and do not count.
+        damaged: names of images that could not be decoded, and do not count.
         confusion: images by target (rows) and by prediction (columns), if asked for.
     """
 
@@ -28,7 +28,7 @@ class Scores:
     top1: float
     top5: Optional[float]
     images: int
-    damaged: List[int] = field(default_factory=list)
+    damaged: List[str] = field(default_factory=list)
     confusion: Optional[Tensor] = None
 
     def as_dict(self) -> Dict[str, Any]:
@@ -41,12 +41,16 @@ class Scores:
 def evaluate(
     model: Callable[[Tensor], Tensor],
     batches: Iterable,
+    names: Callable[[Tensor], List[str]],
     num_classes: int,
     accelerator: Accelerator,
     confusion: bool = False,
     progress: bool = False,
 ) -> Scores:
     """Scores of `model` on `batches`, of which each process has its own share.
+
+    Args:
+        names: what the last parts of batches say about damaged images, ``damaged_names`` of the data set.
 
     Raises:
         ValueError: if no image can be read.
@@ -56,9 +60,9 @@ def evaluate(
     device = accelerator.device
     sums = torch.zeros(4, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
     table = torch.zeros(num_classes * num_classes, dtype=torch.long, device=device) if confusion else None
-    damaged: List[int] = []
+    damaged: List[str] = []
     for images, targets, broken in tqdm(batches, desc="evaluate", unit="batch", leave=False, disable=not progress):
-        damaged += [index for index in broken.tolist() if index >= 0]
+        damaged += names(broken)
         with accelerator.autocast():
             logits = model(images).float()
         kept = targets >= 0

@@ -12,7 +12,7 @@ from timm.optim import create_optimizer_v2, list_optimizers
 from timm.scheduler import create_scheduler_v2
 from torch import Tensor, nn
 
-from ..checkpoint import choose_weights, default_config, difference, read_classifier
+from ..checkpoint import choose_weights, default_config, difference, input_config, read_classifier
 from ..data import (
     Augmentation,
     Images,
@@ -149,12 +149,12 @@ def load_initial(model: nn.Module, path: str) -> None:
         for key in [key for key in own if key.startswith(f"{head}.")]:
             weights[key] = own[key]
     positions = weights.get("pos_embed")
-    if positions is not None and "pos_embed" in own and positions.shape != own["pos_embed"].shape:
-        prefix = model.num_prefix_tokens
-        if positions.shape[-1] == own["pos_embed"].shape[-1]:
-            weights["pos_embed"] = resample_abs_pos_embed(
-                positions, list(model.patch_embed.grid_size), num_prefix_tokens=prefix
-            )
+    if positions is not None and "pos_embed" in own and positions.shape[-1] == own["pos_embed"].shape[-1]:
+        grid, prefix = list(model.patch_embed.grid_size), model.num_prefix_tokens
+        # Told, since timm takes an unknown grid for a square.
+        before = [side // patch for side, patch in zip(input_config(state).size[1:], model.patch_embed.patch_size)]
+        if before != grid and before[0] * before[1] + prefix == positions.shape[1]:
+            weights["pos_embed"] = resample_abs_pos_embed(positions, grid, before, num_prefix_tokens=prefix)
     problem = difference(weights, own)
     if problem:
         raise ValueError(f"--init-from {path} does not fit the model: {problem}")

@@ -67,7 +67,7 @@ def check_free(folder: str) -> None:
     A training that was interrupted before its first checkpoint leaves nothing of worth; its log begins after that.
     """
     ours = os.path.exists(os.path.join(folder, OPTIONS))
-    kept = (RESULT, ROWS) if ours else (*FILES, BOARD)
+    kept = (RESULT, ROWS, BEST) if ours else (*FILES, BOARD)
     found = next((name for name in kept if os.path.exists(os.path.join(folder, name))), None)
     if found:
         raise ValueError(

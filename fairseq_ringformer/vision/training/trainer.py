@@ -275,18 +275,17 @@ class Trainer:
         progress.counted += images
         progress.seconds += seconds
         progress.speeds.append(images / seconds)
-        self._name_damaged(self.batches.images, torch.cat(self.broken))
+        self._name_damaged(self.batches.images.damaged_names(torch.cat(self.broken)))
         self.log.interval(
             progress.epoch + 1, progress.update, mean, learning_rate(self.optimizer), images / seconds
         )
         self._start_interval()
 
-    def _name_damaged(self, images: Any, indices: Tensor) -> None:
-        damaged = indices[indices >= 0].tolist()
+    def _name_damaged(self, damaged: List[str]) -> None:
         if self.accelerator.num_processes > 1:
             damaged = gather_object(damaged)
         self.progress.damaged += len(damaged)
-        self._note_damaged(sorted({images.name(index) for index in damaged}))
+        self._note_damaged(sorted(set(damaged)))
 
     def _note_damaged(self, names: List[str]) -> None:
         new = [name for name in names if name not in set(self.progress.names)]
@@ -333,10 +332,10 @@ class Trainer:
 
     def _scores(self, model: torch.nn.Module) -> Scores:
         batches = evaluation_batches(self.valid, self.options.batch_size, self.options.workers, self.accelerator)
-        scores = evaluate(model, batches, self.model.num_classes, self.accelerator)
+        scores = evaluate(model, batches, self.valid.damaged_names, self.model.num_classes, self.accelerator)
         if not numpy.isfinite(scores.loss):
             raise ValueError(f"the validation loss is {scores.loss} after update {self.progress.update}: lower --lr")
-        self._note_damaged([self.valid.name(index) for index in scores.damaged])
+        self._note_damaged(scores.damaged)
         return scores
 
     def _save(self, metric: float = float("nan"), best: bool = False) -> None:

@@ -3,7 +3,9 @@ from typing import Optional
 
 import pytest
 
-from fairseq_ringformer.analysis.benchmark.profile import MARK, REST, summarise
+from torch.autograd import DeviceType
+
+from fairseq_ringformer.analysis.benchmark.profile import MARK, REST, of_cpu, summarise
 
 
 @dataclass
@@ -12,6 +14,7 @@ class Event:
     self_cpu_time_total: float
     cpu_parent: Optional["Event"] = None
     sequence_nr: int = -1
+    device_type: DeviceType = DeviceType.CPU
 
 
 def test_time_is_added_up_by_innermost_part_and_backward_by_what_it_is_the_gradient_of():
@@ -36,3 +39,10 @@ def test_time_is_added_up_by_innermost_part_and_backward_by_what_it_is_the_gradi
     assert list(profile.parts)[:2] == ["self-attention", REST]
     assert profile.operations["aten::mm"] == (5.0, 2) and list(profile.operations)[0] == "aten::mm"
     assert profile.total == pytest.approx(sum(event.self_cpu_time_total for event in events) / 1000)
+
+
+def test_a_gpus_kernels_count_once():
+    """torch lists them beside the operations that own their time."""
+    root = Event(MARK + REST, 5)
+    events = [root, Event("aten::mm", 100, root), Event("gemm_kernel", 100, device_type=DeviceType.CUDA)]
+    assert summarise(of_cpu(events)).total == pytest.approx(0.105)

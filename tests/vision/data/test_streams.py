@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 from accelerate.data_loader import IterableDatasetShard
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from fairseq_ringformer.vision.data import (
@@ -49,7 +50,7 @@ def test_evaluation_reads_the_shards_in_order(tmp_path):
     images = opened(write_shards(tmp_path), transform=eval_transform(CONFIG))
     assert isinstance(images, StreamedImages) and len(images) == 24 and len(images.classes) == 24
     for number, (image, target, damaged) in enumerate(images):
-        assert image.equal(eval_transform(CONFIG)(picture(number))) and (target, damaged) == (number, -1)
+        assert image.equal(eval_transform(CONFIG)(picture(number))) and target == number and not damaged.any()
 
 
 def test_training_order_depends_on_seed_and_epoch_alone(tmp_path):
@@ -99,15 +100,45 @@ def test_two_processes_share_the_images(tmp_path, monkeypatch, workers, training
 def test_damaged_images_are_counted_and_left_out(tmp_path):
     write_shards(tmp_path, broken={0, 7, 8, 23})
     evaluated = list(opened(tmp_path, transform=eval_transform(CONFIG)))
-    assert [(target, damaged) for _, target, damaged in evaluated] == [
-        (-1, number) if number in {0, 7, 8, 23} else (number, -1) for number in range(24)
-    ]
-    trained = list(opened(tmp_path, training=True))
-    assert len(trained) == 24 and sum(damaged >= 0 for _, _, damaged in trained) == 4
-    assert sorted(target for _, target, damaged in trained if damaged < 0) == [
-        number for number in range(24) if number not in {0, 7, 8, 23}
-    ]
-    assert opened(tmp_path).name(7) == "image 7 of the stream"
+    names = [StreamedImages.damaged_names(damaged[None]) for _, _, damaged in evaluated]
+    assert [target for _, target, _ in evaluated] == [-1 if number in {0, 7, 8, 23} else number for number in range(24)]
+    assert [number for number, name in enumerate(names) if name] == [0, 7, 8, 23]
+    assert names[7] == [f"007 of {tmp_path}/train-1.tar"]
+    images = opened(tmp_path, training=True)
+    for epoch in (0, 1):  # in another order: the same names
+        images.set_epoch(epoch)
+        trained = list(images)
+        damaged = images.damaged_names(torch.stack([damaged for _, _, damaged in trained]))
+        assert len(trained) == 24 and sorted(damaged) == sorted(sum(names, []))
+        assert sorted(target for _, target, damaged in trained if not damaged.any()) == [
+            number for number in range(24) if number not in {0, 7, 8, 23}
+        ]
+
+
+def test_a_long_name_keeps_its_end(tmp_path):
+    folder = tmp_path / ("long" * 60)
+    folder.mkdir()
+    images = opened(write_shards(folder, broken={7}))
+    (name,) = images.damaged_names(torch.stack([damaged for _, _, damaged in images]))
+    assert len(name) <= 256 and f"007 of {folder}/train-1.tar".endswith(name)
+
+
+@pytest.mark.parametrize("error, expected", [
+    (RuntimeError("1 shard, 2 workers\nmore"), "the stream cannot be read by 2 workers (1 shard, 2 workers): lower --workers"),
+    (OSError("cannot identify image"), "the library datasets cannot read image 1 of the stream (cannot identify image): "),
+])
+def test_what_hugging_faces_library_cannot_read_is_said_in_a_line(error, expected):
+    class Reader:
+        def set_epoch(self, epoch):
+            pass
+
+        def __iter__(self):
+            yield Image.new("RGB", (8, 8)), 0
+            raise error
+
+    with pytest.raises(UnreadableData) as found:
+        list(HuggingFaceStream(Reader())(1, 0, 0, 2))
+    assert str(found.value).startswith(expected) and "\n" not in str(found.value)
 
 
 def test_too_many_damaged_images(tmp_path):

@@ -3,9 +3,11 @@ import json
 import math
 import os
 import random
+import shutil
 
 import numpy
 import pytest
+import timm
 import torch
 import yaml
 from torch.utils._pytree import tree_leaves
@@ -453,3 +455,47 @@ def test_ending_where_a_checkpoint_lies_within_an_epoch(data, tmp_path, stop, en
     result = train(data, tmp_path, max_update=end, save_interval=2)
     assert result["updates"] == end == last(tmp_path)["training"]["progress"]["latest"]["update"]
     assert (tmp_path / "best.pt").exists()
+
+
+def test_learned_positions_of_images_that_are_not_square_keep_their_places(tmp_path):
+    """An unknown grid would be taken for a square."""
+    from fairseq_ringformer.vision.training.preparation import load_initial
+
+    def model(*size):
+        return timm.create_model("vit_ring_tiny_patch4_28", img_size=size, pos_embed="learned", **SIZES)
+
+    wide, other = model(8, 32), model(16, 16)
+    with torch.no_grad():  # a slope from left to right, the same in both rows
+        wide.pos_embed[0, 1:] = torch.arange(8.0).repeat(2)[:, None]
+    state = dict(arch="vit_ring_tiny_patch4_28", model_args={}, num_classes=wide.num_classes, classes=["a"],
+                 input=dict(size=(1, 8, 32), mean=(0.5,), std=(0.5,), interpolation="bilinear", crop_pct=1.0))
+    torch.save({**state, "state_dict": wide.state_dict()}, tmp_path / "wide.pt")
+    load_initial(other, str(tmp_path / "wide.pt"))
+    found = other.pos_embed[0, 1:, 0].view(4, 4)
+    torch.testing.assert_close(found, found[:1].expand(4, 4), atol=1e-3, rtol=0)
+    assert (found[0].diff() > 1).all()
+
+
+def test_the_best_weights_alone_are_not_removed(data, tmp_path):
+    train(data, tmp_path / "run", max_update=1)
+    kept = (tmp_path / "run/best.pt").read_bytes()
+    for path in (tmp_path / "run").iterdir():
+        if path.name not in ("best.pt", "options.yaml"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(ValueError, match="has a best.pt, but no last.pt to go on from: choose another --output"):
+        train(data, tmp_path / "run", max_update=1)
+    assert (tmp_path / "run/best.pt").read_bytes() == kept
+
+
+def test_a_full_gpu_is_said_in_a_line(data, tmp_path, monkeypatch, capsys):
+    from fairseq_ringformer.cli.main import main
+
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore")
+
+    monkeypatch.setattr(Trainer, "_epoch", full)
+    flags = ["--data", str(data), "--model", "vit_ring_tiny_patch4_28", "--output", str(tmp_path / "run"), "--epochs", "1",
+             "--batch-size", "4", "--workers", "0"]
+    assert main(["train-classifier", *flags]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith("out of GPU memory: lower --batch-size and raise --grad-accum by as much, or add --checkpoint-activations")
