@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, List, Optional
 
 from ..checkpoint import difference, read_classifier
+from ..data import StreamedImages
 from .loading import TrainingBatches
 from .options import Options, changed
 
@@ -56,7 +57,8 @@ def fingerprint(images: Any, split: str) -> str:
         count = len(images)
     except TypeError:
         count = 0
-    names = [os.path.basename(images.name(index)) for index in range(0, count, count // 1000 + 1)]
+    shown = () if isinstance(images, StreamedImages) else range(0, count, count // 1000 + 1)
+    names = [os.path.basename(images.name(index)) for index in shown]
     checksum = zlib.crc32("\n".join([*names, *images.classes]).encode())
     return f"{count} {split} images of {len(images.classes)} classes, checksum {checksum:08x}"
 
