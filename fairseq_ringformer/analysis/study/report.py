@@ -130,12 +130,13 @@ def table_rows(summary: Sequence[Mapping[str, Any]], baseline: str, metric: str)
     base = next((row for row in summary if row["row"] == baseline), None)
     ours, theirs = places([row["compared"] for row in summary]), places([row["published"] for row in summary])
     several = _seeds_differ(summary)
-    cells = [["row", *(["seeds"] if several else []), "parameters", "updates", "training", name, *(["chrF"] if chrf else []), f"against {baseline}",
-              *(["p"] if significance else []), "published", "place, published"]]
+    cells = [["row", *(["seeds"] if several else []), "parameters", "updates", "training", name,
+              *(["chrF"] if chrf else []), f"against {baseline}", *(["p"] if significance else []), "published", "place, published"]]
     for row, own, published in zip(summary, ours, theirs):
         spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
         cells.append([
-            row["row"], *([_listed(row["seeds"])] if several else []), f"{row['parameters']:,}", f"{row['updates']:,}", _duration(row["seconds"]),
+            row["row"], *([_listed(row["seeds"])] if several else []), f"{row['parameters']:,}",
+            f"{row['updates']:,}", _duration(row["seconds"]),
             f"{row['mean']:.2f}{spread}", *([f"{row['chrf']:.2f}"] if chrf else []),
             "" if base is None or row is base else _difference(row, base, metric),
             *([f"{row['p']:.3f}" if "p" in row else ""] if significance else []),

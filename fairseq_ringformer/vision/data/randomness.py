@@ -31,13 +31,18 @@ def random_state_kept() -> Iterator[None]:
         torch.default_generator.set_state(of_torch)
 
 
+def seed_of(*numbers: int) -> int:
+    """A seed of 64 bits, another for other `numbers`."""
+    digest = hashlib.blake2b(struct.pack(f"<{len(numbers)}q", *numbers), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
+
+
 def seed_by(*numbers: int) -> None:
     """Seed the generators of python, numpy and torch, within :func:`random_state_kept`.
 
     The transforms of timm and torchvision draw from all three, and none takes a generator of its own.
     """
-    digest = hashlib.blake2b(struct.pack(f"<{len(numbers)}q", *numbers), digest_size=8).digest()
-    seed = int.from_bytes(digest, "little")
+    seed = seed_of(*numbers)
     random.seed(seed)
     numpy.random.seed(seed & 0xFFFFFFFF)
     torch.default_generator.manual_seed(seed)

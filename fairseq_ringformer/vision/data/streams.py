@@ -56,7 +56,7 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
     @staticmethod
     def damaged_names(damaged: Tensor) -> List[str]:
         """The names in the last parts of samples, `(samples, NAME_BYTES)`, of those that are damaged."""
-        return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in damaged.tolist() if row[0]]
+        return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in damaged[damaged[:, 0] > 0].tolist()]
 
     def __iter__(self) -> Iterator[Sample]:
         """As ``Images``: in training the next readable image comes twice for a damaged one.

@@ -1,9 +1,7 @@
 """Devices, processes and random states."""
 
-import hashlib
 import os
 import random
-import struct
 from datetime import timedelta
 from typing import Any, Dict
 
@@ -14,6 +12,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 
 from ...machine import processor
+from ..data.randomness import seed_of
 
 
 def machine(accelerator: Accelerator) -> Dict[str, Any]:
@@ -63,8 +62,7 @@ def _process_group(cpu: bool) -> InitProcessGroupKwargs:
 
 def seed_all(*numbers: int) -> None:
     """Seed the generators of python, numpy and torch by `numbers`."""
-    digest = hashlib.blake2b(struct.pack(f"<{len(numbers)}q", *numbers), digest_size=8).digest()
-    seed = int.from_bytes(digest, "little")
+    seed = seed_of(*numbers)
     random.seed(seed)
     numpy.random.seed(seed & 0xFFFFFFFF)
     torch.manual_seed(seed & (2**63 - 1))
