@@ -15,6 +15,7 @@ from torch import nn
 
 from ..checkpoint_file import read_checkpoint
 from .data import InputConfig
+from .data.checking import first_line
 
 REQUIRED = ("arch", "model_args", "state_dict", "num_classes", "classes", "input")
 
@@ -103,7 +104,7 @@ def build_model(arch: str, model_args: Mapping[str, Any]) -> nn.Module:
     try:
         return timm.create_model(arch, **model_args)
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ValueError(f"model {arch}: {reason}") from None
 
 

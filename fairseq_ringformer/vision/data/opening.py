@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 import numpy
 from timm.data import create_dataset
 
-from .checking import some
+from .checking import first_line, some
 from .images import Images
 from .streams import HuggingFaceStream, StreamedImages, open_shards, settle_classes
 from .transforms import image_mode
@@ -94,7 +94,7 @@ def _loaded(dataset: str, data: str, split: str, **options: Any) -> Any:
     try:
         return create_dataset(dataset, root=data or None, split=split, **options)
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         raise ValueError(f"--dataset {dataset}, split {split}: {reason}") from None
 
 
@@ -110,7 +110,7 @@ def _of_torchvision(dataset: str, data: str, split: str) -> Any:
         raise ValueError(f"--dataset {dataset}: {str(error)[0].lower()}{str(error)[1:]}") from None
     except Exception as error:
         # torchvision raises RuntimeError, OSError, ValueError or what the file's decoder does.
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = first_line(error)
         reason = reason.removesuffix(" You can use download=True to download it").rstrip(".")
         raise ValueError(f"{data}: --dataset {dataset} cannot be read from here ({reason})") from None
 

@@ -11,7 +11,7 @@ from PIL import Image
 from timm.data import create_dataset
 from torch import Tensor
 
-from .checking import some
+from .checking import first_line, some
 from .images import MAX_DAMAGED, Damaged, Labelled, Sample, UnreadableData, decode
 from .randomness import call_seeded
 
@@ -263,13 +263,9 @@ class HuggingFaceStream:
             for position, (image, target) in enumerate(self.reader):
                 yield f"image {position}", image, int(target)
         except RuntimeError as error:  # fewer shards than workers, for one
-            raise UnreadableData(f"the stream cannot be read by {workers} workers ({_line(error)}): lower --workers") from None
+            raise UnreadableData(f"the stream cannot be read by {workers} workers ({first_line(error)}): lower --workers") from None
         except (OSError, SyntaxError, ValueError) as error:
             raise UnreadableData(
-                f"the library datasets cannot read image {position + 1} of the stream ({_line(error)}): --dataset hfds/..., which "
+                f"the library datasets cannot read image {position + 1} of the stream ({first_line(error)}): --dataset hfds/..., which "
                 "is no stream, passes over damaged images"
             ) from None
-
-
-def _line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

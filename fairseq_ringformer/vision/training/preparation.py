@@ -24,6 +24,7 @@ from ..data import (
     open_images,
     train_transform,
 )
+from ..data.checking import first_line
 from .options import Options
 
 Dataset = Union[Images, StreamedImages]
@@ -78,7 +79,7 @@ def check_outputs(model: nn.Module, input: InputConfig, num_classes: int) -> Non
         with torch.no_grad():
             found = tuple(model.eval()(torch.zeros(1, *input.size)).shape)
     except (AttributeError, TypeError, ValueError, AssertionError, RuntimeError, LookupError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = first_line(error)
         size = " x ".join(map(str, input.size))
         raise ValueError(f"the model cannot read images of {size} (channels, height, width): {reason}") from None
     model.train()
@@ -180,7 +181,7 @@ def make_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
             **options.opt_arg,
         )
     except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:
-        raise ValueError(f"--opt {options.opt}: {(str(error) or type(error).__name__).splitlines()[0]}") from None
+        raise ValueError(f"--opt {options.opt}: {first_line(error)}") from None
     if getattr(optimizer, "is_second_order", False):
         raise ValueError(f"--opt {options.opt} needs second derivatives, which are not computed here: choose another")
     return optimizer
