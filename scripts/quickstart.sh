@@ -66,6 +66,6 @@ examples/debian_de_en/evaluate.sh --data "$data" --path "$run/averaged.pt" --len
 cat <<EOF
 
 The model is $run/averaged.pt. Translate your own text with it:
-  scripts/translate.sh $([ "$run" = runs/ringformer_tiny ] || echo "--run $run ")"Guten Morgen!"
+  scripts/translate.sh $([ "$run" = runs/ringformer_tiny ] || echo "--run $run ")"Klicken Sie auf die Schaltfläche Speichern."
   scripts/translate.sh $([ "$run" = runs/ringformer_tiny ] || echo "--run $run ")< german.txt > english.txt
 EOF

@@ -12,7 +12,7 @@ usage: scripts/translate.sh [--run DIR] [--data DIR] [FLAG ...] [TEXT ...]
 
 Translate TEXT, or else standard input line by line, with the model of scripts/quickstart.sh.
 
-  scripts/translate.sh "Guten Morgen!"
+  scripts/translate.sh "Klicken Sie auf die Schaltfläche Speichern."
   scripts/translate.sh < german.txt > english.txt
 
   --run DIR    folder of a run: its averaged.pt, or else its checkpoint_best.pt; default: \$RUN or runs/ringformer_tiny
