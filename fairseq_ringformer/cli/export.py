@@ -79,7 +79,7 @@ def _export(args: argparse.Namespace, state: Dict[str, Any], cut: subwords.Subwo
     from .fairseq_engine import build_task, check_dictionaries
 
     task = build_task(args.path, state, args.data, (args.source_lang, args.target_lang))
-    check_dictionaries(args.path, state["model"], args.data, task)
+    check_dictionaries(args.path, state, args.data, task)
     try:
         model = load_model(state)
         converter = RingConverter(model, task.source_dictionary.symbols, task.target_dictionary.symbols)

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from fairseq import checkpoint_utils, tasks, utils
+from fairseq.data import Dictionary
 from fairseq.data.data_utils import collate_tokens, infer_language_pair
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
 from fairseq.tasks.translation import TranslationTask
@@ -16,7 +17,7 @@ from torch import Tensor
 from ..export.loading import OVERRIDES
 from ..models.ringformer import RingFormerModel
 from ..subwords import Subwords
-from .errors import UserError, load_checkpoint
+from .errors import UserError, load_checkpoint, reason
 from .subwords import load_codec
 from .text_stream import Hypothesis, Search, batches, longest_output
 
@@ -56,7 +57,7 @@ class FairseqEngine:
             state = load_checkpoint(path)
             if self.task is None:
                 self.task = build_task(path, state, data, languages)
-            check_dictionaries(path, state["model"], data, self.task)
+            check_dictionaries(path, state, data, self.task)
             del state  # fairseq reads it again
             self.models.append(_load_model(path, self.task, autocast).to(device))
         self.dictionary = self.task.target_dictionary
@@ -132,16 +133,30 @@ def build_task(path: str, state: Dict[str, Any], data: str, languages: Languages
             raise UserError(
                 f"{data} has no dict.{language}.txt: give the folder that fairseq-preprocess has written as --data"
             )
+        _read_dictionary(data, language)
     cfg.eval_bleu = False
     return tasks.setup_task(cfg)
 
 
-def check_dictionaries(path: str, weights: Dict[str, Tensor], data: str, task: TranslationTask) -> None:
-    """Raise UserError unless the dictionaries of `task` are of the size that the `weights` of `path` know."""
+def _read_dictionary(data: str, language: str) -> Dictionary:
+    path = os.path.join(data, f"dict.{language}.txt")
+    try:
+        return TranslationTask.load_dictionary(path)
+    except Exception as error:  # fairseq raises this very class where bytes are no UTF-8
+        raise UserError(f"{path} is not a dictionary of fairseq-preprocess: {reason(error)}") from None
+
+
+def check_dictionaries(path: str, state: Dict[str, Any], data: str, task: TranslationTask) -> None:
+    """Raise UserError unless the dictionaries of `task` are those that the checkpoint `path` was trained with.
+
+    Checkpoints hold no dictionaries, but how large they were and where they lay: the symbols are compared where that
+    folder still is, else the sizes alone.
+    """
     sides = {
         "source": (task.source_dictionary, ("encoder.embed_tokens.weight",)),
         "target": (task.target_dictionary, ("decoder.embed_tokens.weight", "encoder.embed_tokens.weight")),
     }
+    weights, trained = state["model"], trained_dictionaries(state, task)
     for side, (dictionary, keys) in sides.items():
         known = next((len(weights[key]) for key in keys if key in weights), len(dictionary))
         if known != len(dictionary):
@@ -149,6 +164,35 @@ def check_dictionaries(path: str, weights: Dict[str, Tensor], data: str, task: T
                 f"the data folder {data} has other dictionaries than {path} was trained with: "
                 f"{len(dictionary)} against {known} entries on the {side} side"
             )
+        # One of another size was written anew since: it says nothing about the training.
+        if len(trained.get(side, ())) != known or trained[side].symbols == dictionary.symbols:
+            continue
+        pairs = zip(dictionary.symbols, trained[side].symbols)
+        place, (own, other) = next((place, pair) for place, pair in enumerate(pairs) if pair[0] != pair[1])
+        origin = training_data(state)
+        raise UserError(
+            f"the data folder {data} has other dictionaries than {path} was trained with, in {origin}: on the {side} "
+            f"side entry {place} is {own!r} against {other!r} (rename {origin} if it was written anew since)"
+        )
+
+
+def trained_dictionaries(state: Dict[str, Any], task: TranslationTask) -> Dict[str, Dictionary]:
+    """The dictionaries that a checkpoint was trained with, by ``source`` and ``target``; none where they are gone."""
+    folder = training_data(state)
+    if folder is None:
+        return {}
+    languages = {"source": task.cfg.source_lang, "target": task.cfg.target_lang}
+    try:
+        return {side: _read_dictionary(folder, language) for side, language in languages.items()}
+    except UserError:
+        return {}
+
+
+def training_data(state: Dict[str, Any]) -> Optional[str]:
+    """The folder with the dictionaries of the training that a checkpoint is of, as it was named then."""
+    task = (state.get("cfg") or {}).get("task")
+    data = task.get("data") if hasattr(task, "get") else getattr(task, "data", None)
+    return utils.split_paths(data)[0] if isinstance(data, str) and data else None
 
 
 def _load_model(path: str, task: TranslationTask, autocast: Optional[str]):

@@ -154,7 +154,7 @@ def _load(path: str, args: argparse.Namespace) -> Subject:
     if hasattr(model, "set_autocast"):
         model.set_autocast("none")
     task = build_task(path, state, args.data, (None, None))
-    check_dictionaries(path, state["model"], args.data, task)
+    check_dictionaries(path, state, args.data, task)
     name = architecture(state)
     del state["model"]
     return Subject(path, "", TEXT, name, model, {**state, "task": task})
@@ -181,6 +181,20 @@ def _names(subjects: Sequence[Subject]) -> List[str]:
         if len(set(names)) == len(names):
             return names
     return [subject.path for subject in subjects]
+
+
+def _warn_of_other_data(command: str, subjects: Sequence[Subject]) -> None:
+    """Say so where translation models may have different vocabularies, and it cannot be seen from here."""
+    from .fairseq_engine import training_data
+
+    folders = [training_data(subject.state) or "an unknown folder" for subject in subjects]
+    for subject, folder in zip(subjects, folders):
+        if os.path.realpath(folder) != os.path.realpath(folders[0]) and not all(map(os.path.isdir, folders)):
+            print(
+                f"ringformer {command}: {subjects[0].path} was trained on {folders[0]}, {subject.path} on {folder}, "
+                "which are not both here: make sure that their vocabularies are the same, not their sizes alone",
+                file=sys.stderr,
+            )
 
 
 class Examples:
@@ -216,6 +230,7 @@ class Examples:
                     f"{subjects[0].path} translates {'-'.join(languages[0])}, {subject.path} {'-'.join(own)}: "
                     "they have no data in common"
                 )
+        _warn_of_other_data(args.command, subjects)
         task = tasks[0]
         try:
             task.load_dataset(args.subset)

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -168,6 +169,45 @@ def test_vocabularies_that_differ(refused, toy, tmp_path):
     own = ["cka", "--path", path, tmp_path / "other.pt", "--data", toy.data, "--subset", "valid"]
     err = refused(*own, "--output", tmp_path / "x")
     assert f"has other dictionaries than {tmp_path}/other.pt was trained with" in err
+
+
+def turn(data, output):
+    """A copy of prepared data with as many symbols in its dictionaries, in another order."""
+    shutil.copytree(data, output)
+    for path in output.glob("dict.*.txt"):
+        path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[::-1]), encoding="utf-8")
+    return output
+
+
+def trained_on(path, folder, output):
+    """A copy of a checkpoint whose training data lay in `folder`."""
+    state = torch.load(path, weights_only=True)
+    state["cfg"]["task"]["data"] = str(folder)
+    torch.save(state, output)
+    return output
+
+
+def test_vocabularies_of_the_same_size(refused, ringformer, toy, tmp_path):
+    path, turned = toy.run / "checkpoint_last.pt", turn(toy.data, tmp_path / "turned")
+    first = (turned / "dict.de.txt").read_text(encoding="utf-8").split(" ")[0]
+    output = ("--subset", "valid", "--output", tmp_path / "x", *CPU)
+    err = refused("cka", "--path", path, path, "--data", turned, *output)
+    assert f"{turned} has other dictionaries than {path} was trained with, in {toy.data}: on the source side" in err
+    assert f"entry 4 is '{first}' against " in err
+    other = trained_on(path, turned, tmp_path / "other.pt")
+    err = refused("cka", "--path", path, other, "--data", toy.data, *output)
+    assert f"{toy.data} has other dictionaries than {other} was trained with, in {turned}" in err
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["other.pt", "turned"]
+
+
+def test_vocabularies_that_cannot_be_compared(ringformer, toy, tmp_path):
+    """The other model's data are gone: its vocabulary is known by its size alone, which is said."""
+    path = toy.run / "checkpoint_last.pt"
+    other = trained_on(path, tmp_path / "gone", tmp_path / "other.pt")
+    own = ("--data", toy.data, "--subset", "valid", "--output", tmp_path / "x", *CPU)
+    status, out, err = ringformer("cka", "--path", path, other, *own)
+    assert status == 0 and out.endswith("x.json\n") and err.count("\n") == 1
+    assert f"cka: {path} was trained on {toy.data}, {other} on {tmp_path}/gone, which are not both here" in err
 
 
 def test_mistakes_with_classifiers(refused, models, tmp_path):

@@ -110,6 +110,10 @@ def test_another_dictionary_is_refused(toy, refused, export, tmp_path):
             stream.write("more 1\n")
     message = refused(*export(tmp_path / "model"), "--data", tmp_path / "bin", "--bpe", "none")
     assert "has other dictionaries than" in message
+    for path in (tmp_path / "bin").glob("dict.*.txt"):
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[-2::-1]))  # as many, in another order
+    message = refused(*export(tmp_path / "model"), "--data", tmp_path / "bin", "--bpe", "none")
+    assert f"was trained with, in {toy.data}: on the source side entry 4 is" in message
 
 
 @pytest.mark.parametrize("change, message", [

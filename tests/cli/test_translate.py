@@ -297,6 +297,19 @@ def test_other_dictionaries(toy, refused, tmp_path):
     err = refused("translate", "eins", "--path", path, "--bpe", "none", "--data", tmp_path / "bin")
     entries = len(torch.load(path, weights_only=True)["model"]["encoder.embed_tokens.weight"])
     assert f"other dictionaries than {path} was trained with: {entries + 1} against {entries} entries on the" in err
+    lines = (toy.data / "dict.en.txt").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "bin/dict.en.txt").write_text("".join(lines[::-1]), encoding="utf-8")
+    err = refused("translate", "eins", "--path", path, "--bpe", "none", "--data", tmp_path / "bin")
+    assert f"other dictionaries than {path} was trained with, in {toy.data}: on the target side entry 4 is" in err
+
+
+def test_a_damaged_dictionary(toy, refused, tmp_path):
+    shutil.copytree(toy.data, tmp_path / "bin")
+    path = tmp_path / "bin/dict.en.txt"
+    command = ["translate", "eins", "--path", toy.run / "checkpoint_last.pt", "--bpe", "none", "--data", path.parent]
+    for content, text in ((b"a b c\n", "Incorrect dictionary format"), (b"\xff 1\n", "Incorrect encoding detected")):
+        path.write_bytes(content)
+        assert f"{path} is not a dictionary of fairseq-preprocess: {text}" in refused(*command)
 
 
 def test_bad_checkpoints(toy, refused, tmp_path):
