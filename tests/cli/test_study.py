@@ -178,6 +178,8 @@ def test_a_study_of_classifiers(tables, tmp_path, capfd):
     (["--tables", "nowhere.yaml"], "nowhere.yaml: No such file or directory"),
     (["--tables", str(ROOT / "setup.py")], "setup.py: not a list of tables as paper.yaml is"),
     (["--grid", "pictures", "--data", "nowhere"], "nowhere: no such folder of images"),
+    (["--grid", "pictures"], ": no split train: it has no folder (or tar file) train or training"),
+    (["--grid", "pictures", "--dataset", "torch/fashion_mnist"], ": --dataset torch/fashion_mnist cannot be read from here"),
     (["--grid", "pictures", "--lenpen", "0"], "pictures classifies images: --beam and --lenpen are for translation"),
     (["--grid", "pictures", "--batch-size", "0"], "--batch-size 0: must be at least 1"),
 ])

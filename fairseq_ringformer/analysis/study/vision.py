@@ -35,26 +35,31 @@ class Vision:
             raise ValueError(f"{data}: no such folder of images")
 
     def check(self, rows: Sequence[Row]) -> None:
-        """ValueError unless every row is a model, and train-classifier accepts its flags."""
+        """ValueError unless every row is a model, train-classifier accepts its flags, and finds the images."""
         import torch
 
         from ...vision.checkpoint import build_model
         from ...vision.training.options import add_flags, gather
+        from ...vision.training.preparation import open_both
 
         for word in self.flags:
             refuse(word, OWN, self.table)
         parser = argparse.ArgumentParser(prog="train-classifier", add_help=False, allow_abbrev=False)
         add_flags(parser)
         parser.error = _refuse
+        sets = {}  # rows seldom differ in what they read
         for row in rows:
             refuse_settings(row, OWN, self.table)
             words = [*self._flags(row, 1, 2, 1), "--output", "x"]
-            gather(vars(parser.parse_args(words)), None)
+            options = gather(vars(parser.parse_args(words)), None)
+            sets[options.data, options.dataset, options.train_split, options.valid_split] = options
             try:
                 with torch.device("meta"):
                     build_model(row.arch, {name.replace("-", "_"): value for name, value in row.flags.items()})
             except ValueError as error:
                 raise ValueError(f"{row.name}: {error}") from None
+        for options in sets.values():
+            open_both(options)
 
     def identity(self, row: Row, seed: int, updates: int, warmup: int) -> Dict[str, Any]:
         """What a run depends on, besides the machine; that the images are the same is train-classifier's to check."""
