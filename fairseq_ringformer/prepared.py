@@ -1,5 +1,6 @@
 """Text as a recipe's prepare.sh leaves it: natural, in sub-words, and in fairseq's binary form."""
 
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,19 @@ class PreparedData:
         try:
             return tuple(read_lines(path) for path in self.files(subset))
         except (OSError, ValueError) as error:
+            raise _unprepared(self.folder, error) from None
+
+    def check_binary(self) -> None:
+        """Require what fairseq-train and fairseq-generate read of every subset.
+
+        Raises:
+            ValueError: if a file is missing.
+        """
+        pair = "-".join(self.languages)
+        try:
+            for subset, language, end in itertools.product(("train", "valid", "test"), self.languages, ("idx", "bin")):
+                (self.binary / f"{subset}.{pair}.{language}.{end}").stat()
+        except OSError as error:
             raise _unprepared(self.folder, error) from None
 
 

@@ -57,3 +57,14 @@ def test_missing_text_is_named(folder):
     (folder / "raw/test.en").unlink()
     with pytest.raises(ValueError, match=r"holds no prepared data \(.*/raw/test.en: No such file or directory\): run a"):
         PreparedData.read(folder).text("test")
+
+
+def test_missing_binary_data_are_named(folder):
+    data = PreparedData.read(folder)
+    for subset in ("train", "valid", "test"):
+        for name in (f"{subset}.de-en.{language}.{end}" for language in ("de", "en") for end in ("idx", "bin")):
+            (data.binary / name).touch()
+    data.check_binary()
+    (data.binary / "valid.de-en.en.bin").unlink()
+    with pytest.raises(ValueError, match=r"holds no prepared data \(.*/bin/valid.de-en.en.bin: No such file or directory\)"):
+        data.check_binary()

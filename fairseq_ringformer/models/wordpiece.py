@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
+from typing import Optional
 
 from fairseq.data.encoders import register_bpe
 from fairseq.dataclass import FairseqDataclass
@@ -13,8 +14,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class WordPieceConfig(FairseqDataclass):
-    wordpiece_model: str = field(
-        default="???",
+    wordpiece_model: Optional[str] = field(
+        default=None,
         metadata={"help": "vocab.txt, tokenizer.json, a folder with one, or owner/repository on Hugging Face's hub"},
     )
 
@@ -24,10 +25,12 @@ class WordPieceBPE:
     """See :class:`~fairseq_ringformer.wordpieces.WordPieces`.
 
     Raises:
-        ValueError: if the vocabulary cannot be had.
+        ValueError: if the vocabulary is not named, or cannot be had.
     """
 
     def __init__(self, cfg):
+        if cfg.wordpiece_model is None:
+            raise ValueError("--bpe wordpiece needs --wordpiece-model: a vocabulary's file, or its name on the hub")
         self.pieces = WordPieces.load(cfg.wordpiece_model)
         if not self.pieces.lossless:
             logger.warning(f"{cfg.wordpiece_model}: {WordPieces.LOSSY}")

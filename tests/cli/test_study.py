@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -221,6 +222,15 @@ def test_tables_that_cannot_be_trained(data, tmp_path, capsys, place, value, mes
     assert ringformer(*study(path, data, tmp_path / "out", "--updates", 6)) == 2
     complaint = capsys.readouterr().err
     assert message in complaint and len(complaint.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
+def test_missing_binary_data_end_in_one_line_before_any_work(tables, data, tmp_path, capsys):
+    copy = tmp_path / "data"
+    shutil.copytree(data, copy)
+    (copy / "bin/train.de-en.de.bin").unlink()
+    assert ringformer(*study(tables, copy, tmp_path / "out", "--updates", 6)) == 2
+    assert "/bin/train.de-en.de.bin: No such file or directory): run a recipe's" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_rows_may_be_called_by_numbers(tmp_path):

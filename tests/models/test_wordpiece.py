@@ -50,6 +50,12 @@ def test_a_missing_vocabulary_is_named():
         build("no/vocab.txt")
 
 
+def test_a_vocabulary_that_is_not_named_is_asked_for():
+    args = argparse.Namespace(bpe="wordpiece")
+    with pytest.raises(ValueError, match="--bpe wordpiece needs --wordpiece-model"):
+        encoders.build_bpe(args)
+
+
 @pytest.mark.parametrize("special", [
     [*SPECIAL, "[MASK]"],
     SPECIAL,

@@ -43,6 +43,7 @@ class Translation:
     def __init__(self, data: Path, table: Table, flags: Sequence[str], beam: int = 5, lenpen: float = 1.0):
         self.table, self.flags, self.beam, self.lenpen = table, list(flags), beam, lenpen
         self.data = PreparedData.read(data)
+        self.data.check_binary()
         self.references = self.data.text("test")[1]
         self.fingerprint = _fingerprint(self.data.binary, self.references)
 
