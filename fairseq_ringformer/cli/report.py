@@ -5,9 +5,9 @@
 
 Prints a table of each grid in Markdown: parameters, score (mean and standard deviation over seeds), difference to the
 baseline with its significance (sacreBLEU's paired bootstrap over the test sentences, 1,000 samples, of each seed, the
-largest p of them; needs the runs' translations beside the results and the references of --data), published score,
-places, and how many pairs of rows stand in the paper's order. --output also writes report.md, report.json, and for each grid GRID_scores and GRID_curves
-as PNG and SVG.
+largest p of them, none where one seed gains and another loses; needs the runs' translations beside the results and the
+references of --data), published score, places, and how many pairs of rows stand in the paper's order. --output also
+writes report.md, report.json, and for each grid GRID_scores and GRID_curves as PNG and SVG.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         tables = read_tables(Path(args.tables or PAPER))
         results: List[Dict[str, Any]] = []
         for path in map(Path, args.results):
-            results += [{**entry, "home": path.parent} for entry in read_results(path)]
+            results += [{**entry, "file": path} for entry in read_results(path)]
         references = None if args.data is None else PreparedData.read(Path(args.data)).files("test")[1]
     except ValueError as error:
         raise UserError(str(error)) from None
@@ -45,17 +45,19 @@ def run(args: argparse.Namespace) -> int:
     found = list(dict.fromkeys(entry["grid"] for entry in results))
     for name in args.grid or ():
         if name not in found:
-            raise UserError(f"--grid {name}: no results of it; there are results of {', '.join(found) or 'nothing'}")
-    for name in found:
+            raise UserError(f"--grid {name}: no results of it; there are results of {', '.join(found)}")
+    chosen = args.grid or found
+    for name in chosen:
         if name not in tables:
             whose = args.tables or "the paper"
             raise UserError(f"results of {name}, which is no table of {whose}: name its file with --tables")
+    results = [entry for entry in results if entry["grid"] in chosen]
     _check_unique(results)
-    if references is not None and all(tables[name].vision for name in args.grid or found):
+    if references is not None and all(tables[name].vision for name in chosen):
         raise UserError("--data is for the significance of translations: leave it out with image classifiers")
     output = None if args.output is None else _folder(args.output)
     sections = [_section(references, tables[name], [entry for entry in results if entry["grid"] == name], output)
-                for name in tables if name in (args.grid or found)]
+                for name in tables if name in chosen]
     text = "\n\n".join(section["text"] for section in sections)
     print(text)
     if output is not None:
@@ -69,10 +71,10 @@ def _check_unique(results: List[Dict[str, Any]]) -> None:
         place = entry["grid"], entry["row"], entry["seed"]
         if place in seen:
             raise UserError(
-                f"two results of {entry['row']}, seed {entry['seed']} of {entry['grid']}, in {seen[place]} and "
-                f"{entry['home']}: report on one study at a time"
+                f"two results of {entry['row']}, seed {entry['seed']} of {entry['grid']}, in "
+                f"{' and '.join(dict.fromkeys((str(seen[place]), str(entry['file']))))}: report on one study at a time"
             )
-        seen[place] = entry["home"]
+        seen[place] = entry["file"]
 
 
 def _folder(path: str) -> Path:
@@ -99,15 +101,13 @@ def _section(references: Optional[Path], table: Any, results: List[Dict[str, Any
         lacking = report.add_significance(summary, table.baseline, references or _references(Path(results[0]["data"])))
     cells = report.table_rows(summary, table.baseline, metric)
     notes = report.notes(summary)
-    if any("p" in row for row in summary):
-        notes.append("p: paired bootstrap of BLEU, 1,000 samples, the largest over seeds")
     lines = [f"### {table.caption}", "", report.markdown(cells), "", "; ".join(notes)]
     if lacking:
         lines += ["", f"({lacking}.)"]
     if output is not None:
         _draw(output, table, summary, metric)
     for row in summary:
-        row["runs"] = [{key: value for key, value in run.items() if key != "home"} for run in row["runs"]]
+        row["runs"] = [{key: value for key, value in run.items() if key != "file"} for run in row["runs"]]
     return {"grid": table.name, "text": "\n".join(lines), "rows": summary, "order": report.agreement(summary)}
 
 

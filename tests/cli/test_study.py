@@ -285,7 +285,7 @@ def write_results(folder, *entries):
     ([{"grid": "toy", "row": "ring"}], ["--data", "nowhere"], "nowhere holds no prepared data (nowhere/recipe.json: No such"),
     ([{"grid": "other", "row": "a"}], [], "results of other, which is no table of"),
     ([{"grid": "toy", "row": "a"}], [], "results of toy are of rows that it does not have"),
-    ([{"grid": "toy", "row": "ring"}] * 2, [], "two results of ring, seed 1 of toy"),
+    ([{"grid": "toy", "row": "ring"}] * 2, [], "two results of ring, seed 1 of toy, in {}: report on one study at a time"),
     ([{"grid": "toy", "row": "ring"}, {"grid": "toy", "row": "vanilla", "conditions": "2", "beam": 1}], [],
      "ring and vanilla of toy were measured with different options or data: beam None and 1; report on them apart"),
 ])
@@ -293,7 +293,13 @@ def test_reports_refuse_what_they_cannot_tell(tables, tmp_path, capsys, entries,
     path = write_results(tmp_path, *entries)
     assert ringformer("report", "--tables", tables, "--results", path, *flags) == 2
     complaint = capsys.readouterr().err
-    assert message in complaint and len(complaint.splitlines()) == 1
+    assert message.format(path) in complaint and len(complaint.splitlines()) == 1
+
+
+def test_what_is_wrong_with_other_grids_does_not_matter(tables, tmp_path, capsys):
+    path = write_results(tmp_path, {"grid": "toy", "row": "ring"}, *[{"grid": "other", "row": "a"}] * 2)
+    assert ringformer("report", "--tables", tables, "--results", path, "--grid", "toy") == 0
+    assert "### Toys" in capsys.readouterr().out
 
 
 def test_a_report_without_texts_says_that_there_is_no_significance(tables, tmp_path, capsys):

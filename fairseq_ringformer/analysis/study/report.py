@@ -9,6 +9,7 @@ from ...text_files import read_lines
 from ..paper import Table
 from .significance import paired_bootstrap
 
+DISAGREE = "±"  # in place of a p
 LABELS = {"bleu": "BLEU", "top1": "top-1"}
 
 
@@ -72,7 +73,8 @@ def common_seeds(summary: Sequence[Mapping[str, Any]]) -> List[int]:
 def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, references: Optional[Path]) -> str:
     """Add ``p`` to each row but the baseline's: paired bootstrap of each seed that both have, and the largest p of them.
 
-    Seeds are not put together: their translations of a sentence are no independent draws.
+    Seeds are not put together: their translations of a sentence are no independent draws. Where one seed gains and
+    another loses ``p`` is None: that of the one would stand beside the sign of the other. ``p_by_seed`` has all.
 
     Args:
         references: the test set's.
@@ -89,7 +91,7 @@ def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, reference
     texts: Dict[int, Dict[str, List[str]]] = {}
     for name, row in rows.items():
         for run in row["runs"]:
-            path = run["home"] / run["folder"] / f"hypotheses{references.suffix}"
+            path = run["file"].parent / run["folder"] / f"hypotheses{references.suffix}"
             if not path.is_file():
                 return f"no significance: {path} is not there"
             lines = read_lines(path)
@@ -103,7 +105,9 @@ def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, reference
             for name, chance in paired_bootstrap(own[baseline], others, wanted).items():
                 found.setdefault(name, {})[seed] = chance
     for name, by_seed in found.items():
-        rows[name].update(p=max(by_seed.values()), p_by_seed=by_seed)
+        gains = _differences(rows[name], rows[baseline], "bleu")
+        agree = min(gains) >= 0 or max(gains) <= 0
+        rows[name].update(p=max(by_seed.values()) if agree else None, p_by_seed=by_seed)
     return ""
 
 
@@ -139,7 +143,7 @@ def table_rows(summary: Sequence[Mapping[str, Any]], baseline: str, metric: str)
             f"{row['updates']:,}", _duration(row["seconds"]),
             f"{row['mean']:.2f}{spread}", *([f"{row['chrf']:.2f}"] if chrf else []),
             "" if base is None or row is base else _difference(row, base, metric),
-            *([f"{row['p']:.3f}" if "p" in row else ""] if significance else []),
+            *([_chance(row)] if significance else []),
             "" if row["published"] is None else f"{row['published']:.2f}",
             ", ".join(str(place) for place in (own, published) if place is not None),
         ])
@@ -156,9 +160,19 @@ def _listed(seeds: Sequence[int]) -> str:
 
 def _difference(row: Mapping[str, Any], base: Mapping[str, Any], metric: str) -> str:
     """The mean over the seeds that both have: others would compare luck."""
+    differences = _differences(row, base, metric)
+    return f"{statistics.mean(differences):+.2f}" if differences else ""
+
+
+def _differences(row: Mapping[str, Any], base: Mapping[str, Any], metric: str) -> List[float]:
     of_base = {run["seed"]: run[metric] for run in base["runs"]}
-    differences = [run[metric] - of_base[run["seed"]] for run in row["runs"] if run["seed"] in of_base]
-    return f"{sum(differences) / len(differences):+.2f}" if differences else ""
+    return [run[metric] - of_base[run["seed"]] for run in row["runs"] if run["seed"] in of_base]
+
+
+def _chance(row: Mapping[str, Any]) -> str:
+    if "p" not in row:
+        return ""
+    return DISAGREE if row["p"] is None else f"{row['p']:.3f}"
 
 
 def _duration(seconds: float) -> str:
@@ -193,6 +207,10 @@ def notes(summary: Sequence[Mapping[str, Any]]) -> List[str]:
         told.append("flags besides the table's: " + " and ".join(f"`{flags}`" for flags in own))
     versions = sorted({", ".join(f"{name} {version}" for name, version in run["versions"].items()) for run in runs})
     told.append(" and ".join(versions))
+    if any("p" in row for row in summary):
+        told.append("p: paired bootstrap of BLEU, 1,000 samples, the largest over seeds")
+    if any(row.get("p", 0) is None for row in summary):
+        told.append(f"p {DISAGREE}: one seed gains, another loses")
     order = agreement(summary)
     if order:
         told.append(f"{order['same']} of {order['pairs']} pairs of rows stand in the paper's order")

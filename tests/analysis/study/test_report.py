@@ -64,14 +64,14 @@ def test_significance_tells_a_real_difference_from_none():
     assert found["good"] == found["baseline"] < 0.05 < 0.5 < found["same"] == 1
 
 
-def write_runs(folder, references, translations):
+def write_runs(folder, references, translations, scores={}):
     (folder / "test.en").write_text("".join(line + "\n" for line in references))
     results = []
     for (row, seed), lines in translations.items():
         run = folder / f"{row}{seed}"
         run.mkdir()
         (run / "hypotheses.en").write_text("".join(line + "\n" for line in lines))
-        results.append(result(row, seed, 10.0, folder=run.name, home=folder))
+        results.append(result(row, seed, scores.get((row, seed), 10.0), folder=run.name, file=folder / "results.jsonl"))
     return results
 
 
@@ -83,6 +83,22 @@ def test_each_seed_that_both_have_is_tested_and_the_largest_p_told(tmp_path):
     assert report.add_significance(summary, "vanilla", tmp_path / "test.en") == ""
     assert "p" not in summary[0] and set(summary[1]["p_by_seed"]) == {1, 2}
     assert summary[1]["p_by_seed"][1] < 0.05 and summary[1]["p"] == summary[1]["p_by_seed"][2] == 1.0
+
+
+def test_seeds_that_disagree_have_no_p(tmp_path):
+    references, poor = sentences(50, 0.5, 2)
+    _, worse = sentences(50, 0.9, 2)
+    runs = {("vanilla", 1): poor, ("ring", 1): references, ("vanilla", 2): poor, ("ring", 2): worse}
+    results = write_runs(tmp_path, references, runs, {("ring", 1): 30.0, ("ring", 2): 4.0})
+    summary = report.gather(TABLE, results, "bleu")
+    assert report.add_significance(summary, "vanilla", tmp_path / "test.en") == ""
+    assert summary[1]["p"] is None and all(p < 0.05 for p in summary[1]["p_by_seed"].values())
+    assert report.table_rows(summary, "vanilla", "bleu")[2][6:9] == ["+7.00", "±", "29.50"]
+    assert "p ±: one seed gains, another loses" in report.notes(summary)
+    agreed = report.gather(TABLE, results[:2], "bleu")
+    report.add_significance(agreed, "vanilla", tmp_path / "test.en")
+    assert agreed[1]["p"] == summary[1]["p_by_seed"][1]
+    assert not any("one seed gains" in note for note in report.notes(agreed))
 
 
 def test_results_of_different_conditions_are_not_put_together():
