@@ -3,7 +3,7 @@
 CKA compares two sets of features of the same examples: 1 if they are equal up to rotation, scale and shift, about 0 if
 they have nothing to do with each other. ``CKA = HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L))`` for the kernels K and L,
 inner products of the features. The mini-batch estimator takes the three means of the unbiased HSIC_1 (Song et al. 2012)
-over mini-batches, so that no matrix over all examples is needed.
+over mini-batches, by their numbers of rows, so that no matrix over all examples is needed.
 """
 
 from typing import List, Optional, Sequence
@@ -59,7 +59,7 @@ class MiniBatchCKA:
     """CKA of all levels of one model with all levels of another, from rows that come bit by bit.
 
     Args:
-        batch_rows: rows of a mini-batch, at least 4. A rest that fills none is left out, unless it is all there is.
+        batch_rows: rows of a mini-batch, at least 4. The rest is a smaller one; of fewer than 4 rows it is left out.
 
     Attributes:
         rows: how many rows have counted so far.
@@ -87,9 +87,10 @@ class MiniBatchCKA:
 
     def _count(self, features: List[List[Tensor]]) -> None:
         first, second = map(_kernels, features)
-        found = [unbiased_hsic(first, second), _own(first), _own(second)]
+        rows = len(features[0][0])
+        found = [rows * part for part in (unbiased_hsic(first, second), _own(first), _own(second))]
         self._sums = found if self._sums is None else [total + part for total, part in zip(self._sums, found)]
-        self.rows += len(features[0][0])
+        self.rows += rows
 
     def result(self) -> Tensor:
         """CKA `(levels, other levels)` in float64; NaN where the features of a level are constant.
@@ -100,7 +101,7 @@ class MiniBatchCKA:
         rest = len(self._waiting[0][0]) if self._waiting[0] else 0
         if self._sums is None and rest < 4:
             raise ValueError(f"CKA needs at least 4 rows, there are {rest}")
-        if self._sums is None:
+        if rest >= 4:
             self._count(self._waiting)
             self._waiting = [[], []]
         cross, first, second = self._sums

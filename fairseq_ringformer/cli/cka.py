@@ -5,8 +5,9 @@
 
 Writes PREFIX.png, PREFIX.svg and PREFIX.json. A value is 1 where two levels hold the same but for rotation, scale and
 shift, and about 0 where they have nothing in common; the same checkpoint twice gives 1 on the diagonal. "input" is the
-state before the first level. Of translation models every token of the reference sentences is a row, padding excluded;
-of classifiers every image is. Estimated without bias over mini-batches of rows (Nguyen et al. 2021).
+state before the first level. Of translation models every token is a row, padding excluded: of the source sentences in
+the encoder, of the reference translations in the decoder. Of classifiers every image is. Estimated without bias over
+mini-batches of rows (Nguyen et al. 2021); a rest of fewer than 4 rows is left out.
 """
 
 import argparse

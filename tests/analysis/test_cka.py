@@ -94,8 +94,23 @@ def test_pieces_make_no_difference():
     assert estimate(levels, levels, 100, 1).result().equal(estimate(levels, levels, 100, 23).result())
 
 
-def test_a_rest_is_left_out():
+def test_a_rest_counts_by_its_rows():
     levels = related(250)
+    found = estimate(levels, levels[::-1], 100)
+    total = [0, 0, 0]
+    for rows in (slice(0, 100), slice(100, 200), slice(200, 250)):
+        batch = torch.stack([(own := level[rows].double() - level[rows].double().mean(0)) @ own.T for level in levels])
+        hsic = unbiased_hsic(batch, batch)
+        parts = hsic.flip(1), hsic.diagonal(), hsic.diagonal().flip(0)
+        total = [before + len(batch[0]) * part for before, part in zip(total, parts)]
+    expected = total[0] / torch.outer(total[1], total[2]).sqrt()
+    assert found.rows == 200
+    torch.testing.assert_close(found.result(), expected)
+    assert found.rows == 250 and found.result().equal(found.result())
+
+
+def test_a_rest_that_is_too_small_is_left_out():
+    levels = related(203)
     found = estimate(levels, levels, 100)
     whole = estimate([own[:200] for own in levels], [own[:200] for own in levels], 100)
     assert found.result().equal(whole.result()) and found.rows == 200

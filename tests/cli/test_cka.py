@@ -45,7 +45,7 @@ def test_a_translation_model_with_itself(ringformer, toy, tmp_path):
         assert side["levels"] == [["input", "1", "2"]] * 2
         torch.testing.assert_close(matrix.diagonal(), torch.ones(3))
         torch.testing.assert_close(matrix, matrix.T)
-        assert float(matrix[0, 2]) < 0.999 and side["rows"] % 16 == 0
+        assert float(matrix[0, 2]) < 0.999 and side["rows"] > 16
     assert out.startswith("encoder, 10 sentences, ") and "written: " in out
 
 
