@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
@@ -146,17 +147,20 @@ def _read_dictionary(data: str, language: str) -> Dictionary:
         raise UserError(f"{path} is not a dictionary of fairseq-preprocess: {reason(error)}") from None
 
 
-def check_dictionaries(path: str, state: Dict[str, Any], data: str, task: TranslationTask) -> None:
+def check_dictionaries(path: str, state: Dict[str, Any], data: str, task: TranslationTask) -> bool:
     """Raise UserError unless the dictionaries of `task` are those that the checkpoint `path` was trained with.
 
-    Checkpoints hold no dictionaries, but how large they were and where they lay: the symbols are compared where that
-    folder still is, else the sizes alone.
+    Checkpoints hold no dictionaries, but how large they were and where they lay: the symbols are compared where they
+    still are, else the sizes alone.
+
+    Returns:
+        whether the symbols of both sides were compared.
     """
     sides = {
         "source": (task.source_dictionary, ("encoder.embed_tokens.weight",)),
         "target": (task.target_dictionary, ("decoder.embed_tokens.weight", "encoder.embed_tokens.weight")),
     }
-    weights, trained = state["model"], trained_dictionaries(state, task)
+    weights, compared = state["model"], []
     for side, (dictionary, keys) in sides.items():
         known = next((len(weights[key]) for key in keys if key in weights), len(dictionary))
         if known != len(dictionary):
@@ -164,35 +168,53 @@ def check_dictionaries(path: str, state: Dict[str, Any], data: str, task: Transl
                 f"the data folder {data} has other dictionaries than {path} was trained with: "
                 f"{len(dictionary)} against {known} entries on the {side} side"
             )
+        folder, trained = _trained_dictionary(path, state, task, side)
         # One of another size was written anew since: it says nothing about the training.
-        if len(trained.get(side, ())) != known or trained[side].symbols == dictionary.symbols:
+        if trained is None or len(trained) != known:
             continue
-        pairs = zip(dictionary.symbols, trained[side].symbols)
-        place, (own, other) = next((place, pair) for place, pair in enumerate(pairs) if pair[0] != pair[1])
-        origin = training_data(state)
-        raise UserError(
-            f"the data folder {data} has other dictionaries than {path} was trained with, in {origin}: on the {side} "
-            f"side entry {place} is {own!r} against {other!r} (rename {origin} if it was written anew since)"
-        )
-
-
-def trained_dictionaries(state: Dict[str, Any], task: TranslationTask) -> Dict[str, Dictionary]:
-    """The dictionaries that a checkpoint was trained with, by ``source`` and ``target``; none where they are gone."""
-    folder = training_data(state)
-    if folder is None:
-        return {}
-    languages = {"source": task.cfg.source_lang, "target": task.cfg.target_lang}
-    try:
-        return {side: _read_dictionary(folder, language) for side, language in languages.items()}
-    except UserError:
-        return {}
+        compared.append(side)
+        for place, (own, other) in enumerate(zip(dictionary.symbols, trained.symbols)):
+            if own != other:
+                raise UserError(
+                    f"the data folder {data} has other dictionaries than {path} was trained with, in {folder}: on the "
+                    f"{side} side entry {place} is {own!r} against {other!r} (if {folder} was written anew since that "
+                    "training, rename it)"
+                )
+    return len(compared) == len(sides)
 
 
 def training_data(state: Dict[str, Any]) -> Optional[str]:
-    """The folder with the dictionaries of the training that a checkpoint is of, as it was named then."""
-    task = (state.get("cfg") or {}).get("task")
-    data = task.get("data") if hasattr(task, "get") else getattr(task, "data", None)
+    """The folder of the data that a checkpoint was trained on, as it was named then; of several the first."""
+    data = _of_task(state, "data")
     return utils.split_paths(data)[0] if isinstance(data, str) and data else None
+
+
+def _trained_dictionary(
+    path: str, state: Dict[str, Any], task: TranslationTask, side: str
+) -> Tuple[str, Optional[Dictionary]]:
+    """The dictionary of the training of `path`, None if it is gone, and the folder that it is in.
+
+    A relative folder is looked for where the checkpoint lies and above, since trainings seldom leave their project;
+    then from here.
+    """
+    folder = training_data(state)
+    if folder is None:
+        return "", None
+    above = Path(os.path.abspath(path)).parents
+    for place in ("",) if os.path.isabs(folder) else (*above, os.getcwd()):
+        found = os.path.join(place, folder)
+        try:
+            inferred = infer_language_pair(found)[("source", "target").index(side)]
+            language = _of_task(state, f"{side}_lang") or inferred or getattr(task.cfg, f"{side}_lang")
+            return found, _read_dictionary(found, language)
+        except (UserError, OSError, ValueError):
+            continue
+    return folder, None
+
+
+def _of_task(state: Dict[str, Any], name: str) -> Any:
+    task = state["cfg"]["task"]  # a mapping, or of old an argparse.Namespace
+    return task.get(name) if hasattr(task, "get") else getattr(task, name, None)
 
 
 def _load_model(path: str, task: TranslationTask, autocast: Optional[str]):

@@ -154,10 +154,10 @@ def _load(path: str, args: argparse.Namespace) -> Subject:
     if hasattr(model, "set_autocast"):
         model.set_autocast("none")
     task = build_task(path, state, args.data, (None, None))
-    check_dictionaries(path, state, args.data, task)
+    compared = check_dictionaries(path, state, args.data, task)
     name = architecture(state)
     del state["model"]
-    return Subject(path, "", TEXT, name, model, {**state, "task": task})
+    return Subject(path, "", TEXT, name, model, {**state, "task": task, "dictionaries_compared": compared})
 
 
 def _take_defaults(args: argparse.Namespace, kind: str) -> None:
@@ -187,12 +187,12 @@ def _warn_of_other_data(command: str, subjects: Sequence[Subject]) -> None:
     """Say so where translation models may have different vocabularies, and it cannot be seen from here."""
     from .fairseq_engine import training_data
 
-    folders = [training_data(subject.state) or "an unknown folder" for subject in subjects]
+    folders = [training_data(subject.state) for subject in subjects]
     for subject, folder in zip(subjects, folders):
-        if os.path.realpath(folder) != os.path.realpath(folders[0]) and not all(map(os.path.isdir, folders)):
+        if len(set(folders)) > 1 and not subject.state["dictionaries_compared"]:
             print(
-                f"ringformer {command}: {subjects[0].path} was trained on {folders[0]}, {subject.path} on {folder}, "
-                "which are not both here: make sure that their vocabularies are the same, not their sizes alone",
+                f"ringformer {command}: {subject.path} was trained on {folder or 'unknown data'}, whose dictionaries "
+                "are not here to compare: make sure that they are those of --data, and not of the same size alone",
                 file=sys.stderr,
             )
 

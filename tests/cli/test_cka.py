@@ -74,7 +74,10 @@ def test_rows_are_the_tokens_without_padding(ringformer, toy, tmp_path):
         features.append({side: torch.cat(own, dim=1) for side, own in rows.items()})
     arguments = ["--path", *paths, "--data", toy.data, "--subset", "valid", "--names", "wide", "thin"]
     found, _ = compared(ringformer, tmp_path / "two", *arguments)
+    small, _ = compared(ringformer, tmp_path / "small", *arguments, "--batch-rows", 16)
     for side, own in found["sides"].items():
+        rest = own["rows"] % 16
+        assert small["sides"][side]["rows"] == own["rows"] - (rest if rest < 4 else 0)
         first, second = features[0][side], features[1][side]
         expected = [[unbiased_cka(x, y) for y in second] for x in first]
         torch.testing.assert_close(torch.tensor(own["cka"]), torch.tensor(expected), atol=1e-4, rtol=0)
@@ -207,7 +210,27 @@ def test_vocabularies_that_cannot_be_compared(ringformer, toy, tmp_path):
     own = ("--data", toy.data, "--subset", "valid", "--output", tmp_path / "x", *CPU)
     status, out, err = ringformer("cka", "--path", path, other, *own)
     assert status == 0 and out.endswith("x.json\n") and err.count("\n") == 1
-    assert f"cka: {path} was trained on {toy.data}, {other} on {tmp_path}/gone, which are not both here" in err
+    assert f"cka: {other} was trained on {tmp_path}/gone, whose dictionaries are not here to compare: make" in err
+    (tmp_path / "gone").mkdir()  # a folder without them is as good as none
+    assert f"cka: {other} was trained on {tmp_path}/gone, whose" in ringformer("cka", "--path", other, path, *own)[2]
+    assert ringformer("cka", "--path", other, other, *own)[::2] == (0, "")  # of one training
+
+
+def test_relative_data_are_looked_for_above_the_checkpoint(refused, ringformer, toy, tmp_path, monkeypatch):
+    """Not in the present directory, where another project's may lie."""
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    turn(toy.data, elsewhere / "data/bin")
+    shutil.copytree(toy.data, project / "data/bin")
+    (project / "runs").mkdir()
+    path = trained_on(toy.run / "checkpoint_last.pt", "data/bin", project / "runs/checkpoint.pt")
+    monkeypatch.chdir(elsewhere)
+    own = ("--subset", "valid", "--output", tmp_path / "x", *CPU)
+    assert ringformer("cka", "--path", path, path, "--data", toy.data, *own)[::2] == (0, "")
+    err = refused("cka", "--path", path, path, "--data", "data/bin", *own)
+    assert f"other dictionaries than {path} was trained with, in {project}/data/bin: on the source" in err
+    shutil.rmtree(project / "data")
+    err = refused("cka", "--path", path, path, "--data", toy.data, *own)
+    assert f"other dictionaries than {path} was trained with, in {elsewhere}/data/bin: on the source" in err
 
 
 def test_mistakes_with_classifiers(refused, models, tmp_path):

@@ -205,6 +205,20 @@ def test_rows_that_make_no_model_are_refused(data, tmp_path, capsys, grid, name,
     assert message in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+def test_every_rows_images_are_looked_for(tmp_path, capsys):
+    """Rows may read other channels of the same images."""
+    from tests.vision.images import write_splits
+
+    spoilt = json.loads(json.dumps(TABLES["pictures"]))
+    spoilt["rows"].insert(0, {**spoilt["rows"][0], "row": "two", "settings": {"in-chans": 2}})
+    path, images = tmp_path / "spoilt.yaml", write_splits(tmp_path / "images", train=2, size=28, mode="L")
+    path.write_text(yaml.safe_dump({"pictures": spoilt}))
+    assert ringformer(*study(path, images, tmp_path / "out", "--updates", 6, "--grid", "pictures")) == 2
+    complaint = capsys.readouterr().err
+    assert "images of 2 channels: only 1 (grey) and 3 (colour) can be read" in complaint
+    assert len(complaint.splitlines()) == 1 and not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("place, value, message", [
     (("updates",), 0, "toy: updates 0 is no number of updates"),
     (("updates",), "10k", "toy: updates '10k' is no number of updates"),

@@ -301,6 +301,10 @@ def test_other_dictionaries(toy, refused, tmp_path):
     (tmp_path / "bin/dict.en.txt").write_text("".join(lines[::-1]), encoding="utf-8")
     err = refused("translate", "eins", "--path", path, "--bpe", "none", "--data", tmp_path / "bin")
     assert f"other dictionaries than {path} was trained with, in {toy.data}: on the target side entry 4 is" in err
+    for language, name in (("de", "deu"), ("en", "eng")):  # called otherwise than in training
+        (tmp_path / f"bin/dict.{language}.txt").rename(tmp_path / f"bin/dict.{name}.txt")
+    named = ("-s", "deu", "-t", "eng", "--bpe", "none", "--data", tmp_path / "bin")
+    assert "on the target side entry 4 is" in refused("translate", "eins", "--path", path, *named)
 
 
 def test_a_damaged_dictionary(toy, refused, tmp_path):

@@ -40,7 +40,7 @@ class Vision:
 
         from ...vision.checkpoint import build_model
         from ...vision.training.options import add_flags, gather
-        from ...vision.training.preparation import open_both
+        from ...vision.training.preparation import image_channels, open_both
 
         for word in self.flags:
             refuse(word, OWN, self.table)
@@ -52,12 +52,13 @@ class Vision:
             refuse_settings(row, OWN, self.table)
             words = [*self._flags(row, 1, 2, 1), "--output", "x"]
             options = gather(vars(parser.parse_args(words)), None)
-            sets[options.data, options.dataset, options.train_split, options.valid_split] = options
             try:
                 with torch.device("meta"):
                     build_model(row.arch, {name.replace("-", "_"): value for name, value in row.flags.items()})
             except ValueError as error:
                 raise ValueError(f"{row.name}: {error}") from None
+            splits = options.train_split, options.valid_split
+            sets[options.data, options.dataset, *splits, image_channels(options), options.num_classes] = options
         for options in sets.values():
             open_both(options)
 

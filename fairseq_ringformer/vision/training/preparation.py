@@ -102,16 +102,20 @@ def augmentation(options: Options) -> Augmentation:
     return Augmentation(**{name: getattr(options, name) for name in Augmentation.__dataclass_fields__})
 
 
+def image_channels(options: Options) -> int:
+    """How many channels the model reads."""
+    known = default_config(options.model)
+    return options.in_chans or options.model_arg.get("in_chans") or known["input_size"][0]
+
+
 def open_both(options: Options) -> Tuple[Dataset, Dataset]:
     """The images for training and for evaluation, still without the transforms, for which the model must be known.
 
     Raises:
         ValueError: if they cannot be opened, or have other classes.
     """
-    known = default_config(options.model)
-    channels = options.in_chans or options.model_arg.get("in_chans") or known["input_size"][0]
     common = dict(
-        dataset=options.dataset, seed=options.seed, channels=channels, num_classes=options.num_classes
+        dataset=options.dataset, seed=options.seed, channels=image_channels(options), num_classes=options.num_classes
     )
     train = open_images(options.data, options.train_split, training=True, **common)
     valid = open_images(options.data, options.valid_split, **common)
