@@ -129,14 +129,19 @@ def build_task(path: str, state: Dict[str, Any], data: str, languages: Languages
     )
     if not (cfg.source_lang and cfg.target_lang):
         raise UserError(f"{path} and {data} do not say the languages: add --source-lang and --target-lang")
-    for language in (cfg.source_lang, cfg.target_lang):
+    pair = cfg.source_lang, cfg.target_lang
+    for language in pair:
         if not os.path.isfile(os.path.join(data, f"dict.{language}.txt")):
             raise UserError(
                 f"{data} has no dict.{language}.txt: give the folder that fairseq-preprocess has written as --data"
             )
-        _read_dictionary(data, language)
     cfg.eval_bleu = False
-    return tasks.setup_task(cfg)
+    try:
+        return tasks.setup_task(cfg)
+    except Exception:
+        for language in pair:
+            _read_dictionary(data, language)  # names the file, if that is what is wrong
+        raise
 
 
 def _read_dictionary(data: str, language: str) -> Dictionary:

@@ -15,6 +15,7 @@ import torch
 from fairseq_ringformer.cli.text_stream import Hypothesis, read_lines, sentences, split_long, translate_lines
 
 from .conftest import sentence
+from .dictionaries import turn
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -297,13 +298,12 @@ def test_other_dictionaries(toy, refused, tmp_path):
     err = refused("translate", "eins", "--path", path, "--bpe", "none", "--data", tmp_path / "bin")
     entries = len(torch.load(path, weights_only=True)["model"]["encoder.embed_tokens.weight"])
     assert f"other dictionaries than {path} was trained with: {entries + 1} against {entries} entries on the" in err
-    lines = (toy.data / "dict.en.txt").read_text(encoding="utf-8").splitlines(keepends=True)
-    (tmp_path / "bin/dict.en.txt").write_text("".join(lines[::-1]), encoding="utf-8")
-    err = refused("translate", "eins", "--path", path, "--bpe", "none", "--data", tmp_path / "bin")
+    turned = turn(toy.data, tmp_path / "turned", languages=["en"])
+    err = refused("translate", "eins", "--path", path, "--bpe", "none", "--data", turned)
     assert f"other dictionaries than {path} was trained with, in {toy.data}: on the target side entry 4 is" in err
     for language, name in (("de", "deu"), ("en", "eng")):  # called otherwise than in training
-        (tmp_path / f"bin/dict.{language}.txt").rename(tmp_path / f"bin/dict.{name}.txt")
-    named = ("-s", "deu", "-t", "eng", "--bpe", "none", "--data", tmp_path / "bin")
+        (turned / f"dict.{language}.txt").rename(turned / f"dict.{name}.txt")
+    named = ("-s", "deu", "-t", "eng", "--bpe", "none", "--data", turned)
     assert "on the target side entry 4 is" in refused("translate", "eins", "--path", path, *named)
 
 
