@@ -4,15 +4,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VISION = [
-    "timm>=1.0.31",
-    "torchvision",
-    "accelerate>=1.10",
-    "tensorboard",
-    "onnx",
-    "onnxruntime",
-    "onnxscript",
-]
+VISION = ["timm>=1.0.31", "torchvision", "accelerate>=1.10", "tensorboard", "onnx", "onnxruntime", "onnxscript"]
 
 setup(
     name="fairseq-ringformer",
@@ -41,10 +33,7 @@ setup(
         "tokenizers>=0.20",
         "tqdm",
     ],
-    extras_require={
-        "vision": VISION,
-        "dev": ["pytest>=8", "pytest-xdist", "webdataset", *VISION],
-    },
+    extras_require={"vision": VISION, "dev": ["pytest>=8", "pytest-xdist", "webdataset", *VISION]},
     entry_points={"console_scripts": ["ringformer=fairseq_ringformer.cli.main:main"]},
     classifiers=[
         "License :: OSI Approved :: MIT License",

@@ -114,7 +114,8 @@ def allow_safe_loading() -> None:
     # numpy 1 and 2 call the same functions differently, and read each other's.
     functions = [
         (getattr(multiarray, function), f"numpy.{core}.multiarray.{function}")
-        for core in ("core", "_core") for function in ("scalar", "_reconstruct")
+        for core in ("core", "_core")
+        for function in ("scalar", "_reconstruct")
     ]
     kinds = ("float16", "float32", "float64", "int32", "int64", "bool")
     dtypes = [type(numpy.dtype(kind)) for kind in kinds]

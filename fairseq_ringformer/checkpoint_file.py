@@ -30,7 +30,9 @@ def read_checkpoint(path: str) -> Dict[str, Any]:
     except MemoryError:
         raise
     except Exception:  # many kinds: OSError for a cut file, IndexError or struct.error for text read as a pickle, ...
-        raise ValueError(f"{path}: damaged or truncated checkpoint, or none; copy it again or use an earlier one") from None
+        raise ValueError(
+            f"{path}: damaged or truncated checkpoint, or none; copy it again or use an earlier one"
+        ) from None
     if not isinstance(state, dict):
         raise ValueError(f"{path}: a readable file, but no checkpoint")
     return state

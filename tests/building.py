@@ -32,8 +32,20 @@ WIDE_FFN = {
     "NoDec": ("--encoder-ffn-sharing", "own", "--encoder-ffn-norm-sharing", "own"),
     "SharedEncNoDec": (),
 }
-SMALL_SIZE = ("--encoder-embed-dim", "32", "--encoder-ffn-embed-dim", "48", "--encoder-attention-heads", "4",
-              "--decoder-attention-heads", "4", "--encoder-layers", "3", "--decoder-layers", "3")
+SMALL_SIZE = (
+    "--encoder-embed-dim",
+    "32",
+    "--encoder-ffn-embed-dim",
+    "48",
+    "--encoder-attention-heads",
+    "4",
+    "--decoder-attention-heads",
+    "4",
+    "--encoder-layers",
+    "3",
+    "--decoder-layers",
+    "3",
+)
 
 
 def dictionary(size: int) -> Dictionary:

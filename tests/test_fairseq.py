@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def installed(monkeypatch, spec=True, **versions):
     """Pretend that these distributions are what is installed."""
+
     def version(name):
         if name.replace("-", "_") not in versions:
             raise importlib.metadata.PackageNotFoundError(name)
@@ -40,7 +41,9 @@ def test_a_newer_fairseq_or_a_source_tree_is_taken(monkeypatch):
 
 def test_fairseq_0_12_2_is_refused_with_the_remedy(monkeypatch):
     installed(monkeypatch, fairseq="0.12.2")
-    with pytest.raises(ImportError, match="fairseq 0.12.2 is too old.*pip uninstall fairseq, then pip install fairseq-fixed"):
+    with pytest.raises(
+        ImportError, match="fairseq 0.12.2 is too old.*pip uninstall fairseq, then pip install fairseq-fixed"
+    ):
         _fairseq.check_fairseq(required=False)
 
 
@@ -68,7 +71,12 @@ def test_the_modules_import_neither_fairseq_nor_timm():
 
 def test_safe_loading_takes_what_checkpoints_hold_and_no_more(tmp_path):
     path = tmp_path / "checkpoint.pt"
-    state = {"args": argparse.Namespace(arch="a"), "loss": numpy.float64(1.5), "updates": numpy.int64(3), "w": torch.ones(2)}
+    state = {
+        "args": argparse.Namespace(arch="a"),
+        "loss": numpy.float64(1.5),
+        "updates": numpy.int64(3),
+        "w": torch.ones(2),
+    }
     torch.save(state, path)
     loaded = torch.load(path, weights_only=True)
     assert loaded["args"].arch == "a" and loaded["loss"] == 1.5 and loaded["updates"] == 3
@@ -102,23 +110,32 @@ def test_importing_the_package_imports_nothing_large():
     assert python(code) == "False\n"
 
 
-@pytest.mark.parametrize("imports", [
-    "import fairseq_ringformer, fairseq",
-    "import fairseq, fairseq_ringformer",
-    "import fairseq_ringformer; from fairseq.models import register_model",
-    "import fairseq_ringformer, importlib.util; importlib.util.find_spec('fairseq'); import fairseq",
-    "from fairseq_ringformer.cli.errors import require_fairseq as r; r()",
-    "import fairseq_ringformer.models.config",
-    "import fairseq_ringformer.export.loading",
-    "import fairseq_ringformer.analysis.parameters",
-])
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import fairseq_ringformer, fairseq",
+        "import fairseq, fairseq_ringformer",
+        "import fairseq_ringformer; from fairseq.models import register_model",
+        "import fairseq_ringformer, importlib.util; importlib.util.find_spec('fairseq'); import fairseq",
+        "from fairseq_ringformer.cli.errors import require_fairseq as r; r()",
+        "import fairseq_ringformer.models.config",
+        "import fairseq_ringformer.export.loading",
+        "import fairseq_ringformer.analysis.parameters",
+    ],
+)
 def test_models_are_registered_in_any_order(imports):
     code = f"{imports}; from fairseq.models import ARCH_MODEL_REGISTRY as r; print(r['ringformer_tiny'].__name__)"
     assert python(code) == "RingFormerModel\n"
 
 
-@pytest.mark.parametrize("imports", ["import fairseq_ringformer, torch", "import torch, fairseq_ringformer",
-                                     "import fairseq_ringformer, importlib.util; importlib.util.find_spec('torch'); import torch"])
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import fairseq_ringformer, torch",
+        "import torch, fairseq_ringformer",
+        "import fairseq_ringformer, importlib.util; importlib.util.find_spec('torch'); import torch",
+    ],
+)
 def test_safe_loading_needs_no_fairseq(imports):
     code = f"{imports}, sys; print(len(torch.serialization.get_safe_globals()) > 5, 'fairseq' in sys.modules)"
     assert python(code) == "True False\n"

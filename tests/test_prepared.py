@@ -6,8 +6,15 @@ import pytest
 
 from fairseq_ringformer.prepared import PreparedData
 
-DETAILS = {"source_lang": "de", "target_lang": "en", "raw": "raw", "bin": "bin", "bpe": "sentencepiece", "bpe_model": "model",
-           "tokenizer": None}
+DETAILS = {
+    "source_lang": "de",
+    "target_lang": "en",
+    "raw": "raw",
+    "bin": "bin",
+    "bpe": "sentencepiece",
+    "bpe_model": "model",
+    "tokenizer": None,
+}
 
 
 @pytest.fixture
@@ -32,18 +39,28 @@ def test_text_is_cut_at_line_feeds_alone(folder):
 
 def test_paths_are_whole(folder):
     data = PreparedData.read(str(folder))
-    assert (data.subwords.bpe, data.subwords.model, data.subwords.tokenizer) == ("sentencepiece", str(folder / "model"), None)
+    assert (data.subwords.bpe, data.subwords.model, data.subwords.tokenizer) == (
+        "sentencepiece",
+        str(folder / "model"),
+        None,
+    )
     assert data.binary == folder / "bin" and data.files("test")[1] == folder / "raw/test.en"
     assert data.languages == ("de", "en") and data.details == DETAILS
 
 
-@pytest.mark.parametrize("details, why", [
-    ({**DETAILS, "bpe": "letters"}, "unknown kind of sub-words 'letters'; known: sentencepiece, subword_nmt, wordpiece"),
-    ({**DETAILS, "bpe_model": "other"}, "other: No such file or directory"),
-    ({**DETAILS, "target_lang": "fr"}, "dict.fr.txt: No such file or directory"),
-    ({"bpe": "sentencepiece"}, "KeyError: 'source_lang'"),
-    ([], "TypeError: "),
-])
+@pytest.mark.parametrize(
+    "details, why",
+    [
+        (
+            {**DETAILS, "bpe": "letters"},
+            "unknown kind of sub-words 'letters'; known: sentencepiece, subword_nmt, wordpiece",
+        ),
+        ({**DETAILS, "bpe_model": "other"}, "other: No such file or directory"),
+        ({**DETAILS, "target_lang": "fr"}, "dict.fr.txt: No such file or directory"),
+        ({"bpe": "sentencepiece"}, "KeyError: 'source_lang'"),
+        ([], "TypeError: "),
+    ],
+)
 def test_what_is_missing_is_named(folder, details, why):
     write(folder, details)
     with pytest.raises(ValueError) as error:
@@ -55,7 +72,9 @@ def test_what_is_missing_is_named(folder, details, why):
 
 def test_missing_text_is_named(folder):
     (folder / "raw/test.en").unlink()
-    with pytest.raises(ValueError, match=r"holds no prepared data \(.*/raw/test.en: No such file or directory\): run a"):
+    with pytest.raises(
+        ValueError, match=r"holds no prepared data \(.*/raw/test.en: No such file or directory\): run a"
+    ):
         PreparedData.read(folder).text("test")
 
 
@@ -66,5 +85,7 @@ def test_missing_binary_data_are_named(folder):
             (data.binary / name).touch()
     data.check_binary()
     (data.binary / "valid.de-en.en.bin").unlink()
-    with pytest.raises(ValueError, match=r"holds no prepared data \(.*/bin/valid.de-en.en.bin: No such file or directory\)"):
+    with pytest.raises(
+        ValueError, match=r"holds no prepared data \(.*/bin/valid.de-en.en.bin: No such file or directory\)"
+    ):
         data.check_binary()

@@ -23,7 +23,7 @@ TEXTS = [
     "",
     "the house",
     "  the\thouse  is\u00a0good ",
-    "He said: \"Don't do (that)!\" – 3.5 % of 1,000, at 10:30.",
+    'He said: "Don\'t do (that)!" – 3.5 % of 1,000, at 10:30.',
     "a , b ;c ! d?e .f ( g ) [h ]i",
     "„gut“ und »gut«, « bon », “good” ‘yes’ ' x ' 'y' \" z \" \"w\"",
     "well-known - and -x --help Ein- und Ausgabe, Ein -und-aus",
@@ -88,7 +88,14 @@ def test_pieces_are_those_of_hugging_face(path, tmp_path, lowercase):
     own = WordPieces.load(write(tmp_path, VOCABULARY, {"do_lower_case": lowercase}))
     strip = None if lowercase else False
     reference = BertWordPieceTokenizer(str(path), lowercase=lowercase, strip_accents=strip)
-    odd = ["naïve Ünïcödé € ΑΒΓ", "a\u200bb \u00adc\x00 d\u2028e \ufeff", "漢x字 ひ漢", "x" * 101, "😀 good😀", "\x85a\x0bb"]
+    odd = [
+        "naïve Ünïcödé € ΑΒΓ",
+        "a\u200bb \u00adc\x00 d\u2028e \ufeff",
+        "漢x字 ひ漢",
+        "x" * 101,
+        "😀 good😀",
+        "\x85a\x0bb",
+    ]
     for text in (*TEXTS, *odd, *random_texts(100)):
         if any(special in text for special in SPECIAL):
             continue
@@ -97,7 +104,7 @@ def test_pieces_are_those_of_hugging_face(path, tmp_path, lowercase):
 
 
 def test_ordinary_sentences_get_no_marker(pieces):
-    for text in ("He said: \"Don't do that (please)!\"", "Am 3. Mai war es „gut“, z. B. um 10:30 Uhr – oder 3,5 %?"):
+    for text in ('He said: "Don\'t do that (please)!"', "Am 3. Mai war es „gut“, z. B. um 10:30 Uhr – oder 3,5 %?"):
         marked = [piece for piece in pieces.encode(text).split() if piece == "[MASK]"]
         assert len(marked) == text.count(" %")
     assert pieces.encode("a / b") == "a [MASK] / [MASK] b"
@@ -113,16 +120,19 @@ def test_unknown_words_are_one_entry_each_and_visible(pieces):
     assert pieces.encode("x" * 101) == "[UNK]"  # BERT's longest word has 100 characters
 
 
-@pytest.mark.parametrize(("written", "text"), [
-    ("##ing house", "ing house"),
-    ("[MASK] house [MASK]", "house"),
-    ("a [MASK] [MASK] . b", "a. b"),
-    ("a [MASK] ##s . [MASK] b", "as.b"),
-    ("a ##", "a ##"),
-    ("", ""),
-    ("[MASK]", ""),
-    ("<unk> ##s <<unk>>", "<unk>s <<unk>>"),
-])
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        ("##ing house", "ing house"),
+        ("[MASK] house [MASK]", "house"),
+        ("a [MASK] [MASK] . b", "a. b"),
+        ("a [MASK] ##s . [MASK] b", "as.b"),
+        ("a ##", "a ##"),
+        ("", ""),
+        ("[MASK]", ""),
+        ("<unk> ##s <<unk>>", "<unk>s <<unk>>"),
+    ],
+)
 def test_whatever_a_model_writes_is_decoded(pieces, written, text):
     assert pieces.decode(written) == text
 
@@ -141,12 +151,15 @@ def test_dictionary(pieces, path, tmp_path):
     assert (tmp_path / "dict.txt").read_text(encoding="utf-8") == "".join(f"{symbol} 1\n" for symbol in symbols)
 
 
-@pytest.mark.parametrize(("special", "marker", "left"), [
-    (["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<mask>", ["<mask>"]),
-    (["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[unused7]", "[unused2]"], "[unused7]", ["[unused7]", "[unused2]"]),
-    (["[CLS]", "[PAD]", "[SEP]", "[UNK]"], None, []),
-    (["[UNK]", "<s>", "[CLS]"], None, ["[CLS]"]),
-])
+@pytest.mark.parametrize(
+    ("special", "marker", "left"),
+    [
+        (["<s>", "<pad>", "</s>", "<unk>", "<mask>"], "<mask>", ["<mask>"]),
+        (["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[unused7]", "[unused2]"], "[unused7]", ["[unused7]", "[unused2]"]),
+        (["[CLS]", "[PAD]", "[SEP]", "[UNK]"], None, []),
+        (["[UNK]", "<s>", "[CLS]"], None, ["[CLS]"]),
+    ],
+)
 def test_special_entries(tmp_path, special, marker, left):
     own = WordPieces.load(write(tmp_path, [*special, *VOCABULARY[5:]]))
     assert (own.marker, own.lossless) == (marker, marker is not None)
@@ -187,23 +200,44 @@ def test_case_is_kept_unless_the_configuration_says_so(tmp_path):
 def bert_json(**changes):
     return {
         "pre_tokenizer": {"type": "BertPreTokenizer"},
-        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-                  "max_input_chars_per_word": 100, "vocab": {"[UNK]": 0}, **changes},
+        "model": {
+            "type": "WordPiece",
+            "unk_token": "[UNK]",
+            "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100,
+            "vocab": {"[UNK]": 0},
+            **changes,
+        },
     }
 
 
-@pytest.mark.parametrize(("name", "content", "text"), [
-    ("vocab.txt", "the\nhouse\n", "vocab.txt: not a WordPiece vocabulary: it has no line [UNK]"),
-    ("vocab.txt", b"\xff\xfe\n", "vocab.txt: not a vocabulary: not UTF-8 text"),
-    ("tokenizer.json", "{", "tokenizer.json: not a tokenizer.json, or a damaged one"),
-    ("tokenizer.json", "[1]", "tokenizer.json: not a tokenizer.json of tokenizers"),
-    ("tokenizer.json", Tokenizer(models.BPE()).to_str(), "tokenizer.json: a tokenizer of kind BPE, not WordPiece"),
-    ("tokenizer.json", json.dumps(bert_json(continuing_subword_prefix="@@")), "continues words with '@@', not with"),
-    ("tokenizer.json", json.dumps(bert_json(vocab={"a": 0})), "its vocabulary lacks [UNK], the entry for what"),
-    ("tokenizer.json", json.dumps({**bert_json(), "pre_tokenizer": None}), "does not cut text into words as BERT does"),
-    ("tokenizer.json", json.dumps(bert_json(max_input_chars_per_word="x")), "not a tokenizer that tokenizers can read"),
-    ("other.txt", "", ": holds neither tokenizer.json nor vocab.txt"),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [
+        ("vocab.txt", "the\nhouse\n", "vocab.txt: not a WordPiece vocabulary: it has no line [UNK]"),
+        ("vocab.txt", b"\xff\xfe\n", "vocab.txt: not a vocabulary: not UTF-8 text"),
+        ("tokenizer.json", "{", "tokenizer.json: not a tokenizer.json, or a damaged one"),
+        ("tokenizer.json", "[1]", "tokenizer.json: not a tokenizer.json of tokenizers"),
+        ("tokenizer.json", Tokenizer(models.BPE()).to_str(), "tokenizer.json: a tokenizer of kind BPE, not WordPiece"),
+        (
+            "tokenizer.json",
+            json.dumps(bert_json(continuing_subword_prefix="@@")),
+            "continues words with '@@', not with",
+        ),
+        ("tokenizer.json", json.dumps(bert_json(vocab={"a": 0})), "its vocabulary lacks [UNK], the entry for what"),
+        (
+            "tokenizer.json",
+            json.dumps({**bert_json(), "pre_tokenizer": None}),
+            "does not cut text into words as BERT does",
+        ),
+        (
+            "tokenizer.json",
+            json.dumps(bert_json(max_input_chars_per_word="x")),
+            "not a tokenizer that tokenizers can read",
+        ),
+        ("other.txt", "", ": holds neither tokenizer.json nor vocab.txt"),
+    ],
+)
 def test_what_is_no_vocabulary_is_refused(tmp_path, name, content, text):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError) as error:
@@ -243,9 +277,9 @@ def test_a_name_on_the_hub(monkeypatch, tmp_path, pieces, there, offline):
     assert WordPieces.load("jhu-clsp/bibert-ende").encode("The") == expected
 
 
-@pytest.mark.parametrize("error", [
-    LocalEntryNotFoundError("long\nstory"), OfflineModeIsEnabled("no network"), OSError("no network\nat all"),
-])
+@pytest.mark.parametrize(
+    "error", [LocalEntryNotFoundError("long\nstory"), OfflineModeIsEnabled("no network"), OSError("no network\nat all")]
+)
 def test_a_hub_out_of_reach(monkeypatch, error):
     def download(repository, name, local_files_only=False):
         if local_files_only:

@@ -46,8 +46,17 @@ def main() -> None:
     args = parser.parse_args()
     curves = {name: losses(log) for name, log in args.runs}
     common = sorted(set.intersection(*map(set, curves.values())))
-    print(tabulate([[update, *(f"{curve[update]:.3f}" for curve in curves.values())]
-                    for update in common if update % args.every == 0], headers=["updates", *curves], disable_numparse=True))
+    print(
+        tabulate(
+            [
+                [update, *(f"{curve[update]:.3f}" for curve in curves.values())]
+                for update in common
+                if update % args.every == 0
+            ],
+            headers=["updates", *curves],
+            disable_numparse=True,
+        )
+    )
     if args.output is None:
         return
     import matplotlib

@@ -37,7 +37,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="prepare.sh", description=__doc__)
     parser.add_argument("--source", choices=("debian", "grammar"), default="debian", help="default: debian")
     parser.add_argument("--set", choices=sorted(SETS), help="which Debian text; default: quick")
-    parser.add_argument("--output", type=Path, metavar="DIR", help="default: data/debian_de_en_SET or data/grammar_de_en")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="default: data/debian_de_en_SET or data/grammar_de_en"
+    )
     parser.add_argument("--subwords", choices=sorted(MODEL), default=SENTENCEPIECE, help=f"default: {SENTENCEPIECE}")
     parser.add_argument("--vocab-size", type=number(1), metavar="N", help="joined vocabulary; default: 8000")
     parser.add_argument(

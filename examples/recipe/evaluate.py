@@ -15,8 +15,12 @@ from fairseq_ringformer.prepared import PreparedData
 
 
 def arguments() -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(prog="evaluate.sh", description=__doc__, allow_abbrev=False,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="evaluate.sh",
+        description=__doc__,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder that prepare.sh wrote")
     parser.add_argument("--path", type=Path, required=True, help="checkpoint")
     parser.add_argument("--output", type=Path, help="where results go (the checkpoint's folder)")
@@ -51,15 +55,22 @@ def main() -> None:
     (output / "hypotheses.en").write_text("".join(line + "\n" for line in translations), encoding="utf-8")
     scores = score(translations, references)
     figures = {
-        "BLEU": scores.bleu, "BLEU signature": scores.bleu_signature,
-        "chrF": scores.chrf, "chrF signature": scores.chrf_signature,
-        "sentences": len(references), "seconds": round(seconds, 1), "checkpoint": str(args.path), "subset": args.subset,
+        "BLEU": scores.bleu,
+        "BLEU signature": scores.bleu_signature,
+        "chrF": scores.chrf,
+        "chrF signature": scores.chrf_signature,
+        "sentences": len(references),
+        "seconds": round(seconds, 1),
+        "checkpoint": str(args.path),
+        "subset": args.subset,
     }
     (output / "scores.json").write_text(json.dumps(figures, indent=2) + "\n")
 
     step = max(1, len(references) // max(1, args.samples))
     for index in range(step // 2, len(references), step)[: args.samples]:
-        print(f"\n  German       {sources[index]}\n  translation  {translations[index]}\n  reference    {references[index]}")
+        print(
+            f"\n  German       {sources[index]}\n  translation  {translations[index]}\n  reference    {references[index]}"
+        )
     print(f"\n{args.subset} set, {len(references)} sentences, beam {args.beam}, {seconds:.0f} s")
     for name in ("BLEU", "chrF"):
         print(f"  {name} {figures[name]:.2f}   {figures[f'{name} signature']}")

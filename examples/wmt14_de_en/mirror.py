@@ -101,8 +101,11 @@ def main() -> int:
     try:
         checksums = make_mirror(options.data / "raw", options.output)
     except OSError as error:
-        print(f"mirror.py: {error.filename or options.output}: {error.strerror}: --data is a folder that "
-              "examples/debian_de_en/prepare.sh wrote, --output one to write to", file=sys.stderr)
+        print(
+            f"mirror.py: {error.filename or options.output}: {error.strerror}: --data is a folder that "
+            "examples/debian_de_en/prepare.sh wrote, --output one to write to",
+            file=sys.stderr,
+        )
         return 1
     print(f"{len(ARCHIVES)} archives in {options.output}: prepare.sh --mirror {options.output} --checksums {checksums}")
     return 0

@@ -50,17 +50,22 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     files.add_argument("--download-only", action="store_true", help="fetch and verify the archives, no more")
     text = parser.add_argument_group("cleaning of training pairs")
     text.add_argument("--max-words", type=count, default=250, metavar="N", help="of a side; default: 250")
-    text.add_argument("--max-ratio", type=number(1, float), default=9.0, metavar="R",
-                      help="of words, longer to shorter side; default: 9")
+    text.add_argument(
+        "--max-ratio",
+        type=number(1, float),
+        default=9.0,
+        metavar="R",
+        help="of words, longer to shorter side; default: 9",
+    )
     text.add_argument("--drop-duplicates", action="store_true", help="drop pairs that came before")
-    text.add_argument("--max-pieces", type=count, metavar="N",
-                      help="sub-words of a side; default: paper 50, strong 250")
+    text.add_argument(
+        "--max-pieces", type=count, metavar="N", help="sub-words of a side; default: paper 50, strong 250"
+    )
     words = parser.add_argument_group("sub-words")
     words.add_argument("--wordpiece-model", metavar="NAME", help=f"paper: file, folder or hub name; default: {BIBERT}")
     words.add_argument("--subwords", choices=("sentencepiece", "subword-nmt"), help="strong; default: sentencepiece")
     words.add_argument("--vocab-size", type=count, metavar="N", help="strong; default: 32000")
-    words.add_argument("--learn-from", type=count, metavar="N",
-                       help="strong: pairs to learn from; default: 500000")
+    words.add_argument("--learn-from", type=count, metavar="N", help="strong: pairs to learn from; default: 500000")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--workers", type=count, default=cores, metavar="N", help=f"processes; default: {cores}")
     parser.add_argument("--force", action="store_true", help="do finished steps again")

@@ -46,12 +46,18 @@ def arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--seed", type=number(0), default=1, metavar="N", help="default: 1")
     parser.add_argument("--gpus", type=number(0), metavar="N", help="of this machine; 0: CPU; default: all there are")
     parser.add_argument("--processes", type=number(1), metavar="N", help="on a CPU; default: 2 where there are 2 cores")
-    parser.add_argument("--effective-batch", type=number(1), metavar="N",
-                        help="sentences (paper: 512) or tokens (strong: 32,768) of an update")
-    parser.add_argument("--batch-size", type=number(1), metavar="N",
-                        help="paper: sentences that fit a process at a time; default: 128")
-    parser.add_argument("--max-tokens", type=number(1), metavar="N",
-                        help="strong: tokens that fit a process at a time; default: 4,096")
+    parser.add_argument(
+        "--effective-batch",
+        type=number(1),
+        metavar="N",
+        help="sentences (paper: 512) or tokens (strong: 32,768) of an update",
+    )
+    parser.add_argument(
+        "--batch-size", type=number(1), metavar="N", help="paper: sentences that fit a process at a time; default: 128"
+    )
+    parser.add_argument(
+        "--max-tokens", type=number(1), metavar="N", help="strong: tokens that fit a process at a time; default: 4,096"
+    )
     parser.add_argument("--max-update", type=number(1), metavar="N", help="updates; default: the recipe's")
     parser.add_argument("--dry-run", action="store_true", help="print the command, do not run it")
     options, flags = parser.parse_known_args(argv)
@@ -141,15 +147,39 @@ def prepare_command(options: argparse.Namespace, more: list[str], machines: Mach
     batch = batch._replace(total=options.effective_batch or batch.total, at_a_time=at_a_time)
     part = share(batch, machines.nodes * machines.processes)
     flags = [
-        str(options.data / "bin"), "--user-dir", str(ROOT / "fairseq_ringformer"),
-        "--arch", f"{options.model}_{options.size}", "--source-lang", "de", "--target-lang", "en",
+        str(options.data / "bin"),
+        "--user-dir",
+        str(ROOT / "fairseq_ringformer"),
+        "--arch",
+        f"{options.model}_{options.size}",
+        "--source-lang",
+        "de",
+        "--target-lang",
+        "en",
         *settings(options.recipe, options.size, options.steps or "appendix", machines.gpu),
-        batch.flag, str(part.size), "--update-freq", str(part.update_freq), "--seed", str(options.seed),
-        "--save-dir", str(options.output / "checkpoints"), "--no-epoch-checkpoints",
-        "--save-interval-updates", "2000", "--validate-interval-updates", "2000", "--keep-interval-updates", "10",
-        "--log-format", "tqdm" if sys.stderr.isatty() else "simple", "--log-interval", "100",
-        "--num-workers", "2" if machines.gpu else "0",
-        *(["--max-update", str(options.max_update)] if options.max_update else []), *more,
+        batch.flag,
+        str(part.size),
+        "--update-freq",
+        str(part.update_freq),
+        "--seed",
+        str(options.seed),
+        "--save-dir",
+        str(options.output / "checkpoints"),
+        "--no-epoch-checkpoints",
+        "--save-interval-updates",
+        "2000",
+        "--validate-interval-updates",
+        "2000",
+        "--keep-interval-updates",
+        "10",
+        "--log-format",
+        "tqdm" if sys.stderr.isatty() else "simple",
+        "--log-interval",
+        "100",
+        "--num-workers",
+        "2" if machines.gpu else "0",
+        *(["--max-update", str(options.max_update)] if options.max_update else []),
+        *more,
     ]
     summary = (
         f"{part.processes} {'process' if part.processes == 1 else 'processes'} x {part.size} {batch.unit} "

@@ -88,8 +88,10 @@ def _grid(axis: Any, part: Maps, norm: Any) -> Any:
                 part.weights[number, head], extent=extent, cmap="Blues", norm=norm, interpolation="nearest"
             )
             axis.plot(
-                [left, left + columns, left + columns, left, left], [top, top, top + rows, top + rows, top],
-                color="lightgrey", linewidth=0.5,
+                [left, left + columns, left + columns, left, left],
+                [top, top, top + rows, top + rows, top],
+                color="lightgrey",
+                linewidth=0.5,
             )
     axis.set_xlim(-0.2, heads * (columns + GAP) - GAP + 0.2)
     axis.set_ylim(count * (rows + GAP) - GAP + 0.2, -0.2)
@@ -102,11 +104,14 @@ def _grid(axis: Any, part: Maps, norm: Any) -> Any:
     style = {"fontsize": 5.5, "color": "grey", "parse_math": False}  # dollars are dollars
     axis.set_yticks(
         [number * (rows + GAP) + row + 0.5 for number in range(count) for row in range(rows)] if named else [],
-        part.rows * count if named else [], **style,
+        part.rows * count if named else [],
+        **style,
     )
     axis.set_xticks(
         [head * (columns + GAP) + column + 0.5 for head in range(heads) for column in range(columns)] if named else [],
-        part.columns * heads if named else [], rotation=90, **style,
+        part.columns * heads if named else [],
+        rotation=90,
+        **style,
     )
     axis.tick_params(length=0, pad=1)
     axis.spines[:].set_visible(False)
@@ -139,8 +144,14 @@ def draw_picture(maps: PictureMaps, title: str) -> Any:
             own, axis = maps.weights[number, head], axes[number, head]
             axis.imshow(grey, cmap="gray", vmin=0, vmax=1, extent=(0, columns, rows, 0), aspect="auto")
             axis.imshow(
-                own / own.max(), cmap=colormaps["inferno"], vmin=0, vmax=1, alpha=0.65, extent=(0, columns, rows, 0),
-                aspect="auto", interpolation="nearest",
+                own / own.max(),
+                cmap=colormaps["inferno"],
+                vmin=0,
+                vmax=1,
+                alpha=0.65,
+                extent=(0, columns, rows, 0),
+                aspect="auto",
+                interpolation="nearest",
             )
             axis.set_box_aspect(shape)
             axis.set_xticks([])

@@ -121,6 +121,7 @@ def measured(model: nn.Module, form: str, source: int = 0, target: int = 0) -> i
     dtype, device = next(model.parameters()).dtype, next(model.parameters()).device
     for stack in stacks:
         keep_weights(stack, dtype, folded=form == FOLDED)
+
     def run() -> None:
         if not source:
             model(torch.zeros(1, model.in_chans, *model.patch_embed.img_size, dtype=dtype, device=device))

@@ -35,13 +35,15 @@ def stack_parts(stack: Stack, side: str = "") -> List[PartCount]:
             counts.append(_bank(f"{prefix}{part}", bank, stored=part in stack._modules))
     norms = [_bank("", bank, stored=True) for bank in stack.norms.values()]
     per_level = [count.per_level for count in norms]
-    counts.append(PartCount(
-        f"{prefix}norms",
-        sum(count.copies for count in norms),
-        sum(count.unique for count in norms),
-        sum(per_level),
-        sum(count.unrolled for count in norms),
-    ))
+    counts.append(
+        PartCount(
+            f"{prefix}norms",
+            sum(count.copies for count in norms),
+            sum(count.unique for count in norms),
+            sum(per_level),
+            sum(count.unrolled for count in norms),
+        )
+    )
     if stack.signals is not None:
         count = size(stack.signals)
         counts.append(PartCount(f"{prefix}signals", stack.levels, count, count // stack.levels, count))

@@ -108,8 +108,16 @@ def _table(name: str, entry: Dict[str, Any]) -> Table:
     if entry["kind"] not in (TRANSLATION, VISION):
         raise ValueError(f"{name}: kind {entry['kind']}: {TRANSLATION} or {VISION}")
     return Table(
-        name, entry.get("caption", name), entry["kind"], baseline, settings["updates"], settings["warmup"],
-        _flags(settings, "flags"), rows, parameters.get("count") == "inner", parameters.get("digits") == "truncated",
+        name,
+        entry.get("caption", name),
+        entry["kind"],
+        baseline,
+        settings["updates"],
+        settings["warmup"],
+        _flags(settings, "flags"),
+        rows,
+        parameters.get("count") == "inner",
+        parameters.get("digits") == "truncated",
     )
 
 
@@ -146,15 +154,17 @@ def count_table(number: int) -> List[Dict]:
         inner, total = totals(parts)
         count = (inner if table.inner else total).unique
         exact = (math.floor if table.truncated else round)(count / 10_000) == round(row.parameters * 100)
-        results.append({
-            "model": row.model,
-            "embed_dim": stack.embed_dim,
-            "ffn_dim": stack.ffn_dim,
-            "parameters": count,
-            "published": f"{row.parameters:.2f}M",
-            "exact": exact,
-            "note": None if exact else f"{(count - row.parameters * 1e6) / 1e6:+.2f}M: {row.note}",
-        })
+        results.append(
+            {
+                "model": row.model,
+                "embed_dim": stack.embed_dim,
+                "ffn_dim": stack.ffn_dim,
+                "parameters": count,
+                "published": f"{row.parameters:.2f}M",
+                "exact": exact,
+                "note": None if exact else f"{(count - row.parameters * 1e6) / 1e6:+.2f}M: {row.note}",
+            }
+        )
     return results
 
 

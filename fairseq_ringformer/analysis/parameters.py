@@ -13,8 +13,13 @@ from ..models.ringformer import RingFormerModel
 from .counting import PartCount, size, stack_parts, whole
 
 
-def build_on_meta(arch: str, flags: Iterable[str] = (), source_vocab: int = 52_000, target_vocab: int = 52_000,
-                  error: Optional[Callable[[str], None]] = None) -> RingFormerModel:
+def build_on_meta(
+    arch: str,
+    flags: Iterable[str] = (),
+    source_vocab: int = 52_000,
+    target_vocab: int = 52_000,
+    error: Optional[Callable[[str], None]] = None,
+) -> RingFormerModel:
     """Build an architecture without allocating it.
 
     Args:
@@ -30,8 +35,9 @@ def build_on_meta(arch: str, flags: Iterable[str] = (), source_vocab: int = 52_0
     if model_class is None or not issubclass(model_class, RingFormerModel):
         ours = sorted(name for name, cls in ARCH_MODEL_REGISTRY.items() if issubclass(cls, RingFormerModel))
         raise ValueError(f"unknown architecture {arch!r}: choose one of {', '.join(ours)}")
-    parser = argparse.ArgumentParser(prog=f"--arch {arch}", add_help=False, allow_abbrev=False,
-                                     argument_default=argparse.SUPPRESS)
+    parser = argparse.ArgumentParser(
+        prog=f"--arch {arch}", add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
+    )
     if error is not None:
         parser.error = error
     model_class.add_args(parser)
@@ -49,7 +55,9 @@ def numbered_dictionary(size: int) -> Dictionary:
     """A dictionary of `size` entries, special symbols included, for a model whose text is not at hand."""
     dictionary = Dictionary()
     if size < len(dictionary):
-        raise ValueError(f"a vocabulary of {size} entries is too small: fairseq's special symbols are {len(dictionary)}")
+        raise ValueError(
+            f"a vocabulary of {size} entries is too small: fairseq's special symbols are {len(dictionary)}"
+        )
     for index in range(size - len(dictionary)):
         dictionary.add_symbol(f"symbol{index}")
     return dictionary

@@ -30,12 +30,29 @@ def generation_command(
     """The fairseq-generate command that translates a subset of `data` into natural text."""
     subwords = data.subwords
     command = [
-        sys.executable, "-m", "fairseq_cli.generate", str(data.binary),
-        "--user-dir", str(PACKAGE), "--path", str(checkpoint), "--gen-subset", subset,
-        "--beam", str(beam), "--max-tokens", "2048", "--scoring", "sacrebleu",
+        sys.executable,
+        "-m",
+        "fairseq_cli.generate",
+        str(data.binary),
+        "--user-dir",
+        str(PACKAGE),
+        "--path",
+        str(checkpoint),
+        "--gen-subset",
+        subset,
+        "--beam",
+        str(beam),
+        "--max-tokens",
+        "2048",
+        "--scoring",
+        "sacrebleu",
         # With its default of 8, fairseq leaves out the last batch where its size is no multiple of 8.
-        "--required-batch-size-multiple", "1",
-        "--bpe", subwords.bpe, FLAGS[subwords.bpe], subwords.model,
+        "--required-batch-size-multiple",
+        "1",
+        "--bpe",
+        subwords.bpe,
+        FLAGS[subwords.bpe],
+        subwords.model,
     ]
     if subwords.tokenizer:
         source, target = data.languages

@@ -37,8 +37,10 @@ def sides(model: nn.Module) -> Dict[str, Any]:
         return {side: _stack(getattr(model, side)) for side in SIDES}
     # By name: timm need not be installed.
     if not hasattr(model, "stack") and not any(kind.__name__ == "VisionTransformer" for kind in type(model).__mro__):
-        raise ValueError(f"{type(model).__name__} has no levels that can be looked into: give a model of this package, or "
-                         "timm's VisionTransformer")
+        raise ValueError(
+            f"{type(model).__name__} has no levels that can be looked into: give a model of this package, or "
+            "timm's VisionTransformer"
+        )
     return {"encoder": _stack(model)}
 
 
@@ -87,9 +89,7 @@ def _all(state: Tensor) -> Tensor:
     return torch.ones(state.shape[:2], dtype=torch.bool, device=state.device)
 
 
-def _trace_translator(
-    model: nn.Module, batch: Mapping[str, Tensor], states: bool, weights: bool
-) -> Dict[str, Trace]:
+def _trace_translator(model: nn.Module, batch: Mapping[str, Tensor], states: bool, weights: bool) -> Dict[str, Trace]:
     source, target = batch["src_tokens"], batch["prev_output_tokens"]
     with contextlib.ExitStack() as hooks:
         kept: Dict[str, List[Dict[str, Tensor]]] = {side: [] for side in SIDES}

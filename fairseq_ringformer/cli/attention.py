@@ -75,9 +75,7 @@ def _sentence(args: argparse.Namespace, subject: shared.Subject, levels: List[in
     from ..analysis.states import trace
 
     task = subject.state["task"]
-    codec = subwords.load_codec(
-        subwords.find_subwords(args, args.data), task.cfg.source_lang, task.cfg.target_lang
-    )
+    codec = subwords.load_codec(subwords.find_subwords(args, args.data), task.cfg.source_lang, task.cfg.target_lang)
     source = _tokens(task.source_dictionary, codec.encode(args.text))
     longest = subject.model.max_positions()
     _check_length("--text", len(source), longest[0])
@@ -99,7 +97,9 @@ def _sentence(args: argparse.Namespace, subject: shared.Subject, levels: List[in
     _write(args, sentence_page(parts, f"{subject.architecture}: attention", lines))
     shared.write_json(
         {
-            "checkpoint": subject.described(), "source": args.text, "target": said,
+            "checkpoint": subject.described(),
+            "source": args.text,
+            "target": said,
             "parts": [{**own._asdict(), "weights": shared.rounded(own.weights.tolist(), 5)} for own in parts],
         },
         args.output + ".json",
@@ -194,7 +194,10 @@ def _image(args: argparse.Namespace, subject: shared.Subject, levels: List[int])
     _write(args, picture_page(maps, title, lines))
     shared.write_json(
         {
-            "checkpoint": subject.described(), "image": args.image, "classified_as": found, "levels": levels,
+            "checkpoint": subject.described(),
+            "image": args.image,
+            "classified_as": found,
+            "levels": levels,
             "weights": shared.rounded(over.tolist(), 5),
         },
         args.output + ".json",

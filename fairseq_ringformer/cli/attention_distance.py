@@ -109,7 +109,10 @@ def _write(
             "models": measured,
             "data": args.data,
             ("subset" if text else "split"): args.subset if text else args.split,
-            "examples": count, "seed": args.seed, "unit": unit, "of": of,
+            "examples": count,
+            "seed": args.seed,
+            "unit": unit,
+            "of": of,
         },
         args.output + ".json",
     )

@@ -1,9 +1,9 @@
 """Average the weights of several checkpoints of one run into a checkpoint that fairseq-generate reads.
 
-  ringformer average runs/a/checkpoint8.pt runs/a/checkpoint9.pt --output runs/a/averaged.pt
-  ringformer average --dir runs/a --last 5 --by epoch --output runs/a/averaged.pt
-  ringformer average --dir runs/a --best 5 --output runs/a/averaged.pt
-  ringformer average runs/a/checkpoint_last.pt --ema --output runs/a/ema.pt
+ringformer average runs/a/checkpoint8.pt runs/a/checkpoint9.pt --output runs/a/averaged.pt
+ringformer average --dir runs/a --last 5 --by epoch --output runs/a/averaged.pt
+ringformer average --dir runs/a --best 5 --output runs/a/averaged.pt
+ringformer average runs/a/checkpoint_last.pt --ema --output runs/a/ema.pt
 """
 
 import argparse

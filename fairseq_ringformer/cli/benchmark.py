@@ -27,55 +27,94 @@ TAKES_MODEL_FLAGS = True
 DEFAULT_DATA = os.path.join("data", "debian_de_en_quick")
 # Flags of one side alone, with their defaults. The parser leaves them None, so that what was typed can be told.
 TRANSLATION = {
-    "size": None, "own_flags": "", "vocab_size": 8000, "autocast": "none", "ctranslate2": [], "translators": None,
-    "data": None, "criterion": "cross_entropy", "max_tokens": 4096, "beam": [5, 1],
+    "size": None,
+    "own_flags": "",
+    "vocab_size": 8000,
+    "autocast": "none",
+    "ctranslate2": [],
+    "translators": None,
+    "data": None,
+    "criterion": "cross_entropy",
+    "max_tokens": 4096,
+    "beam": [5, 1],
 }
 VISION = {"images": None, "mixed_precision": "no"}
 # What is measured with the help of a flag; the others are of use to every measure.
 USED_BY = {
-    "criterion": ("training", "memory"), "max_tokens": ("training", "memory"), "images": ("training", "memory"),
-    "beam": ("generation",), "ctranslate2": ("generation",), "batch_size": ("generation", "inference"),
+    "criterion": ("training", "memory"),
+    "max_tokens": ("training", "memory"),
+    "images": ("training", "memory"),
+    "beam": ("generation",),
+    "ctranslate2": ("generation",),
+    "batch_size": ("generation", "inference"),
     "profile": ("training", "generation", "inference"),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     models = parser.add_argument_group("models")
-    models.add_argument("--arch", help="model to measure: ringformer_SIZE (base), model flags may follow; or a "
-                                       "classifier such as vit_ring_tiny_patch4_28")
-    models.add_argument("--against", metavar="ARCH",
-                        help="model to compare with: fairseq's transformer or timm's VisionTransformer with the same "
-                             "sizes and options (default), or any other of fairseq or timm with its own")
+    models.add_argument(
+        "--arch",
+        help="model to measure: ringformer_SIZE (base), model flags may follow; or a "
+        "classifier such as vit_ring_tiny_patch4_28",
+    )
+    models.add_argument(
+        "--against",
+        metavar="ARCH",
+        help="model to compare with: fairseq's transformer or timm's VisionTransformer with the same "
+        "sizes and options (default), or any other of fairseq or timm with its own",
+    )
     work = parser.add_argument_group("work")
-    work.add_argument("--measure", nargs="+", metavar="WHAT",
-                      help="of training, generation (translation), inference (classifiers), memory, checkpoint (all)")
-    work.add_argument("--batch-size", type=int, nargs="+", metavar="N",
-                      help="sentences in a batch to generate (32 1), or images in a batch to classify (32 1; of small "
-                           "models 256 1)")
+    work.add_argument(
+        "--measure",
+        nargs="+",
+        metavar="WHAT",
+        help="of training, generation (translation), inference (classifiers), memory, checkpoint (all)",
+    )
+    work.add_argument(
+        "--batch-size",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="sentences in a batch to generate (32 1), or images in a batch to classify (32 1; of small models 256 1)",
+    )
     work.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds that count (5)")
     work.add_argument("--seed", type=int, default=1, metavar="N", help="of weights, data and dropout (1)")
     work.add_argument("--threads", type=int, metavar="N", help="threads of torch (all cores)")
     work.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where (cpu)")
     translation = parser.add_argument_group("translation models alone")
-    translation.add_argument("--size", metavar="SIZE",
-                             help="tiny, small, base or large (base): architecture, and how much a round does")
-    translation.add_argument("--own-flags", metavar="FLAGS",
-                             help="model flags for --arch alone, such as --own-flags=\"--signal-rank 4\"")
+    translation.add_argument(
+        "--size", metavar="SIZE", help="tiny, small, base or large (base): architecture, and how much a round does"
+    )
+    translation.add_argument(
+        "--own-flags", metavar="FLAGS", help='model flags for --arch alone, such as --own-flags="--signal-rank 4"'
+    )
     translation.add_argument("--vocab-size", type=int, metavar="N", help="dictionary entries (8000)")
     translation.add_argument("--autocast", metavar="TYPE", help="measure --arch also with --autocast TYPE (bf16)")
-    translation.add_argument("--ctranslate2", nargs="+", metavar="TYPE",
-                             help="measure also --arch exported to CTranslate2, with these compute types: float32, "
-                                  "int8, int8_float32, bfloat16, float16 (generation only)")
-    translation.add_argument("--translators", type=int, metavar="N",
-                             help="CTranslate2's translators, side by side, which share --threads (by the model's "
-                                  "size)")
-    translation.add_argument("--data", metavar="DIR",
-                             help="folder of fairseq-preprocess, or that has it as bin: sentences get its lengths and "
-                                  f"random tokens ({DEFAULT_DATA} if it is there, else lengths of a distribution "
-                                  "fitted to it)")
+    translation.add_argument(
+        "--ctranslate2",
+        nargs="+",
+        metavar="TYPE",
+        help="measure also --arch exported to CTranslate2, with these compute types: float32, "
+        "int8, int8_float32, bfloat16, float16 (generation only)",
+    )
+    translation.add_argument(
+        "--translators",
+        type=int,
+        metavar="N",
+        help="CTranslate2's translators, side by side, which share --threads (by the model's size)",
+    )
+    translation.add_argument(
+        "--data",
+        metavar="DIR",
+        help="folder of fairseq-preprocess, or that has it as bin: sentences get its lengths and "
+        f"random tokens ({DEFAULT_DATA} if it is there, else lengths of a distribution "
+        "fitted to it)",
+    )
     translation.add_argument("--criterion", help="cross_entropy (default) or label_smoothed_cross_entropy")
-    translation.add_argument("--max-tokens", type=int, metavar="N",
-                             help="tokens of either side in a training batch, padding counted (4096)")
+    translation.add_argument(
+        "--max-tokens", type=int, metavar="N", help="tokens of either side in a training batch, padding counted (4096)"
+    )
     translation.add_argument("--beam", type=int, nargs="+", metavar="N", help="beams to generate with (5 1)")
     vision = parser.add_argument_group("image classifiers alone")
     vision.add_argument("--images", type=int, metavar="N", help="images in a training batch (by the size of the model)")
@@ -133,7 +172,9 @@ def _refuse_unused(given: Sequence[str], measures: Sequence[str]) -> None:
     for name in given:
         if not set(USED_BY[name]) & set(measures):
             flag = "--" + name.replace("_", "-")
-            raise UserError(f"{flag} is for {' and '.join(USED_BY[name])}, which --measure leaves out: leave it out, too")
+            raise UserError(
+                f"{flag} is for {' and '.join(USED_BY[name])}, which --measure leaves out: leave it out, too"
+            )
 
 
 def _take_defaults(args: argparse.Namespace, vision: bool) -> None:
@@ -216,13 +257,27 @@ def _translation(args: argparse.Namespace):
     except ValueError as error:
         raise UserError(f"--own-flags {args.own_flags}: {error}") from None
     contenders = choose(
-        args.arch or f"ringformer_{args.size}", args.against or STOCK, args.model_flags, own_flags,
-        args.vocab_size, args.seed, args.autocast, args.ctranslate2,
+        args.arch or f"ringformer_{args.size}",
+        args.against or STOCK,
+        args.model_flags,
+        own_flags,
+        args.vocab_size,
+        args.seed,
+        args.autocast,
+        args.ctranslate2,
     )
     settings = Settings(
-        measures=tuple(args.measure), size=args.size, rounds=args.rounds, max_tokens=args.max_tokens,
-        criterion=args.criterion, beams=tuple(args.beam), batch_sizes=tuple(args.batch_size), device=args.device,
-        threads=args.threads, seed=args.seed, translators=args.translators,
+        measures=tuple(args.measure),
+        size=args.size,
+        rounds=args.rounds,
+        max_tokens=args.max_tokens,
+        criterion=args.criterion,
+        beams=tuple(args.beam),
+        batch_sizes=tuple(args.batch_size),
+        device=args.device,
+        threads=args.threads,
+        seed=args.seed,
+        translators=args.translators,
     )
     return Benchmark(contenders, _lengths(args), settings)
 
@@ -232,8 +287,13 @@ def _vision(args: argparse.Namespace):
     from ..analysis.benchmark.vision.runner import Benchmark, Settings
 
     settings = Settings(
-        measures=tuple(args.measure), rounds=args.rounds, device=args.device, threads=args.threads, seed=args.seed,
-        images=args.images, batch_sizes=tuple(args.batch_size) if args.batch_size else None,
+        measures=tuple(args.measure),
+        rounds=args.rounds,
+        device=args.device,
+        threads=args.threads,
+        seed=args.seed,
+        images=args.images,
+        batch_sizes=tuple(args.batch_size) if args.batch_size else None,
     )
     return Benchmark(choose(args.arch, args.against or "", args.seed, args.mixed_precision), settings)
 
@@ -242,6 +302,9 @@ def _lengths(args: argparse.Namespace):
     from ..analysis.benchmark.translation.workload import Lengths, read_lengths, sample_lengths
 
     if args.data is None and not os.path.isdir(DEFAULT_DATA):
-        return Lengths(sample_lengths(20_000, args.seed), sample_lengths(2_000, args.seed + 1),
-                       "a distribution fitted to the Debian quick set")
+        return Lengths(
+            sample_lengths(20_000, args.seed),
+            sample_lengths(2_000, args.seed + 1),
+            "a distribution fitted to the Debian quick set",
+        )
     return read_lengths(args.data or DEFAULT_DATA)

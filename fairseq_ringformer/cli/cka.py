@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_arguments(parser, 2, 3000)
     parser.add_argument("--side", choices=("encoder", "decoder", "both"), help="translation: default: both")
     parser.add_argument(
-        "--tokens", choices=("class", "mean"), help="images: the state of the class token, or the mean over the "
+        "--tokens",
+        choices=("class", "mean"),
+        help="images: the state of the class token, or the mean over the "
         "patches; default: class, which has no input level: it is the same for all images",
     )
     parser.add_argument(
@@ -74,6 +76,7 @@ def _compare(args: argparse.Namespace, subjects: List[Any], examples: Any) -> Di
 def _write(args: argparse.Namespace, subjects: List[Any], examples: Any, estimates: Dict[str, Any]) -> None:
     from ..analysis.figures import draw_cka
     from ..analysis.states import level_counts, level_names
+
     try:
         matrices = {side: estimate.result().tolist() for side, estimate in estimates.items()}
     except ValueError as error:
@@ -98,7 +101,11 @@ def _write(args: argparse.Namespace, subjects: List[Any], examples: Any, estimat
         "checkpoints": [subject.described() for subject in subjects],
         "data": args.data,
         ("subset" if text else "split"): args.subset if text else args.split,
-        "examples": count, "seed": args.seed, "rows_are": of, "batch_rows": args.batch_rows, "sides": panels,
+        "examples": count,
+        "seed": args.seed,
+        "rows_are": of,
+        "batch_rows": args.batch_rows,
+        "sides": panels,
     }
     shared.write_json(found, args.output + ".json")
     for side, own in rows.items():

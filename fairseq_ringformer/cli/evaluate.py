@@ -1,7 +1,7 @@
 """Measure a classifier's accuracy on a data set.
 
-  ringformer evaluate --path runs/ring/best.pt --data data/fashion_mnist --dataset torch/fashion_mnist
-  ringformer evaluate --path runs/ring/best.pt --data /data/imagenet_small --per-class --json scores.json
+ringformer evaluate --path runs/ring/best.pt --data data/fashion_mnist --dataset torch/fashion_mnist
+ringformer evaluate --path runs/ring/best.pt --data /data/imagenet_small --per-class --json scores.json
 """
 
 import argparse
@@ -88,7 +88,11 @@ def _evaluate(args: argparse.Namespace) -> Dict[str, Any]:
     model, state = load_classifier(args.path, args.ema)
     size, classes = input_config(state), list(state["classes"])
     images = open_images(
-        args.data, args.split, dataset=args.dataset, transform=eval_transform(size), channels=size.size[0],
+        args.data,
+        args.split,
+        dataset=args.dataset,
+        transform=eval_transform(size),
+        channels=size.size[0],
         classes=classes,
     )
     scores = evaluate(
@@ -130,8 +134,13 @@ def _by_class(confusion: List[List[int]], classes: List[str]) -> List[Dict[str, 
         most = max(range(len(wrong)), key=wrong.__getitem__)
         taken_for = (classes[most] if most < len(classes) else f"output {most}") if wrong[most] else None
         rows.append(
-            {"class": name, "images": images, "top1": 100 * counts[target] / images, "taken_for": taken_for,
-             "taken_for_count": wrong[most]}
+            {
+                "class": name,
+                "images": images,
+                "top1": 100 * counts[target] / images,
+                "taken_for": taken_for,
+                "taken_for_count": wrong[most],
+            }
         )
     return rows
 
@@ -140,8 +149,12 @@ def _table(rows: List[Dict[str, Any]]) -> str:
     from tabulate import tabulate
 
     cells = [
-        [row["class"], row["images"], row["top1"],
-         f"{row['taken_for']} ({row['taken_for_count']})" if row["taken_for"] else ""]
+        [
+            row["class"],
+            row["images"],
+            row["top1"],
+            f"{row['taken_for']} ({row['taken_for_count']})" if row["taken_for"] else "",
+        ]
         for row in rows
     ]
     return tabulate(

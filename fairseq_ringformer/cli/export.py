@@ -23,7 +23,9 @@ from .errors import UserError, load_checkpoint, require_fairseq
 HELP = "convert a translator for CTranslate2, an image classifier to ONNX"
 ONNX = "onnx"
 SUBWORD_FILES = {
-    "sentencepiece": "sentencepiece.model", "subword_nmt": "subword_nmt.codes", "wordpiece": "tokenizer.json",
+    "sentencepiece": "sentencepiece.model",
+    "subword_nmt": "subword_nmt.codes",
+    "wordpiece": "tokenizer.json",
 }
 QUANTIZATIONS = ("float32", "int8", "int8_float32", "bfloat16", "float16")
 
@@ -33,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--path", required=True, metavar="CKPT", help="checkpoint of this plug-in, or one that ringformer fold wrote"
     )
     parser.add_argument("--to", required=True, choices=(FORMAT, ONNX), help="the engine")
-    parser.add_argument("--output", required=True, metavar="PATH", help="the folder (CTranslate2) or file (ONNX) to write")
+    parser.add_argument(
+        "--output", required=True, metavar="PATH", help="the folder (CTranslate2) or file (ONNX) to write"
+    )
     parser.add_argument("--force", action="store_true", help="replace the exported model that --output holds")
     text = parser.add_argument_group("CTranslate2")
     text.add_argument("--data", metavar="DIR", help="folder that fairseq-preprocess has written; required")

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = parser.add_argument_group("translation")
     text.add_argument("--source-length", type=positive, metavar="N", help=f"source tokens ({LENGTH})")
     text.add_argument("--target-length", type=positive, metavar="N", help=f"target tokens ({LENGTH})")
-    text.add_argument("--vocab-size", type=positive, metavar="N", help=f"dictionary entries of each side ({VOCABULARY})")
+    text.add_argument(
+        "--vocab-size", type=positive, metavar="N", help=f"dictionary entries of each side ({VOCABULARY})"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
@@ -83,13 +85,19 @@ def _show(found: Dict[str, Any]) -> None:
     rows = [[part["part"], part["thin"], part["folded"]] for part in found["parts"]]
     rows.append(["total", found["thin"], found["folded"]])
     rows.append(["counted by torch", found["counted"]["thin"], found["counted"]["folded"]])
-    print(tabulate(
-        [[row[0], *(f"{count / unit:.4f}" for count in row[1:])] for row in rows],
-        headers=["part", "thin signals", "folded"], colalign=("left", "right", "right"), disable_numparse=True,
-    ))
+    print(
+        tabulate(
+            [[row[0], *(f"{count / unit:.4f}" for count in row[1:])] for row in rows],
+            headers=["part", "thin signals", "folded"],
+            colalign=("left", "right", "right"),
+            disable_numparse=True,
+        )
+    )
     if "papers_convention" in found:
         plain, signals = (found["papers_convention"][key] / unit for key in ("plain", "signals"))
-        with_signals = f"; {signals:.3f} with signals multiplied out and added at every level" if signals > plain else ""
+        with_signals = (
+            f"; {signals:.3f} with signals multiplied out and added at every level" if signals > plain else ""
+        )
         print(
             f"in the paper's convention (norms 5 an element, GELU 6, additions and attention scores 1): "
             f"{plain:.3f}{with_signals}"

@@ -36,7 +36,9 @@ COMMANDS = {
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of the command and of all its sub-commands."""
-    parser = argparse.ArgumentParser(prog="ringformer", description="Tools around RingFormer models for fairseq and timm.")
+    parser = argparse.ArgumentParser(
+        prog="ringformer", description="Tools around RingFormer models for fairseq and timm."
+    )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command, module_name in COMMANDS.items():
         module = importlib.import_module(f"{__package__}.{module_name}")

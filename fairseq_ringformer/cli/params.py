@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--arch", help="architecture, such as ringformer_base; model flags may follow")
     what.add_argument("--table", type=int, choices=(1, 2, 3, 4), help="the paper's table to rebuild")
     parser.add_argument("--vocab-size", type=int, metavar="N", help="dictionary entries of each side (52000)")
-    parser.add_argument("--target-vocab-size", type=int, metavar="N", help="dictionary entries of the target side alone")
+    parser.add_argument(
+        "--target-vocab-size", type=int, metavar="N", help="dictionary entries of the target side alone"
+    )
     parser.add_argument("--json", action="store_true", help="print a JSON list of rows")
 
 
@@ -47,12 +49,22 @@ def _table(args: argparse.Namespace) -> List[Dict]:
     rows = count_table(args.table)
     if not args.json:
         print(table.caption)
-        print(tabulate(
-            [[r["model"], f"{r['embed_dim']}/{r['ffn_dim']}", f"{r['parameters']:,}", r["published"],
-              "exact" if r["exact"] else r["note"].split(":")[0]] for r in rows],
-            headers=["model", "width", "parameters", "published", ""],
-            colalign=("left", "left", "right", "right", "left"),
-        ))
+        print(
+            tabulate(
+                [
+                    [
+                        r["model"],
+                        f"{r['embed_dim']}/{r['ffn_dim']}",
+                        f"{r['parameters']:,}",
+                        r["published"],
+                        "exact" if r["exact"] else r["note"].split(":")[0],
+                    ]
+                    for r in rows
+                ],
+                headers=["model", "width", "parameters", "published", ""],
+                colalign=("left", "left", "right", "right", "left"),
+            )
+        )
         for row in rows:
             if not row["exact"]:
                 print(f"{row['model']}: {row['note']}")
@@ -82,19 +94,31 @@ def _architecture(args: argparse.Namespace) -> List[Dict]:
     inner, total = totals(counts)
     if not args.json:
         print(title)
-        print(tabulate(
-            [[c.part, c.copies or "", f"{c.unique:,}", "" if c.per_level is None else f"{c.per_level:,}",
-              f"{c.unrolled:,}"] for c in (*counts, inner, total)],
-            headers=["part", "copies", "unique", "per level", "if every level had its own"],
-            colalign=("left", "right", "right", "right", "right"),
-        ))
-    return [{
-        "model": args.arch,
-        "embed_dim": stack.embed_dim,
-        "ffn_dim": stack.ffn_dim,
-        "parameters": total.unique,
-        "without_embeddings_and_head": inner.unique,
-        "published": None,
-        "exact": None,
-        "parts": [vars(count) for count in counts],
-    }]
+        print(
+            tabulate(
+                [
+                    [
+                        c.part,
+                        c.copies or "",
+                        f"{c.unique:,}",
+                        "" if c.per_level is None else f"{c.per_level:,}",
+                        f"{c.unrolled:,}",
+                    ]
+                    for c in (*counts, inner, total)
+                ],
+                headers=["part", "copies", "unique", "per level", "if every level had its own"],
+                colalign=("left", "right", "right", "right", "right"),
+            )
+        )
+    return [
+        {
+            "model": args.arch,
+            "embed_dim": stack.embed_dim,
+            "ffn_dim": stack.ffn_dim,
+            "parameters": total.unique,
+            "without_embeddings_and_head": inner.unique,
+            "published": None,
+            "exact": None,
+            "parts": [vars(count) for count in counts],
+        }
+    ]

@@ -1,7 +1,7 @@
 """Classify images with a trained classifier.
 
-  ringformer predict --path runs/ring/best.pt shoe.png coat.jpg
-  ringformer predict --path runs/ring/best.pt photographs/ --top 3 --json
+ringformer predict --path runs/ring/best.pt shoe.png coat.jpg
+ringformer predict --path runs/ring/best.pt photographs/ --top 3 --json
 """
 
 import argparse
@@ -106,8 +106,9 @@ def _predict(model: Any, images: List[Tuple[str, Any]], classes: List[str], args
         probabilities = model(batch).float().softmax(1)
     values, indices = probabilities.topk(min(args.top, probabilities.shape[1]), dim=1)
     for (path, _), row, order in zip(images, values.tolist(), indices.tolist()):
-        likeliest = [(classes[index] if index < len(classes) else f"output {index}", value)
-                     for index, value in zip(order, row)]
+        likeliest = [
+            (classes[index] if index < len(classes) else f"output {index}", value) for index, value in zip(order, row)
+        ]
         if args.json:
             found = [{"class": name, "probability": round(value, 6)} for name, value in likeliest]
             print(json.dumps({"image": path, "classes": found}, ensure_ascii=False), flush=True)

@@ -56,8 +56,11 @@ def run(args: argparse.Namespace) -> int:
     if references is not None and all(tables[name].vision for name in chosen):
         raise UserError("--data is for the significance of translations: leave it out with image classifiers")
     output = None if args.output is None else _folder(args.output)
-    sections = [_section(references, tables[name], [entry for entry in results if entry["grid"] == name], output)
-                for name in tables if name in chosen]
+    sections = [
+        _section(references, tables[name], [entry for entry in results if entry["grid"] == name], output)
+        for name in tables
+        if name in chosen
+    ]
     text = "\n\n".join(section["text"] for section in sections)
     print(text)
     if output is not None:

@@ -45,8 +45,10 @@ def run(args: argparse.Namespace) -> int:
         if args.list:
             sample = imagenet.Sample.read(args.list)
         else:
-            wanted = {name: default if getattr(args, name) is None else getattr(args, name)
-                      for name, default in DEFAULTS.items()}
+            wanted = {
+                name: default if getattr(args, name) is None else getattr(args, name)
+                for name, default in DEFAULTS.items()
+            }
             sample = imagenet.draw(source, **wanted, progress=_bar("looking at classes", "class"))
         for name, count in sample.too_small.items():
             print(f"class {name} passed over: it has {count} images")

@@ -69,9 +69,11 @@ def _write(
                     "rows": rows[side],
                     "parts": {
                         part: {
-                            "ratio": shared.rounded(own.ratio), "ratio_to": own.against,
+                            "ratio": shared.rounded(own.ratio),
+                            "ratio_to": own.against,
                             "cosine": shared.rounded(own.cosine),
-                            "effective_rank": shared.rounded(own.rank), "rank_limit": own.rank_limit,
+                            "effective_rank": shared.rounded(own.rank),
+                            "rank_limit": own.rank_limit,
                         }
                         for part, own in parts.items()
                     },

@@ -48,19 +48,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     length = parser.add_argument_group("length").add_mutually_exclusive_group()
     length.add_argument(
-        "--budget", type=duration, metavar="TIME",
+        "--budget",
+        type=duration,
+        metavar="TIME",
         help="of training, for each run: 90s, 20m, 1.5h; speeds are measured first (default: 20m)",
     )
     length.add_argument("--updates", type=whole(1), metavar="N", help="of every run, instead of a budget")
     parser.add_argument(
-        "--equal", choices=("updates", "time"),
+        "--equal",
+        choices=("updates", "time"),
         help="with --budget: as many updates for all rows as the slowest of them can do, or for each its own (default: "
         "updates)",
     )
     how = parser.add_argument_group("how")
     how.add_argument("--output", default="studies", metavar="DIR", help="default: studies")
     how.add_argument("--jobs", type=whole(1), metavar="N", help="runs side by side; default: one, or one for each GPU")
-    how.add_argument("--threads", type=whole(1), metavar="N", help="of each run; default: all cores, divided among them")
+    how.add_argument(
+        "--threads", type=whole(1), metavar="N", help="of each run; default: all cores, divided among them"
+    )
     how.add_argument("--beam", type=whole(1), metavar="N", help="of translation (5)")
     how.add_argument("--lenpen", type=float, metavar="X", help="length penalty of translation (1)")
 

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser, checkpoints: Any, examples: O
         "--path", required=True, nargs=checkpoints, metavar="CKPT", help="of a translation model or a classifier"
     )
     parser.add_argument(
-        "--data", required=examples is not None, metavar="DIR",
+        "--data",
+        required=examples is not None,
+        metavar="DIR",
         help="folder of fairseq-preprocess" + (", or of images for classifiers" if examples is not None else ""),
     )
     parser.add_argument("--output", required=True, metavar="PREFIX", help="start of the names of the files to write")
@@ -38,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser, checkpoints: Any, examples: O
         parser.add_argument("--names", nargs="+", metavar="NAME", help="what to call them; default: architectures")
     if examples is not None:
         parser.add_argument(
-            "--examples", type=positive, default=examples, metavar="N",
+            "--examples",
+            type=positive,
+            default=examples,
+            metavar="N",
             help=f"sentences or images, drawn by --seed; default: {examples}",
         )
         parser.add_argument("--seed", type=whole(0), default=1, metavar="N", help="of the draw; default: 1")
@@ -241,7 +246,8 @@ class Examples:
             raise UserError(f"{args.data}: subset {args.subset} has no target side")
         longest = resolve_max_positions(*[subject.model.max_positions() for subject in subjects])
         fits = [
-            index for index in range(len(self.dataset))
+            index
+            for index in range(len(self.dataset))
             if self.dataset.src_sizes[index] <= longest[0] and self.dataset.tgt_sizes[index] <= longest[1]
         ]
         if not fits:
@@ -262,7 +268,11 @@ class Examples:
                 continue
             try:
                 sets[size] = open_images(
-                    args.data, args.split, dataset=args.dataset, transform=eval_transform(size), channels=size.size[0],
+                    args.data,
+                    args.split,
+                    dataset=args.dataset,
+                    transform=eval_transform(size),
+                    channels=size.size[0],
                     classes=own,
                 )
             except (ValueError, ImportError) as error:

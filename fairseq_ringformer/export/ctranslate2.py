@@ -44,7 +44,10 @@ class RingConverter(Converter):
         decoder = model.decoder
         for flag, present in (  # of fairseq's own
             ("--adaptive-softmax-cutoff", getattr(decoder, "adaptive_softmax", None) is not None),
-            ("--no-decoder-final-norm", options.decoder_normalize_before and getattr(decoder, "layer_norm", True) is None),
+            (
+                "--no-decoder-final-norm",
+                options.decoder_normalize_before and getattr(decoder, "layer_norm", True) is None,
+            ),
             ("--decoder-output-dim", getattr(decoder, "project_out_dim", None) is not None),
         ):
             if present:
@@ -146,9 +149,9 @@ def _set_linear(spec: common_spec.LinearSpec, layer: PlainLayer, *names: str) ->
     # Copies: quantising works in place.
     spec.weight = torch.cat([layer[f"{name}.weight"] for name in names])
     if any(f"{name}.bias" in layer for name in names):
-        spec.bias = torch.cat([
-            layer.get(f"{name}.bias", spec.weight.new_zeros(len(layer[f"{name}.weight"]))) for name in names
-        ])
+        spec.bias = torch.cat(
+            [layer.get(f"{name}.bias", spec.weight.new_zeros(len(layer[f"{name}.weight"]))) for name in names]
+        )
 
 
 def _set_norm(spec: common_spec.LayerNormSpec, weights: Dict[str, Tensor], prefix: str) -> None:

@@ -54,7 +54,10 @@ def plain_layers(stack: Stack) -> List[PlainLayer]:
     nothing = _without_feed_forward(stack) if stack.ffn is None else {}
     layers = []
     for level, own in enumerate(weights.levels):
-        layer = {**unpack("self_attn", ("q", "k", "v"), own.self_attn.qkv), **unpack("self_attn", ("out",), own.self_attn.out)}
+        layer = {
+            **unpack("self_attn", ("q", "k", "v"), own.self_attn.qkv),
+            **unpack("self_attn", ("out",), own.self_attn.out),
+        }
         if own.cross_attn is not None:
             layer.update(unpack("encoder_attn", ("q",), own.cross_attn.q))
             layer.update(unpack("encoder_attn", ("k", "v"), weights.memories[stack.cross_attn.sharing[level]]))

@@ -38,10 +38,7 @@ def export_onnx(model: nn.Module, path: str, info: Dict[str, Any], original: nn.
     from timm.utils.onnx import onnx_export
 
     example = torch.randn(2, *info["input"]["size"])
-    onnx_export(
-        model, path, example, check=False, use_dynamo=True, input_names=["image"],
-        output_names=["logits"],
-    )
+    onnx_export(model, path, example, check=False, use_dynamo=True, input_names=["image"], output_names=["logits"])
     written = onnx.load(path)
     onnx.helper.set_model_props(written, {key: json.dumps(value) for key, value in info.items()})
     onnx.save(written, path)

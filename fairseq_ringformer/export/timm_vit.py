@@ -69,14 +69,16 @@ def stock_weights(model: RingClassifier) -> Dict[str, Tensor]:
                 weights[f"blocks.{level}.{name}.{kind}"] = torch.cat(found)
     final = model.stack.final_norm
     positions = model.pos_embed if model.pos_embed is not None else model.fixed_positions().unsqueeze(0)
-    weights.update({
-        "cls_token": model.cls_token,
-        "pos_embed": positions,
-        "norm.weight": final.weight,
-        "norm.bias": final.bias,
-        **{f"patch_embed.{name}": tensor for name, tensor in model.patch_embed.state_dict().items()},
-        **{f"head.{name}": tensor for name, tensor in model.head.state_dict().items()},
-    })
+    weights.update(
+        {
+            "cls_token": model.cls_token,
+            "pos_embed": positions,
+            "norm.weight": final.weight,
+            "norm.bias": final.bias,
+            **{f"patch_embed.{name}": tensor for name, tensor in model.patch_embed.state_dict().items()},
+            **{f"head.{name}": tensor for name, tensor in model.head.state_dict().items()},
+        }
+    )
     return {name: tensor.detach().clone() for name, tensor in weights.items()}
 
 

@@ -20,8 +20,13 @@ SIDES = ("encoder", "decoder")
 
 
 def _sharing(part: str, extra: str = "") -> Optional[str]:
-    return field(default=None, metadata={"help": f"which levels share {part}: {SHARING_FORMS}{extra}; "
-                                                 "default: the architecture's (RingFormer, sections 3 and 4.1)"})
+    return field(
+        default=None,
+        metadata={
+            "help": f"which levels share {part}: {SHARING_FORMS}{extra}; "
+            "default: the architecture's (RingFormer, sections 3 and 4.1)"
+        },
+    )
 
 
 def _side(side: str, flag: str) -> Optional[str]:
@@ -74,20 +79,26 @@ class RingFormerConfig(FairseqDataclass):
     decoder_ffn_norm_sharing: Optional[str] = _side("decoder", "ffn-norm-sharing")
     norm_per: Optional[ChoiceEnum(["sublayer", "level"])] = field(
         default=None,
-        metadata={"help": "one norm for each sub-layer, or one for all the sub-layers of a level (as the counts of "
-                          "Table 1 imply for its vanilla and One Wide FFN rows); default: the architecture's"},
+        metadata={
+            "help": "one norm for each sub-layer, or one for all the sub-layers of a level (as the counts of "
+            "Table 1 imply for its vanilla and One Wide FFN rows); default: the architecture's"
+        },
     )
     share_encoder_decoder_ffn: bool = field(
         default=False,
-        metadata={"help": "encoder and decoder use the same feed-forward copies (One Wide FFN's SharedEncDec, "
-                          "arXiv 2309.01826, with --ffn-sharing one)"},
+        metadata={
+            "help": "encoder and decoder use the same feed-forward copies (One Wide FFN's SharedEncDec, "
+            "arXiv 2309.01826, with --ffn-sharing one)"
+        },
     )
 
     # Signals
     signal: Optional[ChoiceEnum(list(SIGNALS))] = field(
         default=None,
-        metadata={"help": "what tells levels apart: low-rank (eq. 6 and 7), full-rank (Table 4), static (the coordinate "
-                          "embedding of Universal Transformers) or none; default: the architecture's"},
+        metadata={
+            "help": "what tells levels apart: low-rank (eq. 6 and 7), full-rank (Table 4), static (the coordinate "
+            "embedding of Universal Transformers) or none; default: the architecture's"
+        },
     )
     signal_rank: Optional[int] = field(
         default=None,
@@ -95,13 +106,17 @@ class RingFormerConfig(FairseqDataclass):
     )
     attention_signal: Optional[ChoiceEnum(["after", "before", "none"])] = field(
         default=None,
-        metadata={"help": "signal of queries, keys and values after their projections (eq. 6), before them (Table 4) or "
-                          "none; default: after, where the signal is low-rank or full-rank"},
+        metadata={
+            "help": "signal of queries, keys and values after their projections (eq. 6), before them (Table 4) or "
+            "none; default: after, where the signal is low-rank or full-rank"
+        },
     )
     ffn_signal: Optional[ChoiceEnum([*FFN_PLACES, "none"])] = field(
         default=None,
-        metadata={"help": "signal of the feed-forward before its first projection (eq. 7), after it (inter, Table 4) or "
-                          "none; default: before, where the signal is low-rank or full-rank"},
+        metadata={
+            "help": "signal of the feed-forward before its first projection (eq. 7), after it (inter, Table 4) or "
+            "none; default: before, where the signal is low-rank or full-rank"
+        },
     )
 
     # As in fairseq's own transformer
@@ -111,7 +126,9 @@ class RingFormerConfig(FairseqDataclass):
     ffn_bias: bool = field(default=False, metadata={"help": "biases in the feed-forward (the paper: none)"})
     output_bias: bool = field(
         default=False,
-        metadata={"help": "bias in the output head (the paper's has one; stock models that a ring folds into have none)"},
+        metadata={
+            "help": "bias in the output head (the paper's has one; stock models that a ring folds into have none)"
+        },
     )
     activation_fn: ChoiceEnum(utils.get_available_activation_fns()) = field(
         default="gelu", metadata={"help": "activation of the feed-forward"}
@@ -119,15 +136,23 @@ class RingFormerConfig(FairseqDataclass):
     dropout: float = field(default=0.1, metadata={"help": "dropout on embeddings and on each sub-layer's output"})
     attention_dropout: float = field(default=0.0, metadata={"help": "dropout on attention weights"})
     activation_dropout: float = field(default=0.1, metadata={"help": "dropout after the activation"})
-    encoder_learned_pos: bool = field(default=False, metadata={"help": "learned encoder positions instead of sinusoids"})
-    decoder_learned_pos: bool = field(default=False, metadata={"help": "learned decoder positions instead of sinusoids"})
-    no_token_positional_embeddings: bool = field(default=False, metadata={"help": "no position embeddings at the input"})
+    encoder_learned_pos: bool = field(
+        default=False, metadata={"help": "learned encoder positions instead of sinusoids"}
+    )
+    decoder_learned_pos: bool = field(
+        default=False, metadata={"help": "learned decoder positions instead of sinusoids"}
+    )
+    no_token_positional_embeddings: bool = field(
+        default=False, metadata={"help": "no position embeddings at the input"}
+    )
     share_decoder_input_output_embed: bool = field(
         default=False, metadata={"help": "tie the output head to the decoder's embeddings"}
     )
     share_all_embeddings: bool = field(
         default=False,
-        metadata={"help": "one table for encoder, decoder and output head (needs a joined dictionary and equal widths)"},
+        metadata={
+            "help": "one table for encoder, decoder and output head (needs a joined dictionary and equal widths)"
+        },
     )
     encoder_embed_path: Optional[str] = field(default=None, metadata={"help": "text file of encoder embeddings"})
     decoder_embed_path: Optional[str] = field(default=None, metadata={"help": "text file of decoder embeddings"})
@@ -137,13 +162,17 @@ class RingFormerConfig(FairseqDataclass):
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
     autocast: ChoiceEnum(["none", "bf16"]) = field(
         default="none",
-        metadata={"help": "bf16: compute in bfloat16, on CPUs and GPUs, with weights, optimizer, softmax and loss in float32; "
-                          "kept in checkpoints, and changed for one command by --model-overrides"},
+        metadata={
+            "help": "bf16: compute in bfloat16, on CPUs and GPUs, with weights, optimizer, softmax and loss in float32; "
+            "kept in checkpoints, and changed for one command by --model-overrides"
+        },
     )
     checkpoint_activations: bool = field(
         default=False,
-        metadata={"help": "keep only the state between levels and recompute the rest in the backward pass: less memory, "
-                          "about a third more time"},
+        metadata={
+            "help": "keep only the state between levels and recompute the rest in the backward pass: less memory, "
+            "about a third more time"
+        },
     )
 
     # Known from fairseq's transformer, without a meaning here: refused in words rather than ignored.
@@ -169,8 +198,11 @@ def refuse_meaningless(cfg: RingFormerConfig) -> None:
     if cfg.share_encoder_decoder_ffn:
         for size in ("embed_dim", "ffn_embed_dim"):
             if getattr(cfg, f"encoder_{size}") != getattr(cfg, f"decoder_{size}"):
-                raise ValueError(f"--share-encoder-decoder-ffn needs equal widths: --encoder-{size} and --decoder-{size}"
-                                 .replace("_", "-"))
+                raise ValueError(
+                    f"--share-encoder-decoder-ffn needs equal widths: --encoder-{size} and --decoder-{size}".replace(
+                        "_", "-"
+                    )
+                )
 
 
 def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -> StackConfig:
@@ -199,8 +231,10 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
     if not adaptive:
         for flag in ("attention_signal", "ffn_signal"):
             if getattr(cfg, flag) not in (None, "none"):
-                raise ValueError(f"--signal {signal} excludes --{flag.replace('_', '-')}: that belongs to low-rank and "
-                                 "full-rank signals")
+                raise ValueError(
+                    f"--signal {signal} excludes --{flag.replace('_', '-')}: that belongs to low-rank and "
+                    "full-rank signals"
+                )
     if cfg.signal_rank is not None and signal != "low-rank":
         raise ValueError(f"--signal {signal} excludes --signal-rank: only low-rank signals have a rank")
     if signal == "static" and getattr(cfg, f"{side}_learned_pos"):

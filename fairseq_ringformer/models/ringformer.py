@@ -110,7 +110,9 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             decoder = cls.build_embedding(target, cfg.decoder_embed_dim, cfg.decoder_embed_path)
             return {"encoder": encoder, "decoder": decoder}
         if source != target:
-            raise ValueError("--share-all-embeddings needs a joined dictionary: run fairseq-preprocess with --joined-dictionary")
+            raise ValueError(
+                "--share-all-embeddings needs a joined dictionary: run fairseq-preprocess with --joined-dictionary"
+            )
         if cfg.encoder_embed_dim != cfg.decoder_embed_dim:
             raise ValueError("--share-all-embeddings needs --encoder-embed-dim equal to --decoder-embed-dim")
         if cfg.decoder_embed_path and cfg.decoder_embed_path != cfg.encoder_embed_path:
@@ -166,8 +168,10 @@ class RingFormerModel(FairseqEncoderDecoderModel):
                 "trained on, or binarise with the dictionaries of that data (fairseq-preprocess --srcdict, --tgtdict)"
             )
         first = (
-            f"it lacks {missing[0]}" if missing
-            else f"it has {surplus[0]}, which this model has not" if surplus
+            f"it lacks {missing[0]}"
+            if missing
+            else f"it has {surplus[0]}, which this model has not"
+            if surplus
             else f"{shapes[0]} is {tuple(state_dict[shapes[0]].shape)}, here {tuple(own[shapes[0]].shape)}"
         )
         raise ValueError(

@@ -30,7 +30,9 @@ class SelfAttention(nn.Module):
         device, dtype: of the weights.
     """
 
-    def __init__(self, embed_dim: int, bias: bool = False, dropout: Optional[nn.Module] = None, device=None, dtype=None):
+    def __init__(
+        self, embed_dim: int, bias: bool = False, dropout: Optional[nn.Module] = None, device=None, dtype=None
+    ):
         super().__init__()
         factory = {"device": device, "dtype": dtype}
         self.qkv_proj = nn.Linear(embed_dim, 3 * embed_dim, bias=bias, **factory)

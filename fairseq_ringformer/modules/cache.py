@@ -85,7 +85,9 @@ class DecoderCache:
         """Additive mask `(sentences, 1, beams, slots)` of this step: what each beam has come from, and itself."""
         if self.beams == 1 and self._mask is None:
             return None
-        own = torch.full((self.beams, self.beams), float("-inf"), dtype=like.dtype, device=like.device).fill_diagonal_(0.0)
+        own = torch.full((self.beams, self.beams), float("-inf"), dtype=like.dtype, device=like.device).fill_diagonal_(
+            0.0
+        )
         own = own.expand(self.sentences, 1, -1, -1)
         self._mask = own if self._mask is None else torch.cat([self._mask, own], dim=-1)
         return self._mask

@@ -10,7 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention import CrossAttention, SelfAttention, absorb, attend, attention_mask, causal_mask, merge_heads, split_heads
+from .attention import (
+    CrossAttention,
+    SelfAttention,
+    absorb,
+    attend,
+    attention_mask,
+    causal_mask,
+    merge_heads,
+    split_heads,
+)
 from .cache import DecoderCache, Memory
 from .config import FFN_PLACES, StackConfig
 from .dropout import add_dropped, drop_path, drop_probability

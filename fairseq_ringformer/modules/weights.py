@@ -84,7 +84,9 @@ def stack_weights(
         ]
     norms = [{part: norm(stack.norms[bank].at(level)) for part, bank in stack.norm_of.items()} for level in levels]
     final_norm = None if stack.final_norm is None else norm(stack.final_norm)
-    return StackWeights([LevelWeights(*parts) for parts in zip(self_attn, cross_attn, ffn, norms)], memories, final_norm)
+    return StackWeights(
+        [LevelWeights(*parts) for parts in zip(self_attn, cross_attn, ffn, norms)], memories, final_norm
+    )
 
 
 # Where a parameter stands: the dictionary of the module that has it, and its name there.

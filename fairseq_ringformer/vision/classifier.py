@@ -93,8 +93,10 @@ class RingClassifier(nn.Module):
 
         def sharing(name: str, given: Optional[str], default: Optional[str]):
             spec = default if given is None else given
-            return None if spec is None or (name == "ffn" and spec == "none") else parse_sharing(
-                spec, depth, f"{name}_sharing"
+            return (
+                None
+                if spec is None or (name == "ffn" and spec == "none")
+                else parse_sharing(spec, depth, f"{name}_sharing")
             )
 
         signal = signal or row.signal
@@ -211,7 +213,9 @@ class RingClassifier(nn.Module):
         if self.fixed_positions is not None:
             self.fixed_positions.resize(self.patch_embed.num_patches + 1)
         if self.pos_embed is not None and self.patch_embed.grid_size != old_grid:
-            resampled = resample_abs_pos_embed(self.pos_embed, self.patch_embed.grid_size, old_grid, num_prefix_tokens=1)
+            resampled = resample_abs_pos_embed(
+                self.pos_embed, self.patch_embed.grid_size, old_grid, num_prefix_tokens=1
+            )
             self.pos_embed = nn.Parameter(resampled.detach(), requires_grad=self.pos_embed.requires_grad)
 
     def embed(self, x: Tensor) -> Tensor:

@@ -6,7 +6,12 @@ import numpy
 import pytest
 
 from fairseq_ringformer.analysis.attention_maps import (
-    Maps, PictureMaps, draw_picture, draw_sentence, picture_page, sentence_page,
+    Maps,
+    PictureMaps,
+    draw_picture,
+    draw_sentence,
+    picture_page,
+    sentence_page,
 )
 from tests.analysis.pages import Page
 

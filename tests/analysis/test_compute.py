@@ -5,7 +5,13 @@ import torch
 
 from fairseq_ringformer.analysis.classifiers import build_on_meta
 from fairseq_ringformer.analysis.compute import (
-    FOLDED, THIN, classifier_compute, measured, papers_convention, total, translator_compute,
+    FOLDED,
+    THIN,
+    classifier_compute,
+    measured,
+    papers_convention,
+    total,
+    translator_compute,
 )
 from tests.building import ABLATIONS, MODELS, build
 from tests.vision.models import NAMES, RINGS, small
@@ -14,7 +20,9 @@ VARIANTS = {**{model: (model, ()) for model in MODELS}, **ABLATIONS}
 
 
 @pytest.mark.parametrize("form", (THIN, FOLDED))
-@pytest.mark.parametrize("name, changes", [*((name, {}) for name in NAMES), *(("vit_ring_tiny_patch4_28", own) for own in RINGS.values())])
+@pytest.mark.parametrize(
+    "name, changes", [*((name, {}) for name in NAMES), *(("vit_ring_tiny_patch4_28", own) for own in RINGS.values())]
+)
 def test_a_classifier_computes_what_the_formula_says(name, changes, form):
     model = small(name, **changes)
     assert measured(model, form) == total(classifier_compute(model), form)

@@ -29,9 +29,16 @@ def test_two_rows_of_table_4_are_misfits_and_said_to_be():
 
 def test_inter_ff_at_rank_4_is_the_figure_printed_for_the_other_row():
     """What the note says: the feed-forward signal alone at rank 4, the attention's at the usual 8."""
-    signals = [c.unique for rank in ("8", "4") for c in count_parts(
-        build_on_meta("ringformer_small", ["--ffn-signal", "inter", "--attention-signal", "none", "--signal-rank", rank])
-    ) if c.part.endswith("signals")]
+    signals = [
+        c.unique
+        for rank in ("8", "4")
+        for c in count_parts(
+            build_on_meta(
+                "ringformer_small", ["--ffn-signal", "inter", "--attention-signal", "none", "--signal-rank", rank]
+            )
+        )
+        if c.part.endswith("signals")
+    ]
     assert TABLE_4[4] - sum(signals[:2]) + sum(signals[2:]) == 20_590_880
 
 
@@ -40,10 +47,13 @@ def test_the_static_ring_keeps_its_own_norms():
     assert totals(counts)[1].unique == 20_486_432
 
 
-@pytest.mark.parametrize("flags, expected", [
-    (["--norm-per", "sublayer"], 44_070_912),  # one norm per sub-layer, as is usual
-    (["--norm-per", "sublayer", "--attn-bias", "--ffn-bias"], 44_138_496),  # a stock fairseq transformer
-])
+@pytest.mark.parametrize(
+    "flags, expected",
+    [
+        (["--norm-per", "sublayer"], 44_070_912),  # one norm per sub-layer, as is usual
+        (["--norm-per", "sublayer", "--attn-bias", "--ffn-bias"], 44_138_496),  # a stock fairseq transformer
+    ],
+)
 def test_other_readings_of_vanilla(flags, expected):
     assert totals(count_parts(build_on_meta("vanilla_transformer_base", flags)))[0].unique == expected
 
@@ -59,8 +69,17 @@ def test_vanilla_with_biases_has_the_parameters_of_fairseqs_own_transformer():
     ARCH_CONFIG_REGISTRY["transformer"](args)
     task = argparse.Namespace(source_dictionary=dictionary(60), target_dictionary=dictionary(60))
     stock = ARCH_MODEL_REGISTRY["transformer"].build_model(args, task)
-    ours = build("vanilla_transformer_tiny", "--norm-per", "sublayer", "--attn-bias", "--ffn-bias",
-                 "--encoder-layers", "2", "--decoder-layers", "2")
+    ours = build(
+        "vanilla_transformer_tiny",
+        "--norm-per",
+        "sublayer",
+        "--attn-bias",
+        "--ffn-bias",
+        "--encoder-layers",
+        "2",
+        "--decoder-layers",
+        "2",
+    )
     assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in stock.parameters())
 
 
@@ -82,7 +101,9 @@ def test_parts_add_up_to_the_checkpoint(variant):
     assert len({count.part for count in parts}) == len(parts)
 
 
-@pytest.mark.parametrize("name, changes", [*((name, {}) for name in NAMES), *(("vit_ring_tiny_patch4_28", own) for own in RINGS.values())])
+@pytest.mark.parametrize(
+    "name, changes", [*((name, {}) for name in NAMES), *(("vit_ring_tiny_patch4_28", own) for own in RINGS.values())]
+)
 def test_parts_of_a_classifier_add_up_to_the_checkpoint(name, changes):
     model = small(name, **changes)
     parts = classifiers.count_parts(model)

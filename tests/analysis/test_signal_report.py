@@ -99,8 +99,14 @@ def test_matrices_made_by_hand():
 
 @pytest.mark.parametrize(
     "changes",
-    [dict(signal="full-rank"), dict(signal_input="state"), dict(attention_signal="before"), dict(ffn_signal="inter"),
-     dict(attention_signal="none"), dict(self_attn_sharing="cycle:2", ffn_sharing="sequence:2")],
+    [
+        dict(signal="full-rank"),
+        dict(signal_input="state"),
+        dict(attention_signal="before"),
+        dict(ffn_signal="inter"),
+        dict(attention_signal="none"),
+        dict(self_attn_sharing="cycle:2", ffn_sharing="sequence:2"),
+    ],
 )
 def test_every_kind_of_signal(changes):
     model = small("vit_ring_tiny_patch4_28", **changes)

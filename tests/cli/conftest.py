@@ -12,8 +12,20 @@ import torch
 GERMAN = "null eins zwei drei vier fünf sechs sieben acht neun".split()
 ENGLISH = "zero one two three four five six seven eight nine".split()
 TINY = [
-    "--encoder-ffn-embed-dim", "64", "--encoder-layers", "2", "--decoder-layers", "2",
-    "--encoder-attention-heads", "2", "--decoder-attention-heads", "2", "--dropout", "0", "--activation-dropout", "0",
+    "--encoder-ffn-embed-dim",
+    "64",
+    "--encoder-layers",
+    "2",
+    "--decoder-layers",
+    "2",
+    "--encoder-attention-heads",
+    "2",
+    "--decoder-attention-heads",
+    "2",
+    "--dropout",
+    "0",
+    "--activation-dropout",
+    "0",
 ]
 
 
@@ -78,9 +90,31 @@ def _train(toy: Toy, folder: Path, *flags: str) -> None:
         return save(trainer, filename, extra_state)
 
     arguments = [
-        str(toy.data), "--arch", "ringformer_tiny", *TINY, "--cpu", "--seed", "1", "--save-dir", str(folder),
-        "--optimizer", "adam", "--lr", "0.005", "--max-tokens", "400", "--max-source-positions", "24",
-        "--share-all-embeddings", "--store-ema", "--ema-decay", "0.9", "--log-format", "none", "--num-workers", "0",
+        str(toy.data),
+        "--arch",
+        "ringformer_tiny",
+        *TINY,
+        "--cpu",
+        "--seed",
+        "1",
+        "--save-dir",
+        str(folder),
+        "--optimizer",
+        "adam",
+        "--lr",
+        "0.005",
+        "--max-tokens",
+        "400",
+        "--max-source-positions",
+        "24",
+        "--share-all-embeddings",
+        "--store-ema",
+        "--ema-decay",
+        "0.9",
+        "--log-format",
+        "none",
+        "--num-workers",
+        "0",
         *flags,
     ]
     # fairseq keeps the best score in a function attribute, across the runs of a process.
@@ -131,8 +165,20 @@ def toy(tmp_path_factory) -> Toy:
     arguments += ["--trainpref", str(root / "train.sub"), "--validpref", str(root / "valid.sub")]
     preprocess.main(options.get_preprocessing_parser().parse_args(arguments))
     _train(
-        toy, toy.run, "--encoder-embed-dim", "32", "--max-epoch", "30", "--save-interval-updates", "40",
-        "--save-interval", "10", "--validate-interval", "10", "--keep-best-checkpoints", "3",
+        toy,
+        toy.run,
+        "--encoder-embed-dim",
+        "32",
+        "--max-epoch",
+        "30",
+        "--save-interval-updates",
+        "40",
+        "--save-interval",
+        "10",
+        "--validate-interval",
+        "10",
+        "--keep-best-checkpoints",
+        "3",
     )
     _train(toy, toy.other, "--encoder-embed-dim", "16", "--max-update", "2", "--ema-fp32", "--no-epoch-checkpoints")
     return toy

@@ -66,7 +66,8 @@ def test_a_given_target_against_the_stack(ringformer, toy, of_toy, tmp_path):
     source, given = (
         torch.tensor([[dictionary.index(name) for name in names]])
         for dictionary, names in (
-            (task.source_dictionary, found["parts"][0]["rows"]), (task.target_dictionary, found["parts"][1]["rows"])
+            (task.source_dictionary, found["parts"][0]["rows"]),
+            (task.target_dictionary, found["parts"][1]["rows"]),
         )
     )
     with torch.no_grad():
@@ -74,7 +75,9 @@ def test_a_given_target_against_the_stack(ringformer, toy, of_toy, tmp_path):
             model.encoder.embed(source) + model.encoder.embed_positions(source), need_weights=(1,)
         )
         decoded = model.decoder.stack(
-            model.decoder.embed(given) + model.decoder.embed_positions(given), memory=encoded.state, causal=True,
+            model.decoder.embed(given) + model.decoder.embed_positions(given),
+            memory=encoded.state,
+            causal=True,
             need_weights=(1,),
         )
     expected = [encoded.weights[1]["self_attn"], decoded.weights[1]["self_attn"], decoded.weights[1]["cross_attn"]]
@@ -146,11 +149,14 @@ def test_mistakes(ringformer, refused, toy, of_toy, ring, tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["bad.png", "folded.pt"]
 
 
-@pytest.mark.parametrize("name, args", [
-    ("test_resnet", {}),
-    ("swin_tiny_patch4_window7_224", {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 1)}),
-    ("mixer_s32_224", {}),
-])
+@pytest.mark.parametrize(
+    "name, args",
+    [
+        ("test_resnet", {}),
+        ("swin_tiny_patch4_window7_224", {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 1)}),
+        ("mixer_s32_224", {}),
+    ],
+)
 @pytest.mark.parametrize("command", ["attention", "cka", "attention-distance", "signals"])
 def test_models_without_levels_that_can_be_read_are_refused_in_a_line(refused, tmp_path, name, args, command):
     import timm
@@ -170,5 +176,9 @@ def test_models_without_levels_that_can_be_read_are_refused_in_a_line(refused, t
     given = ("--image", image) if command == "attention" else ("--data", tmp_path / "data")
     paths = (path, path) if command == "cka" else (path,)
     error = refused(command, "--path", *paths, *given, "--output", tmp_path / "x", *CPU)
-    expected = ("has no levels that can be looked into: give a model of this package", "has no signals", "has no grid of patches")
+    expected = (
+        "has no levels that can be looked into: give a model of this package",
+        "has no signals",
+        "has no grid of patches",
+    )
     assert any(text in error for text in expected)

@@ -122,9 +122,18 @@ def test_mean_is_summed_in_double_precision():
     ],
 )
 def test_which_checkpoints_of_a_folder(checkpoint, ringformer, tmp_path, arguments, names):
-    for name in ("checkpoint8.pt", "checkpoint9.pt", "checkpoint10.pt", "checkpoint_last.pt", "checkpoint_best.pt",
-                 "checkpoint_1_900.pt", "checkpoint_2_1000.pt", "checkpoint.best_loss_9.5001.pt",
-                 "checkpoint.best_loss_10.1230.pt", "checkpoint.best_loss_11.0002.pt"):
+    for name in (
+        "checkpoint8.pt",
+        "checkpoint9.pt",
+        "checkpoint10.pt",
+        "checkpoint_last.pt",
+        "checkpoint_best.pt",
+        "checkpoint_1_900.pt",
+        "checkpoint_2_1000.pt",
+        "checkpoint.best_loss_9.5001.pt",
+        "checkpoint.best_loss_10.1230.pt",
+        "checkpoint.best_loss_11.0002.pt",
+    ):
         checkpoint(name, {"w": torch.ones(1)})
     status, out, _ = ringformer("average", "--dir", tmp_path, *arguments, "--output", tmp_path / "out.pt")
     assert status == 0

@@ -37,7 +37,9 @@ def test_timm_alone_loads_the_folded_checkpoint(ring, ringformer, tmp_path):
     status, out, err = ringformer("fold", "--path", path, "--output", tmp_path / "folded.pt")
     assert (status, err) == (0, "")
     count = sum(parameter.numel() for parameter in model.parameters())
-    assert out.startswith(f"vit_ring_tiny_patch4_28 of {count:,} parameters, 0.1 MB: folded into timm's VisionTransformer of ")
+    assert out.startswith(
+        f"vit_ring_tiny_patch4_28 of {count:,} parameters, 0.1 MB: folded into timm's VisionTransformer of "
+    )
     x = torch.randn(3, 1, 16, 16)
     numpy.save(tmp_path / "x.npy", x.numpy())
     code = (
@@ -62,7 +64,7 @@ def test_onnxruntime_runs_the_exported_model(ring, ringformer, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["ring.onnx", "ring.pt"]
     session = onnxruntime.InferenceSession(str(tmp_path / "ring.onnx"))
     x = torch.randn(4, 1, 16, 16)
-    logits, = session.run(["logits"], {"image": x.numpy()})
+    (logits,) = session.run(["logits"], {"image": x.numpy()})
     with torch.no_grad():
         torch.testing.assert_close(torch.from_numpy(logits), model(x), rtol=0, atol=1e-4)
     info = {own.key: json.loads(own.value) for own in onnx.load(str(tmp_path / "ring.onnx")).metadata_props}
@@ -81,7 +83,9 @@ def test_mistakes(ring, ringformer, refused, tmp_path):
     path, _ = ring
     onnx_file, text = ("export", "--to", "onnx", "--output", tmp_path / "a.onnx"), tmp_path / "text.pt"
     assert "no such checkpoint" in refused(*onnx_file, "--path", tmp_path / "none.pt")
-    assert "--data is for translators: leave it out with --to onnx" in refused(*onnx_file, "--path", path, "--data", "x")
+    assert "--data is for translators: leave it out with --to onnx" in refused(
+        *onnx_file, "--path", path, "--data", "x"
+    )
     torch.save({"model": {}}, text)
     assert "translators are exported --to ctranslate2" in refused(*onnx_file, "--path", text)
     assert "--to ctranslate2 needs --data" in refused("export", "--to", "ctranslate2", "--path", path, "--output", "x")

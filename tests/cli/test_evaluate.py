@@ -24,8 +24,17 @@ def model(tmp_path_factory):
     weights = timm.create_model("vit_tiny_patch16_224", num_classes=7, **arguments).state_dict()
     weights["head.weight"].mul_(50)
     size = dict(size=(1, 8, 8), mean=(0.5,), std=(0.25,), interpolation="bicubic", crop_pct=1.0)
-    write_checkpoint(dict(arch="vit_tiny_patch16_224", model_args=arguments, num_classes=7, classes=list(CLASSES), input=size,
-                    state_dict=weights), path)
+    write_checkpoint(
+        dict(
+            arch="vit_tiny_patch16_224",
+            model_args=arguments,
+            num_classes=7,
+            classes=list(CLASSES),
+            input=size,
+            state_dict=weights,
+        ),
+        path,
+    )
     return path
 
 

@@ -30,8 +30,14 @@ def test_the_folder_holds_all_that_translating_needs(toy, ringformer, export, tm
     assert stat.S_IMODE((tmp_path / "model").stat().st_mode) == 0o777 & ~current_umask()
     assert (tmp_path / "model" / "sentencepiece.model").read_bytes() == (toy.root / "toy.model").read_bytes()
     assert json.loads((tmp_path / "model" / "recipe.json").read_text()) == {
-        "source_lang": "de", "target_lang": "en", "bpe": "sentencepiece", "bpe_model": "sentencepiece.model",
-        "tokenizer": None, "max_source_tokens": 23, "max_target_tokens": 1023, "quantization": "float32",
+        "source_lang": "de",
+        "target_lang": "en",
+        "bpe": "sentencepiece",
+        "bpe_model": "sentencepiece.model",
+        "tokenizer": None,
+        "max_source_tokens": 23,
+        "max_target_tokens": 1023,
+        "quantization": "float32",
         "format": "ctranslate2",
     }
     symbols = json.loads((tmp_path / "model" / "shared_vocabulary.json").read_text())
@@ -116,12 +122,15 @@ def test_another_dictionary_is_refused(toy, refused, export, tmp_path):
     assert f"was trained with, in {toy.data}: on the source side entry 4 is" in message
 
 
-@pytest.mark.parametrize("change, message", [
-    (None, "no model of ringformer export --to ctranslate2"),
-    (dict(format="other"), "no model of ringformer export --to ctranslate2"),
-    (dict(extra=1), "no model of ringformer export --to ctranslate2"),
-    (dict(bpe="other"), "unknown kind of sub-words 'other'"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (None, "no model of ringformer export --to ctranslate2"),
+        (dict(format="other"), "no model of ringformer export --to ctranslate2"),
+        (dict(extra=1), "no model of ringformer export --to ctranslate2"),
+        (dict(bpe="other"), "unknown kind of sub-words 'other'"),
+    ],
+)
 def test_recipes_of_others(tmp_path, change, message):
     recipe = Recipe("de", "en", "sentencepiece", "sentencepiece.model", None, 10, 10, "int8")
     recipe.write(str(tmp_path))

@@ -15,18 +15,44 @@ def test_an_image_classifier(capsys):
 
 
 def test_a_translation_model_with_flags_as_json(capsys):
-    assert main(["flops", "--arch", "ringformer_tiny", "--signal", "none", "--vocab-size", "100", "--json",
-                 "--source-length", "5", "--target-length", "6"]) == 0
+    assert (
+        main(
+            [
+                "flops",
+                "--arch",
+                "ringformer_tiny",
+                "--signal",
+                "none",
+                "--vocab-size",
+                "100",
+                "--json",
+                "--source-length",
+                "5",
+                "--target-length",
+                "6",
+            ]
+        )
+        == 0
+    )
     found = json.loads(capsys.readouterr().out)
     assert found["thin"] == found["folded"] == found["counted"]["thin"] == sum(part["thin"] for part in found["parts"])
     assert found["parts"][-1] == {"part": "output head", "thin": 6 * 192 * 100, "folded": 6 * 192 * 100}
 
 
-@pytest.mark.parametrize("flags, message", [
-    (["--arch", "vit_ring_tiny_patch4_28", "--source-length", "3"], "ringformer flops: vit_ring_tiny_patch4_28 classifies images"),
-    (["--arch", "vit_ring_tiny_patch4_28", "--img-size", "30"], "ringformer flops: model vit_ring_tiny_patch4_28: images of 30 x 30"),
-    (["--arch", "ringformer_huge"], "ringformer flops: unknown architecture 'ringformer_huge'"),
-])
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (
+            ["--arch", "vit_ring_tiny_patch4_28", "--source-length", "3"],
+            "ringformer flops: vit_ring_tiny_patch4_28 classifies images",
+        ),
+        (
+            ["--arch", "vit_ring_tiny_patch4_28", "--img-size", "30"],
+            "ringformer flops: model vit_ring_tiny_patch4_28: images of 30 x 30",
+        ),
+        (["--arch", "ringformer_huge"], "ringformer flops: unknown architecture 'ringformer_huge'"),
+    ],
+)
 def test_mistakes_end_in_one_line(flags, message, capsys):
     assert main(["flops", *flags]) == 2
     err = capsys.readouterr().err

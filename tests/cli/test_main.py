@@ -41,10 +41,7 @@ def test_user_dir(capsys):
 
 @pytest.mark.parametrize(
     ("error", "status", "text"),
-    [
-        (UserError("what is wrong"), 2, "ringformer user-dir: what is wrong\n"),
-        (KeyboardInterrupt(), 130, ""),
-    ],
+    [(UserError("what is wrong"), 2, "ringformer user-dir: what is wrong\n"), (KeyboardInterrupt(), 130, "")],
 )
 def test_how_a_command_ends(monkeypatch, capsys, error, status, text):
     def fail(args):

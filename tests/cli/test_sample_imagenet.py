@@ -52,8 +52,12 @@ def test_draws_what_is_wanted_and_says_what(ringformer, source, tmp_path):
     sample = drawn(out)
     assert (sample["classes"], sample["train"], sample["val"]) == (3, 15, 6)
     assert (sample["seed"], sample["source"], sample["validation_from"]) == (1, "folder", "val")
-    expected = {f"{split}/{name}/{file}": (source / split / name / file).read_bytes()
-                for name, own in sample["images"].items() for split in ("train", "val") for file in own[split]}
+    expected = {
+        f"{split}/{name}/{file}": (source / split / name / file).read_bytes()
+        for name, own in sample["images"].items()
+        for split in ("train", "val")
+        for file in own[split]
+    }
     assert files(out) == expected and len(expected) == 21
     assert sorted(os.listdir(tmp_path)) == ["imagenet", "small"]
     train, valid = (open_images(str(out), split) for split in ("train", "validation"))
@@ -138,7 +142,8 @@ def test_small_classes_are_passed_over(ringformer, refused, source, tmp_path):
     many = ["--classes", 4, "--train", 5, "--val", 2]
     assert refused("sample-imagenet", source, "--output", tmp_path / "four", *many) == (
         "ringformer sample-imagenet: 4 classes of 5 images wanted, only 3 have as many: "
-        + ", ".join(f"{name} has 4" for name in CLASSES[:5]) + "\n"
+        + ", ".join(f"{name} has 4" for name in CLASSES[:5])
+        + "\n"
     )
     assert not (tmp_path / "four").exists()
 

@@ -11,8 +11,24 @@ from fairseq_ringformer.vision.training.options import Options, as_plain, gather
 from tests.vision.images import write_splits
 
 ROOT = Path(__file__).parents[2]
-TINY = ["--model", "vit_ring_tiny_patch4_28", "--img-size", "8", "--batch-size", "8", "--workers", "0",
-        "--device", "cpu", "--model-arg", "embed_dim=16", "ffn_dim=32", "num_heads=2", "--model-arg", "depth=2"]
+TINY = [
+    "--model",
+    "vit_ring_tiny_patch4_28",
+    "--img-size",
+    "8",
+    "--batch-size",
+    "8",
+    "--workers",
+    "0",
+    "--device",
+    "cpu",
+    "--model-arg",
+    "embed_dim=16",
+    "ffn_dim=32",
+    "num_heads=2",
+    "--model-arg",
+    "depth=2",
+]
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +167,14 @@ def test_a_full_disk_ends_in_one_line(ringformer, data, tmp_path, monkeypatch):
     assert status == 2 and err.splitlines()[-1] == "ringformer train-classifier: log.csv: No space left on device"
 
 
-@pytest.mark.parametrize("command", [
-    ["train-classifier", "--data", "d", "--model", "m", "--output", "o", "--epochs", 1],
-    ["evaluate", "--path", "x.pt", "--data", "d"],
-    ["predict", "--path", "x.pt", "image.png"],
-])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train-classifier", "--data", "d", "--model", "m", "--output", "o", "--epochs", 1],
+        ["evaluate", "--path", "x.pt", "--data", "d"],
+        ["predict", "--path", "x.pt", "image.png"],
+    ],
+)
 def test_without_timm(refused, monkeypatch, command):
     monkeypatch.setitem(sys.modules, "timm", None)
     assert "image classifiers need timm" in refused(*command)
@@ -181,8 +200,13 @@ def test_help_needs_neither_torch_nor_timm():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-@pytest.mark.parametrize("command", [["train-classifier", "--model", "m", "--output", "o", "--epochs", "1"],
-                                     ["evaluate", "--path", "absent.pt", "--data", "absent"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["train-classifier", "--model", "m", "--output", "o", "--epochs", "1"],
+        ["evaluate", "--path", "absent.pt", "--data", "absent"],
+    ],
+)
 def test_a_mistake_is_told_once_on_each_machine(ringformer, monkeypatch, command):
     """The second machine of two may lack what the first has."""
     monkeypatch.setenv("RANK", "3")

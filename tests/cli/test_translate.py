@@ -213,8 +213,10 @@ def test_json_lines(translate):
 
 def test_ensemble(toy, with_fairseq):
     paths = [str(toy.run / f"checkpoint{epoch}.pt") for epoch in (20, 30)]
-    scores = [json.loads(with_fairseq("eins drei.", "--json", path=path)[1])["hypotheses"][0]["score"]
-              for path in (*paths, ":".join(paths), ":".join([paths[1]] * 2))]
+    scores = [
+        json.loads(with_fairseq("eins drei.", "--json", path=path)[1])["hypotheses"][0]["score"]
+        for path in (*paths, ":".join(paths), ":".join([paths[1]] * 2))
+    ]
     assert scores[2] not in scores[:2] and scores[3] == pytest.approx(scores[1], abs=1e-3)
 
 
@@ -333,7 +335,9 @@ def test_bad_checkpoints(toy, refused, tmp_path):
     assert "holds no settings of its task" in refusal(bad)
     torch.save({**state, "cfg": {**state["cfg"], "task": {"_name": "language_modeling"}}}, bad)
     assert "a model for the task language_modeling, translating needs one for translation" in refusal(bad)
-    torch.save({**state, "cfg": {**state["cfg"], "task": argparse.Namespace(task="of old")}}, bad)  # as of a task without a dataclass
+    torch.save(
+        {**state, "cfg": {**state["cfg"], "task": argparse.Namespace(task="of old")}}, bad
+    )  # as of a task without a dataclass
     assert "a model for the task None, translating needs one for translation" in refusal(bad)
     torch.save({**state, "cfg": {**state["cfg"], "model": {**state["cfg"]["model"], "encoder_ffn_embed_dim": 48}}}, bad)
     assert "the checkpoint is of another architecture than this RingFormerModel" in refusal(bad)

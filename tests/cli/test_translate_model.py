@@ -32,13 +32,16 @@ def both(toy, exported, ringformer):
     return run
 
 
-@pytest.mark.parametrize("flags", [
-    ("--beam", 1),
-    ("--beam", 4, "--nbest", 2),
-    ("--beam", 3, "--lenpen", 0.3),
-    ("--beam", 3, "--lenpen", 0, "--nbest", 2),
-    ("--beam", 5, "--lenpen", 2.5),
-])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--beam", 1),
+        ("--beam", 4, "--nbest", 2),
+        ("--beam", 3, "--lenpen", 0.3),
+        ("--beam", 3, "--lenpen", 0, "--nbest", 2),
+        ("--beam", 5, "--lenpen", 2.5),
+    ],
+)
 def test_engines_agree(toy, both, flags):
     """The same hypotheses and scores, n-best too, whatever the penalty on length.
 
@@ -70,16 +73,20 @@ def test_special_symbols_in_the_text_are_text(toy, ringformer, tmp_path):
     assert outputs[0] == outputs[1] and outputs[0][1].count("\n") == 3
 
 
-@pytest.mark.parametrize("subwords", [
-    Subwords(None, None, None),
-    Subwords(None, None, "moses"),
-    Subwords("sentencepiece", "toy.model", None),
-    Subwords("sentencepiece", "toy.model", "moses"),
-    Subwords("subword_nmt", "codes", None),
-    Subwords("subword_nmt", "codes", "moses"),
-    Subwords("wordpiece", "vocab.txt", None),
-    Subwords("wordpiece", "vocab.txt", "moses"),
-], ids=str)
+@pytest.mark.parametrize(
+    "subwords",
+    [
+        Subwords(None, None, None),
+        Subwords(None, None, "moses"),
+        Subwords("sentencepiece", "toy.model", None),
+        Subwords("sentencepiece", "toy.model", "moses"),
+        Subwords("subword_nmt", "codes", None),
+        Subwords("subword_nmt", "codes", "moses"),
+        Subwords("wordpiece", "vocab.txt", None),
+        Subwords("wordpiece", "vocab.txt", "moses"),
+    ],
+    ids=str,
+)
 def test_text_is_cut_as_fairseq_cuts_it(toy, tmp_path, subwords):
     import fairseq_ringformer.models.wordpiece  # noqa: F401  registers it
     from fairseq.data import encoders
@@ -91,8 +98,13 @@ def test_text_is_cut_as_fairseq_cuts_it(toy, tmp_path, subwords):
     model = subwords.model and str(tmp_path / subwords.model)
     codec = build_codec(Subwords(subwords.bpe, model, subwords.tokenizer), "de", "en")
     options = argparse.Namespace(
-        tokenizer=subwords.tokenizer, bpe=subwords.bpe, source_lang="de", target_lang="en",
-        sentencepiece_model=model, bpe_codes=model, wordpiece_model=model,
+        tokenizer=subwords.tokenizer,
+        bpe=subwords.bpe,
+        source_lang="de",
+        target_lang="en",
+        sentencepiece_model=model,
+        bpe_codes=model,
+        wordpiece_model=model,
     )
     tokenizer, bpe = encoders.build_tokenizer(options), encoders.build_bpe(options)
     for text in ("ein, zwei & »drei« bin-ein.", "", "  zwei   Wörter\t!", "3. Mai, z. B. <unk> x@@ y", "\u2581 a"):
@@ -103,15 +115,18 @@ def test_text_is_cut_as_fairseq_cuts_it(toy, tmp_path, subwords):
         assert codec.decode(expected) == (back if tokenizer is None else tokenizer.decode(back))
 
 
-@pytest.mark.parametrize("threads, wanted, megabytes, alone, expected", [
-    (2, None, 5, False, (2, 1)),
-    (2, None, 5, True, (2, 1)),
-    (2, None, 500, False, (2, 1)),
-    (8, None, 500, True, (1, 8)),
-    (8, 2, 500, True, (2, 4)),
-    (8, 3, 5, False, (3, 2)),
-    (1, 4, 5, False, (4, 1)),
-])
+@pytest.mark.parametrize(
+    "threads, wanted, megabytes, alone, expected",
+    [
+        (2, None, 5, False, (2, 1)),
+        (2, None, 5, True, (2, 1)),
+        (2, None, 500, False, (2, 1)),
+        (8, None, 500, True, (1, 8)),
+        (8, 2, 500, True, (2, 4)),
+        (8, 3, 5, False, (3, 2)),
+        (1, 4, 5, False, (4, 1)),
+    ],
+)
 def test_layout(threads, wanted, megabytes, alone, expected):
     assert layout(threads, wanted, megabytes * 10**6, alone) == expected
 
@@ -165,8 +180,15 @@ def test_flags_of_the_other_engine_are_refused(toy, exported, refused):
     message = refused("translate", *checkpoint, "--data", toy.data, "--translators", 2, "eins")
     assert "--translators needs --model: fairseq translates one batch at a time" in message
     model = ("translate", "--model", exported, "eins")
-    for flag, value in (("--data", toy.data), ("--bpe", "none"), ("--sentencepiece-model", "x"), ("--bpe-codes", "x"),
-                        ("--tokenizer", "moses"), ("--source-lang", "de"), ("--target-lang", "en")):
+    for flag, value in (
+        ("--data", toy.data),
+        ("--bpe", "none"),
+        ("--sentencepiece-model", "x"),
+        ("--bpe-codes", "x"),
+        ("--tokenizer", "moses"),
+        ("--source-lang", "de"),
+        ("--target-lang", "en"),
+    ):
         assert f"{flag} needs --path: an exported model knows how its text is cut" in refused(*model, flag, value)
     assert "--translators 3 needs --threads of at least 3" in refused(*model, "--translators", 3, "--threads", 2)
     assert "--device nonsense: choose cpu, cuda, cuda:1 ... or auto" in refused(*model, "--device", "nonsense")

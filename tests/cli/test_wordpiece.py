@@ -10,7 +10,7 @@ from fairseq_ringformer.wordpieces import WordPieces
 
 LETTERS = string.ascii_letters + string.punctuation
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{own}" for own in string.ascii_letters)]
-TEXT = "The house, a / b.\n\n  x  \u2028y [MASK]\r\n\n\"q\" ж"
+TEXT = 'The house, a / b.\n\n  x  \u2028y [MASK]\r\n\n"q" ж'
 
 
 @pytest.fixture
@@ -37,7 +37,9 @@ def test_standard_input_to_standard_output_and_back(ringformer, vocabulary, stan
     assert out == "".join(pieces.encode(line) + "\n" for line in lines)
     standard_input(out.encode())
     assert ringformer("wordpiece", "--model", vocabulary, "--decode") == (
-        0, "The house, a / b.\n\nx y [MASK]\n\n\"q\" <unk>\n", ""
+        0,
+        'The house, a / b.\n\nx y [MASK]\n\n"q" <unk>\n',
+        "",
     )
 
 
@@ -50,13 +52,14 @@ def test_files_and_dictionary(ringformer, vocabulary, tmp_path):
     status, out, err = ringformer(*command, tmp_path / "a.de", tmp_path / "a.en", "--output", folder)
     assert (status, out) == (0, "") and err.splitlines() == [
         f"{tmp_path}/dict.txt: {len(VOCABULARY)} entries, fairseq's own four counted",
-        f"{folder}/a.de: 5 lines", f"{folder}/a.en: 9 lines",
+        f"{folder}/a.de: 5 lines",
+        f"{folder}/a.en: 9 lines",
     ]
     assert len((tmp_path / "dict.txt").read_text().splitlines()) == len(VOCABULARY) - 4
     assert sorted(own.name for own in folder.iterdir()) == ["a.de", "a.en"]
     back = tmp_path / "back.txt"
     assert ringformer("wordpiece", "--model", vocabulary, "--decode", folder / "a.de", "--output", back)[0] == 0
-    assert back.read_text() == "The house, a / b.\n\nx y [MASK]\n\n\"q\" <unk>\n"
+    assert back.read_text() == 'The house, a / b.\n\nx y [MASK]\n\n"q" <unk>\n'
 
 
 def test_what_is_lost_is_said(ringformer, vocabulary, standard_input):
@@ -71,23 +74,32 @@ def test_what_is_lost_is_said(ringformer, vocabulary, standard_input):
     ]
 
 
-@pytest.mark.parametrize(("arguments", "text"), [
-    ((), "nothing to do: give --dictionary, --encode or --decode"),
-    (("--dictionary", "d", "--output", "o"), "--output is for --encode and --decode; --dictionary names its own file"),
-    (("--encode", "a", "b"), "2 files need --output FOLDER, one that exists"),
-    (("--encode", "a", "b", "--output", "no"), "2 files need --output FOLDER, one that exists"),
-    (("--encode", "--output", "folder"), "--output folder is a folder: name a file for what comes from standard input"),
-    (("--encode", "a", "folder/a", "--output", "folder"), "files of the same name would overwrite each other"),
-    (("--encode", "folder/a", "--output", "folder"), "folder/a is to be read: write to another file"),
-    (("--encode", "a", "--output", "a"), "a is to be read: write to another file"),
-    (("--encode", "missing"), "missing: no such file"),
-    (("--encode", "a", "--output", "no/a"), "no: no such folder"),
-    (("--dictionary", "folder"), "folder is a folder: name a file"),
-    (("--dictionary", "vocab.txt"), "vocab.txt is to be read: write to another file"),
-    (("--dictionary", "x", "--decode", "a", "--output", "x"), "--dictionary and --output are the same file"),
-    (("--dictionary", "x", "--model", "a"), "a: not a WordPiece vocabulary: it has no line [UNK]"),
-    (("--dictionary", "x", "--model", "no.txt"), "no.txt: no such file or folder"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((), "nothing to do: give --dictionary, --encode or --decode"),
+        (
+            ("--dictionary", "d", "--output", "o"),
+            "--output is for --encode and --decode; --dictionary names its own file",
+        ),
+        (("--encode", "a", "b"), "2 files need --output FOLDER, one that exists"),
+        (("--encode", "a", "b", "--output", "no"), "2 files need --output FOLDER, one that exists"),
+        (
+            ("--encode", "--output", "folder"),
+            "--output folder is a folder: name a file for what comes from standard input",
+        ),
+        (("--encode", "a", "folder/a", "--output", "folder"), "files of the same name would overwrite each other"),
+        (("--encode", "folder/a", "--output", "folder"), "folder/a is to be read: write to another file"),
+        (("--encode", "a", "--output", "a"), "a is to be read: write to another file"),
+        (("--encode", "missing"), "missing: no such file"),
+        (("--encode", "a", "--output", "no/a"), "no: no such folder"),
+        (("--dictionary", "folder"), "folder is a folder: name a file"),
+        (("--dictionary", "vocab.txt"), "vocab.txt is to be read: write to another file"),
+        (("--dictionary", "x", "--decode", "a", "--output", "x"), "--dictionary and --output are the same file"),
+        (("--dictionary", "x", "--model", "a"), "a: not a WordPiece vocabulary: it has no line [UNK]"),
+        (("--dictionary", "x", "--model", "no.txt"), "no.txt: no such file or folder"),
+    ],
+)
 def test_mistakes(refused, vocabulary, tmp_path, monkeypatch, arguments, text):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
@@ -113,6 +125,13 @@ def test_the_vocabulary_is_not_overwritten(refused, vocabulary, tmp_path):
     assert message.endswith("vocab.txt is to be read: write to another file\n") and vocabulary.read_text() == before
     (tmp_path / "text").write_text("a\n")
     assert refused(
-        "wordpiece", "--model", vocabulary, "--dictionary", tmp_path / "out", "--encode", tmp_path / "text", "--output",
+        "wordpiece",
+        "--model",
+        vocabulary,
+        "--dictionary",
+        tmp_path / "out",
+        "--encode",
+        tmp_path / "text",
+        "--output",
         f"{tmp_path}/./out",
     ).endswith("--dictionary and --output are the same file\n")

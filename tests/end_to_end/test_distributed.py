@@ -11,12 +11,25 @@ from tests.end_to_end import ddp_gradients
 
 # Every update sees the whole test set: two processes, or two batches in turn, see half of it each.
 HALVES = (
-    "--train-subset", "test", "--batch-size", "8", "--disable-validation", "--max-update", "3",
-    "--optimizer", "sgd", "--lr", "0.1", "--dropout", "0", "--activation-dropout", "0",
+    "--train-subset",
+    "test",
+    "--batch-size",
+    "8",
+    "--disable-validation",
+    "--max-update",
+    "3",
+    "--optimizer",
+    "sgd",
+    "--lr",
+    "0.1",
+    "--dropout",
+    "0",
+    "--activation-dropout",
+    "0",
 )
 # fairseq takes its rank from a flag, torchrun gives it in the environment: hence the shell in between.
 TWO_PROCESSES = (
-    '{train} --distributed-world-size 2 --distributed-init-method env:// --distributed-no-spawn '
+    "{train} --distributed-world-size 2 --distributed-init-method env:// --distributed-no-spawn "
     '--distributed-rank "$RANK" --distributed-backend gloo --ddp-backend legacy_ddp'
 )
 
@@ -42,9 +55,7 @@ def test_gradients_under_distributed_data_parallel(command, tmp_path):
     script = ddp_gradients.__file__
     root = os.path.dirname(os.path.dirname(os.path.dirname(script)))
     output = tmp_path / "gradients.pt"
-    done = command(
-        "torchrun", "--standalone", "--nproc_per_node", "2", script, output, env={"PYTHONPATH": root}
-    )
+    done = command("torchrun", "--standalone", "--nproc_per_node", "2", script, output, env={"PYTHONPATH": root})
     assert done.returncode == 0, done.stderr[-3000:]
     distributed = torch.load(output, weights_only=True)
     assert distributed.keys() == ddp_gradients.CASES.keys()

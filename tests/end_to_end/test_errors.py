@@ -8,24 +8,35 @@ import torch
 
 REFUSED_FLAGS = {
     "heads": (
-        ("--encoder-attention-heads", "3"), "encoder: embed_dim 16 is not divisible by the number of attention heads, 3"
+        ("--encoder-attention-heads", "3"),
+        "encoder: embed_dim 16 is not divisible by the number of attention heads, 3",
     ),
     "rank 0": (("--signal-rank", "0"), "encoder: signal rank 0 must lie between 1 and the embedding width, 16"),
     "rank 17": (("--signal-rank", "17"), "encoder: signal rank 17 must lie between 1 and the embedding width, 16"),
     "rank of nothing": (("--signal", "none", "--signal-rank", "2"), "--signal none excludes --signal-rank"),
     "map length": (("--ffn-sharing", "0,1,1"), "--ffn-sharing: '0,1,1' names 3 levels, but there are 2"),
-    "map gap": (("--decoder-self-attn-sharing", "0,2"), "--decoder-self-attn-sharing: '0,2' has a gap: copy 1 is used by"),
+    "map gap": (
+        ("--decoder-self-attn-sharing", "0,2"),
+        "--decoder-self-attn-sharing: '0,2' has a gap: copy 1 is used by",
+    ),
     "map start": (("--norm-sharing", "1,2"), "--norm-sharing: '1,2' has a gap: copy 0 is used by no level"),
     "map word": (("--ffn-sharing", "all"), "--ffn-sharing: cannot read 'all'; use own, one, cycle:K"),
-    "cycle": (("--self-attn-sharing", "cycle:3"), "--self-attn-sharing: 'cycle:3' needs a number of copies from 1 to 2"),
+    "cycle": (
+        ("--self-attn-sharing", "cycle:3"),
+        "--self-attn-sharing: 'cycle:3' needs a number of copies from 1 to 2",
+    ),
     "static": (("--signal", "static", "--attention-signal", "after"), "--signal static excludes --attention-signal"),
     "no levels": (("--decoder-layers", "0"), "--decoder-layers 0: a stack needs at least one level"),
     "layerdrop": (("--encoder-layerdrop", "0.1"), "--encoder-layerdrop has no meaning here: levels share weights"),
-    "pruning": (("--decoder-layers-to-keep", "0,1"), "--decoder-layers-to-keep has no meaning here: levels share weights"),
+    "pruning": (
+        ("--decoder-layers-to-keep", "0,1"),
+        "--decoder-layers-to-keep has no meaning here: levels share weights",
+    ),
     "offload": (("--offload-activations",), "--offload-activations is not supported: use --checkpoint-activations"),
     "two dictionaries": (("--share-all-embeddings",), "run fairseq-preprocess with --joined-dictionary"),
     "two widths": (
-        ("--share-encoder-decoder-ffn", "--decoder-embed-dim", "24"), "--share-encoder-decoder-ffn needs equal widths"
+        ("--share-encoder-decoder-ffn", "--decoder-embed-dim", "24"),
+        "--share-encoder-decoder-ffn needs equal widths",
     ),
 }
 
@@ -38,12 +49,15 @@ def test_contradicting_options(name, fairseq, toy):
     assert text in str(error.value)
 
 
-@pytest.mark.parametrize("flags, text", [
-    (("--encoder-cross-attn-sharing", "one"), "unrecognized arguments: --encoder-cross-attn-sharing one"),
-    (("--signal-rnak", "2"), "unrecognized arguments: --signal-rnak 2"),
-    (("--signal", "lowrank"), "argument --signal: invalid choice: 'lowrank'"),
-    (("--arch", "ringformer_tiney"), "argument --arch/-a: invalid choice: 'ringformer_tiney'"),
-])
+@pytest.mark.parametrize(
+    "flags, text",
+    [
+        (("--encoder-cross-attn-sharing", "one"), "unrecognized arguments: --encoder-cross-attn-sharing one"),
+        (("--signal-rnak", "2"), "unrecognized arguments: --signal-rnak 2"),
+        (("--signal", "lowrank"), "argument --signal: invalid choice: 'lowrank'"),
+        (("--arch", "ringformer_tiney"), "argument --arch/-a: invalid choice: 'ringformer_tiney'"),
+    ],
+)
 def test_unknown_options(flags, text, fairseq, toy, capsys):
     with pytest.raises(SystemExit) as stop:
         fairseq.train(toy.data, *flags)
@@ -106,7 +120,9 @@ def test_one_table_with_another_dictionary(fairseq, toy, tmp_path):
     for dictionary in (tmp_path / "data").glob("dict.*.txt"):
         with dictionary.open("a") as stream:
             stream.write("zehn 1\n")
-    with pytest.raises(ValueError, match="knows 25 source and 25 target symbols, .* of 26 source and 26 target symbols"):
+    with pytest.raises(
+        ValueError, match="knows 25 source and 25 target symbols, .* of 26 source and 26 target symbols"
+    ):
         fairseq.generate(tmp_path / "data", run.last)
 
 

@@ -197,7 +197,10 @@ def test_from_pretrained_translates_as_generate(model, fairseq, toy, trained):
     run = trained(model)
     found = fairseq.generate(toy.data, run.last, "--beam", "3")
     hub = MODEL_REGISTRY[model].from_pretrained(
-        str(run.folder), checkpoint_file="checkpoint_last.pt", data_name_or_path=str(toy.data), user_dir=fairseq.user_dir
+        str(run.folder),
+        checkpoint_file="checkpoint_last.pt",
+        data_name_or_path=str(toy.data),
+        user_dir=fairseq.user_dir,
     )
     assert hub.translate(toy.lines("test", "de"), beam=3) == [text for (text,) in texts(found).values()]
 
@@ -207,7 +210,10 @@ def test_from_pretrained_aligns_if_asked_at_loading(fairseq, toy, trained):
 
     run = trained("ringformer")
     hub = MODEL_REGISTRY["ringformer"].from_pretrained(
-        str(run.folder), checkpoint_file="checkpoint_last.pt", data_name_or_path=str(toy.data), user_dir=fairseq.user_dir,
+        str(run.folder),
+        checkpoint_file="checkpoint_last.pt",
+        data_name_or_path=str(toy.data),
+        user_dir=fairseq.user_dir,
         print_alignment="hard",
     )
     source = hub.encode(toy.lines("test", "de")[0])

@@ -13,7 +13,8 @@ from tests.building import MODELS
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "examples" / "debian_de_en" / "hydra"
 TINY = [
-    f"model.{side}_{size}" for side in ("encoder", "decoder")
+    f"model.{side}_{size}"
+    for side in ("encoder", "decoder")
     for size in ("embed_dim=16", "ffn_embed_dim=32", "attention_heads=2")
 ]
 
@@ -24,9 +25,17 @@ def hydra_train(command, toy, tmp_path):
 
     def run(*overrides):
         return command(
-            "fairseq-hydra-train", "--config-dir", RECIPES.relative_to(ROOT), "--config-name", "ringformer_tiny",
-            f"task.data={toy.joined}", "common.user_dir=fairseq_ringformer", f"checkpoint.save_dir={tmp_path}/run",
-            "common.cpu=true", *TINY, *overrides,
+            "fairseq-hydra-train",
+            "--config-dir",
+            RECIPES.relative_to(ROOT),
+            "--config-name",
+            "ringformer_tiny",
+            f"task.data={toy.joined}",
+            "common.user_dir=fairseq_ringformer",
+            f"checkpoint.save_dir={tmp_path}/run",
+            "common.cpu=true",
+            *TINY,
+            *overrides,
         )
 
     return run
@@ -104,7 +113,12 @@ def test_name_sets_the_size_as_on_the_command_line(model, size, toy, task):
 
 
 def test_explicit_keys_win_as_flags_do(toy, task):
-    keys = {"encoder_layers": 4, "decoder_embed_dim": 64, "ffn_sharing": "cycle:2", "share_decoder_input_output_embed": True}
+    keys = {
+        "encoder_layers": 4,
+        "decoder_embed_dim": 64,
+        "ffn_sharing": "cycle:2",
+        "share_decoder_input_output_embed": True,
+    }
     flags = ("--encoder-layers", "4", "--decoder-embed-dim", "64", "--ffn-sharing", "cycle:2")
     built = build_as_hydra_does("ringformer_small", task, **keys)
     assert built.encoder.stack.levels == 4 and built.decoder.stack.config.embed_dim == 64
@@ -121,7 +135,9 @@ def script_flags(script: str):
     """The flags that train.sh gives to fairseq-train on one device, as words."""
     (flags,) = re.findall(r"^flags=\(\n(.*?)\n\)", script, re.S | re.M)
     (max_update,) = re.findall(r"^arch=.* max_update=(\d+)$", script, re.M)
-    flags = flags.replace('${own[@]+"${own[@]}"}', "").replace("$((2 / workers))", "2").replace("$max_update", max_update)
+    flags = (
+        flags.replace('${own[@]+"${own[@]}"}', "").replace("$((2 / workers))", "2").replace("$max_update", max_update)
+    )
     flags = flags.replace("$arch", "ringformer_tiny").replace("$seed", "1").replace("$root/", "")
     return shlex.split(re.sub(r"\$\{\w+:-(\w+)\}", r"\1", flags))
 

@@ -19,8 +19,16 @@ VARIANTS = {
     "embedding norm, unscaled": ("vanilla_transformer_tiny", ("--layernorm-embedding", "--no-scale-embedding")),
     "unequal sides": (
         "ringformer_tiny",
-        ("--decoder-embed-dim", "24", "--decoder-ffn-embed-dim", "40", "--decoder-layers", "3",
-         "--decoder-attention-heads", "3"),
+        (
+            "--decoder-embed-dim",
+            "24",
+            "--decoder-ffn-embed-dim",
+            "40",
+            "--decoder-layers",
+            "3",
+            "--decoder-attention-heads",
+            "3",
+        ),
     ),
     "no attention signal": ("ringformer_tiny", ("--attention-signal", "none")),
     "no feed-forward signal": ("ringformer_tiny", ("--ffn-signal", "none")),

@@ -120,8 +120,7 @@ def test_ema_follows_the_weights_and_loads(precision, fairseq, toy):
     steps = [run.state(f"checkpoint_1_{update}.pt") for update in (1, 2, 3, 4)]
     for before, after in zip(steps, steps[1:]):
         expected = {
-            name: 0.75 * average + 0.25 * after["model"][name]
-            for name, average in before["extra_state"]["ema"].items()
+            name: 0.75 * average + 0.25 * after["model"][name] for name, average in before["extra_state"]["ema"].items()
         }
         assert_same_weights(after["extra_state"]["ema"], expected, tolerance=1e-6)
     resumed = fairseq.train(toy.data, *flags, "--max-update", "6", save_dir=run.folder)

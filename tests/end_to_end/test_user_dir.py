@@ -28,8 +28,7 @@ def test_folder_of_the_installed_package_from_elsewhere(command, fairseq, toy, t
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = {
-        int(line.split("\t")[0][2:]): line.split("\t")[2]
-        for line in done.stdout.splitlines() if line.startswith("H-")
+        int(line.split("\t")[0][2:]): line.split("\t")[2] for line in done.stdout.splitlines() if line.startswith("H-")
     }
     assert found == {number: best.text for number, (best,) in fairseq.generate(toy.data, path, "--beam", "2").items()}
 

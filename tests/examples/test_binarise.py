@@ -40,5 +40,7 @@ def test_the_vocabularys_own_dictionary(sub, tmp_path):
 
 def test_what_fairseq_refuses(sub, tmp_path):
     (sub / "valid.en").unlink()
-    with pytest.raises(RecipeError, match=r"fairseq-preprocess failed \(.*valid.en.*\): run it by hand on .*sub to see"):
+    with pytest.raises(
+        RecipeError, match=r"fairseq-preprocess failed \(.*valid.en.*\): run it by hand on .*sub to see"
+    ):
         binarise(sub, tmp_path / "bin")

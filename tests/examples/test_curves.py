@@ -11,7 +11,9 @@ def run(*arguments):
 
 def write_log(path, losses):
     lines = ["2026-01-01 | INFO | train | noise"]
-    lines += [f'2026-01-01 | INFO | train_inner | {{"loss": "{loss}", "num_updates": "{n}"}}' for n, loss in losses.items()]
+    lines += [
+        f'2026-01-01 | INFO | train_inner | {{"loss": "{loss}", "num_updates": "{n}"}}' for n, loss in losses.items()
+    ]
     path.write_text("\n".join(lines) + "\n")
     return path
 
@@ -21,7 +23,10 @@ def test_curves_are_printed_side_by_side_and_drawn(tmp_path):
     b = write_log(tmp_path / "b.log", {50: 9.5, 100: 8.5, 200: 7.125, 300: 6})
     done = run(f"one={a}", f"two={b}", "--output", tmp_path / "c.png")
     assert done.returncode == 0, done.stderr
-    assert [line.split() for line in done.stdout.splitlines()[2:]] == [["100", "8.250", "8.500"], ["200", "7.000", "7.125"]]
+    assert [line.split() for line in done.stdout.splitlines()[2:]] == [
+        ["100", "8.250", "8.500"],
+        ["200", "7.000", "7.125"],
+    ]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -299,7 +299,10 @@ def test_wordpieces_are_learnt_or_taken(tmp_path, archive, no_fairseq, capsys):
     out = tmp_path / "out"
     recipe = json.loads((out / "recipe.json").read_text())
     assert {key: recipe[key] for key in ("subwords", "vocab_size", "bpe", "bpe_model", "tokenizer")} == {
-        "subwords": "wordpiece", "vocab_size": 120, "bpe": "wordpiece", "bpe_model": "tokenizer.json",
+        "subwords": "wordpiece",
+        "vocab_size": 120,
+        "bpe": "wordpiece",
+        "bpe_model": "tokenizer.json",
         "tokenizer": None,
     }
     model = (out / "tokenizer.json").read_bytes()
@@ -317,11 +320,20 @@ def test_wordpieces_are_learnt_or_taken(tmp_path, archive, no_fairseq, capsys):
     assert "sub-words in sub/: done" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("flags", "text"), [
-    (["--wordpiece-model", "x"], "--wordpiece-model needs --subwords wordpiece"),
-    (["--subwords", "wordpiece", "--wordpiece-model", "no.txt"], "--wordpiece-model: no.txt: no such file or folder"),
-    (["--subwords", "wordpiece", "--wordpiece-model", "x", "--vocab-size", "9"], "--vocab-size is for a vocabulary"),
-])
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--wordpiece-model", "x"], "--wordpiece-model needs --subwords wordpiece"),
+        (
+            ["--subwords", "wordpiece", "--wordpiece-model", "no.txt"],
+            "--wordpiece-model: no.txt: no such file or folder",
+        ),
+        (
+            ["--subwords", "wordpiece", "--wordpiece-model", "x", "--vocab-size", "9"],
+            "--vocab-size is for a vocabulary",
+        ),
+    ],
+)
 def test_wordpiece_mistakes(tmp_path, archive, no_fairseq, capsys, flags, text):
     assert prepare.main(["--output", str(tmp_path / "out"), *flags]) == 1
     error = capsys.readouterr().err

@@ -33,9 +33,7 @@ def test_ding_takes_the_sentences_and_leaves_the_headwords():
 
 
 def test_ding_drops_remarks_around_a_sentence():
-    found, _ = ding_pairs(
-        "Eile {f} | Beeil dich! [ugs.] (Aufforderung) :: hurry | Get a move on! [coll.] <Move on!>",
-    )
+    found, _ = ding_pairs("Eile {f} | Beeil dich! [ugs.] (Aufforderung) :: hurry | Get a move on! [coll.] <Move on!>")
     assert found == [("Beeil dich!", "Get a move on!")]
 
 
@@ -105,10 +103,7 @@ def help_pairs(german, english, name="swriter/guide/a.html"):
     base = "usr/share/libreoffice/help/{}/text/" + name
     return pairs_of(
         libreoffice_help,
-        {
-            "libreoffice-help-de": {base.format("de"): german},
-            "libreoffice-help-en-us": {base.format("en-US"): english},
-        },
+        {"libreoffice-help-de": {base.format("de"): german}, "libreoffice-help-en-us": {base.format("en-US"): english}},
     )
 
 
@@ -119,10 +114,7 @@ def test_help_pairs_by_id_not_by_order():
             '<p id="a">The first <i>paragraph</i>.</p><p id="b">The second paragraph.</p><p id="c">Only English.</p>'
         ),
     )
-    assert found == [
-        ("Der erste Absatz.", "The first paragraph."),
-        ("Der zweite Absatz.", "The second paragraph."),
-    ]
+    assert found == [("Der erste Absatz.", "The first paragraph."), ("Der zweite Absatz.", "The second paragraph.")]
     assert skipped["no counterpart"] == 1
 
 
@@ -250,7 +242,9 @@ if one enters \e\&.
 def manual(german, english):
     return {
         "manpages-de": {"usr/share/man/de/man1/fold.1.gz": gzip.compress(german.encode())},
-        "manpages-de-dev": {"usr/share/man/de/man3/alone.3.gz": gzip.compress(b".SH NAME\nalone \\- without original\n")},
+        "manpages-de-dev": {
+            "usr/share/man/de/man3/alone.3.gz": gzip.compress(b".SH NAME\nalone \\- without original\n")
+        },
         "folding": {"usr/share/man/man1/fold.1.gz": gzip.compress(english.encode())},
     }
 
@@ -267,7 +261,9 @@ def test_manual_pages_are_paired_without_roff_markup_code_and_credits():
 
 
 def test_manual_page_with_an_extra_paragraph_still_pairs_the_others():
-    german = GERMAN_PAGE.replace(".nf", ".PP\nDieser Absatz hat kein Gegenstück im anderen Text und ist sehr lang.\n.nf")
+    german = GERMAN_PAGE.replace(
+        ".nf", ".PP\nDieser Absatz hat kein Gegenstück im anderen Text und ist sehr lang.\n.nf"
+    )
     found, _ = pairs_of(manpages, manual(german, ENGLISH_PAGE))
     assert ("faltet auch Nasses, wenn man \\ eingibt.", "folds wet things too if one enters \\.") in found
     assert not any("kein Gegenstück" in pair[0] for pair in found)

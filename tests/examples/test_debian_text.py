@@ -19,7 +19,7 @@ from fairseq_ringformer.wordpieces import WordPieces
 
 
 def test_normalise_makes_typography_uniform():
-    assert normalise(" „Gru\u0308n“ \n heißt’s\u00a0 – Wo\u00adche …\u200b ") == "\"Grün\" heißt's – Woche ..."
+    assert normalise(" „Gru\u0308n“ \n heißt’s\u00a0 – Wo\u00adche …\u200b ") == '"Grün" heißt\'s – Woche ...'
 
 
 @pytest.mark.parametrize(
@@ -125,9 +125,7 @@ def test_no_document_and_no_text_is_in_two_splits():
         documents = [{pair.document for pair in result.pairs[split][source]} for split in SPLITS]
         assert not documents[0] & documents[1] and not documents[0] & documents[2] and not documents[1] & documents[2]
     for side in ("german", "english"):
-        texts = [
-            {key(getattr(pair, side)) for own in result.pairs[split].values() for pair in own} for split in SPLITS
-        ]
+        texts = [{key(getattr(pair, side)) for own in result.pairs[split].values() for pair in own} for split in SPLITS]
         assert all(texts)
         assert not texts[0] & texts[1] and not texts[0] & texts[2] and not texts[1] & texts[2]
 
@@ -186,7 +184,9 @@ def test_little_text_is_not_held_out_altogether():
 
 def test_make_splits_writes_parallel_files_and_counts_add_up(tmp_path):
     made = {
-        "s": [Pair(f"d{n}", f"Satz Nummer {n} ist da. Zeile {n} auch.", f"Item {n} is. Row {n} too.") for n in range(90)]
+        "s": [
+            Pair(f"d{n}", f"Satz Nummer {n} ist da. Zeile {n} auch.", f"Item {n} is. Row {n} too.") for n in range(90)
+        ]
     }
     made["s"].append(Pair("d0", "kaputt <b>", "broken <b>"))
     counts = make_splits(made, 20, 1, tmp_path)
@@ -194,7 +194,9 @@ def test_make_splits_writes_parallel_files_and_counts_add_up(tmp_path):
     for split in SPLITS:
         assert len(lines[f"{split}.de"]) == len(lines[f"{split}.en"]) == counts["s"]["kept"][split] > 0
     for german, english in zip(lines["test.de"], lines["test.en"], strict=True):
-        assert [word for word in german.split() if word.isdigit()] == [word for word in english.split() if word.isdigit()]
+        assert [word for word in german.split() if word.isdigit()] == [
+            word for word in english.split() if word.isdigit()
+        ]
     assert counts["s"]["extracted"] == 91
     assert counts["s"]["dropped"]["markup"] == 1
     assert sum(counts["s"]["kept"].values()) + sum(counts["s"]["dropped"].values()) == 181
@@ -221,9 +223,9 @@ def segmented(raw, kind, size, name):
     return folder
 
 
-@pytest.mark.parametrize(("kind", "undo"), [
-    ("sentencepiece", ("▁", " ")), ("subword-nmt", ("@@ ", "")), ("wordpiece", (" ##", "")),
-])
+@pytest.mark.parametrize(
+    ("kind", "undo"), [("sentencepiece", ("▁", " ")), ("subword-nmt", ("@@ ", "")), ("wordpiece", (" ##", ""))]
+)
 def test_segment_keeps_lines_and_text_and_is_repeatable(raw, kind, undo):
     first, second = segmented(raw, kind, 40, "one"), segmented(raw, kind, 40, "two")
     model = (first / MODEL[kind]).read_bytes()
@@ -240,7 +242,9 @@ def test_segment_keeps_lines_and_text_and_is_repeatable(raw, kind, undo):
 
 @pytest.mark.parametrize("kind", ["sentencepiece", "subword-nmt", "wordpiece"])
 def test_a_vocabulary_that_does_not_fit_is_refused_with_one_that_does(raw, kind):
-    with pytest.raises(RecipeError, match=r"--vocab-size 5000 is too large for this text: choose at most \d+$") as error:
+    with pytest.raises(
+        RecipeError, match=r"--vocab-size 5000 is too large for this text: choose at most \d+$"
+    ) as error:
         segmented(raw, kind, 5000, "large")
     segmented(raw, kind, int(str(error.value).rsplit(" ", 1)[1]), "fits")
     with pytest.raises(RecipeError, match=r"--vocab-size 3 is too small for the characters .*: choose at least \d+$"):

@@ -40,8 +40,9 @@ class Archive:
     """Says what apt would, and counts the calls."""
 
     def __init__(self, contents):
-        self.packed = {f"usr/share/datasets/fashion-mnist/{name}.gz": gzip.compress(content)
-                       for name, content in contents.items()}
+        self.packed = {
+            f"usr/share/datasets/fashion-mnist/{name}.gz": gzip.compress(content) for name, content in contents.items()
+        }
         self.calls = []
 
     def find(self, names):
@@ -59,8 +60,10 @@ class Archive:
 @pytest.fixture
 def archive(monkeypatch):
     sizes = {
-        "train-images-idx3-ubyte": (6, 28, 28), "train-labels-idx1-ubyte": (6,),
-        "t10k-images-idx3-ubyte": (4, 28, 28), "t10k-labels-idx1-ubyte": (4,),
+        "train-images-idx3-ubyte": (6, 28, 28),
+        "train-labels-idx1-ubyte": (6,),
+        "t10k-images-idx3-ubyte": (4, 28, 28),
+        "t10k-labels-idx1-ubyte": (4,),
     }
     contents = {name: idx(*own) for name, own in sizes.items()}
     files = {name: prepare.Content(own, hashlib.sha256(contents[name]).hexdigest()) for name, own in sizes.items()}
@@ -159,7 +162,9 @@ def test_without_apt_the_command_says_so(tmp_path):
         (tmp_path / program).symlink_to(subprocess.check_output(["which", program], text=True).strip())
     result = subprocess.run(
         ["/bin/bash", str(RECIPE / "prepare.sh"), "--output", str(tmp_path / "out")],
-        capture_output=True, text=True, env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PATH": str(tmp_path)},
     )
     assert result.returncode == 1 and result.stderr.count("\n") == 1
     assert result.stderr.startswith("prepare.sh: apt-get is not on this machine: packages need Debian")

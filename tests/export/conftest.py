@@ -11,8 +11,19 @@ FORMS = {
     **{name: form for name, form in ABLATIONS.items() if name != "static signal"},
     **{f"one wide ffn, {name}": ("one_wide_ffn", flags) for name, flags in WIDE_FFN.items()},
     "vanilla": ("vanilla_transformer", ()),
-    "sharing maps": ("ringformer", ("--self-attn-sharing", "cycle:2", "--ffn-sharing", "sequence:2",
-                                    "--cross-attn-sharing", "own", "--norm-sharing", "0,1,1")),
+    "sharing maps": (
+        "ringformer",
+        (
+            "--self-attn-sharing",
+            "cycle:2",
+            "--ffn-sharing",
+            "sequence:2",
+            "--cross-attn-sharing",
+            "own",
+            "--norm-sharing",
+            "0,1,1",
+        ),
+    ),
     "no feed-forward at all": ("ringformer", ("--ffn-sharing", "none")),
 }
 OPTIONS = {

@@ -72,11 +72,14 @@ def test_other_activations_are_refused():
         RingConverter(model, model.encoder.dictionary.symbols, model.decoder.dictionary.symbols)
 
 
-@pytest.mark.parametrize("option, value, flag", [
-    ("adaptive_softmax_cutoff", "10,20", "--adaptive-softmax-cutoff"),
-    ("no_decoder_final_norm", True, "--no-decoder-final-norm"),
-    ("decoder_output_dim", 16, "--decoder-output-dim"),
-])
+@pytest.mark.parametrize(
+    "option, value, flag",
+    [
+        ("adaptive_softmax_cutoff", "10,20", "--adaptive-softmax-cutoff"),
+        ("no_decoder_final_norm", True, "--no-decoder-final-norm"),
+        ("decoder_output_dim", 16, "--decoder-output-dim"),
+    ],
+)
 def test_what_ctranslate2_does_not_have_is_refused(option, value, flag):
     model = stock(ring("ringformer", "--decoder-normalize-before"), {option: value})
     with pytest.raises(ValueError, match=f"CTranslate2 has no model with {flag}"):

@@ -79,8 +79,11 @@ def test_a_fold_is_the_signal_in_the_weight():
 def test_what_levels_share_is_one_tensor():
     first, *rest = plain_layers(ring("ringformer").decoder.stack)
     shared = {name for name in first if all(layer[name] is first[name] for layer in rest)}
-    assert shared == {"self_attn.out_proj.weight", "fc2.weight",
-                      *(f"encoder_attn.{part}_proj.weight" for part in ("q", "k", "v", "out"))}
+    assert shared == {
+        "self_attn.out_proj.weight",
+        "fc2.weight",
+        *(f"encoder_attn.{part}_proj.weight" for part in ("q", "k", "v", "out")),
+    }
     own = {id(layer["self_attn.q_proj.weight"]) for layer in (first, *rest)}
     assert len(own) == 3
 
@@ -120,7 +123,10 @@ def test_options_are_plain():
     plain = plain_containers(nested)
     assert plain == {"a": {"b": [1.5, [2]], "c": 1}, "d": "e", "f": None}
     assert [type(value) for value in (plain["a"], plain["a"]["b"][0], plain["a"]["b"][1][0], plain["d"])] == [
-        dict, float, int, str
+        dict,
+        float,
+        int,
+        str,
     ]
 
 
@@ -149,10 +155,13 @@ def test_half_precision_is_folded_in_full():
     assert_same(model, stock(loaded))
 
 
-@pytest.mark.parametrize("change, message", [
-    (dict(_name="fconv"), "its architecture is fconv: neither one of this plug-in nor fairseq's transformer"),
-    (dict(encoder_layers=2), "of another architecture than this RingFormerModel"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(_name="fconv"), "its architecture is fconv: neither one of this plug-in nor fairseq's transformer"),
+        (dict(encoder_layers=2), "of another architecture than this RingFormerModel"),
+    ],
+)
 def test_what_cannot_be_loaded(change, message):
     with pytest.raises(ValueError, match=message):
         load_model(checkpoint(ring("ringformer"), **change))

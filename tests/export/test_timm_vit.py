@@ -45,7 +45,9 @@ def test_widths_that_a_ratio_does_not_give_exactly():
 def test_what_does_not_fold_says_why():
     with pytest.raises(ValueError, match=r"static signals \(Universal Transformer\) do not fold"):
         stock_weights(small("vit_universal_tiny_patch4_28"))
-    with pytest.raises(ValueError, match=r"signals that read the state before its norm \(signal_input 'state'\) do not fold"):
+    with pytest.raises(
+        ValueError, match=r"signals that read the state before its norm \(signal_input 'state'\) do not fold"
+    ):
         stock_weights(small("vit_ring_tiny_patch4_28", signal_input="state"))
     pruned = small("vit_ring_tiny_patch4_28")
     pruned.prune_intermediate_layers(1, prune_norm=True)
@@ -53,11 +55,14 @@ def test_what_does_not_fold_says_why():
         stock_weights(pruned)
 
 
-@pytest.mark.parametrize("name, changes", [
-    ("vit_ring_tiny_patch4_28", {}),
-    ("vit_universal_tiny_patch4_28", {}),
-    ("vit_ring_tiny_patch4_28", dict(signal_input="state")),
-])
+@pytest.mark.parametrize(
+    "name, changes",
+    [
+        ("vit_ring_tiny_patch4_28", {}),
+        ("vit_universal_tiny_patch4_28", {}),
+        ("vit_ring_tiny_patch4_28", dict(signal_input="state")),
+    ],
+)
 def test_onnx_gives_torchs_outputs_for_any_batch(name, changes, tmp_path):
     model = small(name, **changes)
     folds = "universal" not in name and not changes

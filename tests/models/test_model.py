@@ -149,11 +149,22 @@ def test_retained_dropout_stays_on_in_the_modules_named():
     assert torch.equal(*[model.decoder(target, encoder_out)[0] for _ in range(2)])
 
 
-@pytest.mark.parametrize("arch, flags, message", [
-    ("vanilla_transformer_tiny", (), "the checkpoint is of another architecture than this RingFormerModel: it lacks"),
-    ("ringformer_tiny", ("--norm-sharing", "own", "--encoder-layers", "4"), "it has encoder.stack.norms"),
-    ("ringformer_tiny", ("--signal-rank", "1"), "of another shape); use the --arch and flags that it was trained with"),
-])
+@pytest.mark.parametrize(
+    "arch, flags, message",
+    [
+        (
+            "vanilla_transformer_tiny",
+            (),
+            "the checkpoint is of another architecture than this RingFormerModel: it lacks",
+        ),
+        ("ringformer_tiny", ("--norm-sharing", "own", "--encoder-layers", "4"), "it has encoder.stack.norms"),
+        (
+            "ringformer_tiny",
+            ("--signal-rank", "1"),
+            "of another shape); use the --arch and flags that it was trained with",
+        ),
+    ],
+)
 def test_a_checkpoint_of_another_architecture_is_named(arch, flags, message):
     with pytest.raises(ValueError) as error:
         build("ringformer_tiny").load_state_dict(build(arch, *flags).state_dict())

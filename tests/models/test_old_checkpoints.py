@@ -23,12 +23,15 @@ def unpacked(state_dict):
     return old
 
 
-@pytest.mark.parametrize("arch, flags", [
-    ("ringformer", ("--attn-bias", "--ffn-bias")),
-    ("ringformer", ("--signal", "full-rank", "--self-attn-sharing", "cycle:2")),
-    ("vanilla_transformer", ()),
-    ("universal_transformer", ()),
-])
+@pytest.mark.parametrize(
+    "arch, flags",
+    [
+        ("ringformer", ("--attn-bias", "--ffn-bias")),
+        ("ringformer", ("--signal", "full-rank", "--self-attn-sharing", "cycle:2")),
+        ("vanilla_transformer", ()),
+        ("universal_transformer", ()),
+    ],
+)
 def test_an_old_checkpoint_loads_as_the_same_model(arch, flags):
     model, other = build(arch, *flags), build(arch, *flags, seed=5)
     old = unpacked(model.state_dict())

@@ -38,10 +38,17 @@ def test_the_common_flag_wins_over_the_architecture_on_both_sides():
     assert encoder.config.ffn == decoder.config.ffn == (0, 1, 2)
 
 
-@pytest.mark.parametrize("variant, copies", [
-    ("SharedEnc", (1, 3)), ("SharedDec", (3, 1)), ("SharedEncSharedDec", (1, 1)), ("SharedEncDec", (1, 1)),
-    ("NoDec", (3, 0)), ("SharedEncNoDec", (1, 0)),
-])
+@pytest.mark.parametrize(
+    "variant, copies",
+    [
+        ("SharedEnc", (1, 3)),
+        ("SharedDec", (3, 1)),
+        ("SharedEncSharedDec", (1, 1)),
+        ("SharedEncDec", (1, 1)),
+        ("NoDec", (3, 0)),
+        ("SharedEncNoDec", (1, 0)),
+    ],
+)
 def test_the_variants_of_one_wide_ffn(variant, copies):
     encoder, decoder = stacks("one_wide_ffn_tiny", *WIDE_FFN[variant])
     assert (len(encoder.ffn), len(decoder.ffn or ())) == copies
@@ -63,29 +70,49 @@ def test_norms_per_level_and_apart():
     assert {name: len(bank) for name, bank in decoder.norms.items()} == {"level": 1}
 
 
-@pytest.mark.parametrize("flags, message", [
-    (("--ffn-sharing", "0,0"), "--ffn-sharing: '0,0' names 2 levels, but there are 3"),
-    (("--encoder-self-attn-sharing", "0,2,2"), "--encoder-self-attn-sharing: '0,2,2' has a gap: copy 1 is used by no level"),
-    (("--self-attn-sharing", "none"), "--self-attn-sharing: cannot read 'none'"),
-    (("--signal", "static", "--attention-signal", "after"), "--signal static excludes --attention-signal"),
-    (("--signal", "none", "--ffn-signal", "before"), "--signal none excludes --ffn-signal"),
-    (("--signal", "full-rank", "--signal-rank", "2"), "--signal full-rank excludes --signal-rank"),
-    (("--signal-rank", "0"), "encoder: signal rank 0 must lie between 1 and the embedding width, 32"),
-    (("--signal-rank", "33"), "encoder: signal rank 33 must lie between 1 and the embedding width, 32"),
-    (("--encoder-attention-heads", "5"), "encoder: embed_dim 32 is not divisible by the number of attention heads, 5"),
-    (("--decoder-embed-dim", "30"), "decoder: embed_dim 30 is not divisible by the number of attention heads, 4"),
-    (("--signal", "static", "--decoder-learned-pos"), "--signal static excludes --decoder-learned-pos"),
-    (("--ffn-sharing", "none", "--ffn-norm-sharing", "own"), "--ffn-norm-sharing has no meaning here: there is no feed-forward"),
-    (("--decoder-ffn-sharing", "none", "--decoder-ffn-norm-sharing", "own"), "--decoder-ffn-norm-sharing has no meaning here"),
-    (("--encoder-layerdrop", "0.1"), "--encoder-layerdrop has no meaning here"),
-    (("--decoder-layers-to-keep", "0,2"), "--decoder-layers-to-keep has no meaning here"),
-    (("--offload-activations",), "--offload-activations is not supported: use --checkpoint-activations"),
-    (("--decoder-layers", "0"), "--decoder-layers 0: a stack needs at least one level"),
-    (("--share-encoder-decoder-ffn", "--decoder-ffn-embed-dim", "64"),
-     "--share-encoder-decoder-ffn needs equal widths: --encoder-ffn-embed-dim and --decoder-ffn-embed-dim"),
-    (("--share-encoder-decoder-ffn", "--decoder-ffn-sharing", "none"), "needs a feed-forward on both sides"),
-    (("--share-all-embeddings", "--decoder-embed-dim", "64"), "needs --encoder-embed-dim equal to --decoder-embed-dim"),
-])
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (("--ffn-sharing", "0,0"), "--ffn-sharing: '0,0' names 2 levels, but there are 3"),
+        (
+            ("--encoder-self-attn-sharing", "0,2,2"),
+            "--encoder-self-attn-sharing: '0,2,2' has a gap: copy 1 is used by no level",
+        ),
+        (("--self-attn-sharing", "none"), "--self-attn-sharing: cannot read 'none'"),
+        (("--signal", "static", "--attention-signal", "after"), "--signal static excludes --attention-signal"),
+        (("--signal", "none", "--ffn-signal", "before"), "--signal none excludes --ffn-signal"),
+        (("--signal", "full-rank", "--signal-rank", "2"), "--signal full-rank excludes --signal-rank"),
+        (("--signal-rank", "0"), "encoder: signal rank 0 must lie between 1 and the embedding width, 32"),
+        (("--signal-rank", "33"), "encoder: signal rank 33 must lie between 1 and the embedding width, 32"),
+        (
+            ("--encoder-attention-heads", "5"),
+            "encoder: embed_dim 32 is not divisible by the number of attention heads, 5",
+        ),
+        (("--decoder-embed-dim", "30"), "decoder: embed_dim 30 is not divisible by the number of attention heads, 4"),
+        (("--signal", "static", "--decoder-learned-pos"), "--signal static excludes --decoder-learned-pos"),
+        (
+            ("--ffn-sharing", "none", "--ffn-norm-sharing", "own"),
+            "--ffn-norm-sharing has no meaning here: there is no feed-forward",
+        ),
+        (
+            ("--decoder-ffn-sharing", "none", "--decoder-ffn-norm-sharing", "own"),
+            "--decoder-ffn-norm-sharing has no meaning here",
+        ),
+        (("--encoder-layerdrop", "0.1"), "--encoder-layerdrop has no meaning here"),
+        (("--decoder-layers-to-keep", "0,2"), "--decoder-layers-to-keep has no meaning here"),
+        (("--offload-activations",), "--offload-activations is not supported: use --checkpoint-activations"),
+        (("--decoder-layers", "0"), "--decoder-layers 0: a stack needs at least one level"),
+        (
+            ("--share-encoder-decoder-ffn", "--decoder-ffn-embed-dim", "64"),
+            "--share-encoder-decoder-ffn needs equal widths: --encoder-ffn-embed-dim and --decoder-ffn-embed-dim",
+        ),
+        (("--share-encoder-decoder-ffn", "--decoder-ffn-sharing", "none"), "needs a feed-forward on both sides"),
+        (
+            ("--share-all-embeddings", "--decoder-embed-dim", "64"),
+            "needs --encoder-embed-dim equal to --decoder-embed-dim",
+        ),
+    ],
+)
 def test_impossible_options_are_refused_by_name(flags, message):
     with pytest.raises(ValueError) as error:
         build("ringformer_tiny", *flags)
@@ -108,7 +135,12 @@ def test_every_ablation_row_is_reachable(row):
     arch, flags = ABLATIONS[row]
     encoder, _ = stacks(f"{arch}_small", *flags, small=False)
     config = encoder.config
-    assert (config.signal, config.attention_signal, config.ffn_signal, config.rank if config.signal == "low-rank" else 0) == {
+    assert (
+        config.signal,
+        config.attention_signal,
+        config.ffn_signal,
+        config.rank if config.signal == "low-rank" else 0,
+    ) == {
         "static signal": ("static", "none", "none", 0),
         "w/o attention signal": ("low-rank", "none", "before", 8),
         "w/o FF signal": ("low-rank", "after", "none", 8),

@@ -56,12 +56,15 @@ def test_a_vocabulary_that_is_not_named_is_asked_for():
         encoders.build_bpe(args)
 
 
-@pytest.mark.parametrize("special", [
-    [*SPECIAL, "[MASK]"],
-    SPECIAL,
-    ["<s>", "<pad>", "</s>", "<unk>"],
-    ["<s>", "[PAD]", "[SEP]", "[UNK]", "[CLS]", "<mask>"],
-])
+@pytest.mark.parametrize(
+    "special",
+    [
+        [*SPECIAL, "[MASK]"],
+        SPECIAL,
+        ["<s>", "<pad>", "</s>", "<unk>"],
+        ["<s>", "[PAD]", "[SEP]", "[UNK]", "[CLS]", "<mask>"],
+    ],
+)
 def test_the_dictionary_has_as_many_entries_as_the_vocabulary(tmp_path, special):
     pieces = WordPieces.load(write(tmp_path, *special, *SYMBOLS))
     pieces.write_dictionary(tmp_path / "dict.txt")

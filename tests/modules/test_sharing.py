@@ -5,28 +5,34 @@ from torch import nn
 from fairseq_ringformer.modules import ROWS, Bank, parse_sharing
 
 
-@pytest.mark.parametrize("spec, sharing", [
-    ("own", (0, 1, 2, 3, 4, 5)),
-    ("one", (0, 0, 0, 0, 0, 0)),
-    ("cycle:3", (0, 1, 2, 0, 1, 2)),
-    ("sequence:3", (0, 0, 1, 1, 2, 2)),
-    ("sequence:4", (0, 0, 1, 2, 2, 3)),
-    ("0,1,1,1,1,2", (0, 1, 1, 1, 1, 2)),
-    (" 0, 0, 1, 1, 2, 2 ", (0, 0, 1, 1, 2, 2)),
-])
+@pytest.mark.parametrize(
+    "spec, sharing",
+    [
+        ("own", (0, 1, 2, 3, 4, 5)),
+        ("one", (0, 0, 0, 0, 0, 0)),
+        ("cycle:3", (0, 1, 2, 0, 1, 2)),
+        ("sequence:3", (0, 0, 1, 1, 2, 2)),
+        ("sequence:4", (0, 0, 1, 2, 2, 3)),
+        ("0,1,1,1,1,2", (0, 1, 1, 1, 1, 2)),
+        (" 0, 0, 1, 1, 2, 2 ", (0, 0, 1, 1, 2, 2)),
+    ],
+)
 def test_a_specification_names_the_copy_of_every_level(spec, sharing):
     assert parse_sharing(spec, 6) == sharing
 
 
-@pytest.mark.parametrize("spec, message", [
-    ("0,0,1", "--ffn-sharing: '0,0,1' names 3 levels, but there are 6"),
-    ("0,0,2,2,2,2", "--ffn-sharing: '0,0,2,2,2,2' has a gap: copy 1 is used by no level"),
-    ("-1,0,0,0,0,0", "--ffn-sharing: '-1,0,0,0,0,0' has a gap: copy numbers start at 0"),
-    ("cycle:7", "--ffn-sharing: 'cycle:7' needs a number of copies from 1 to 6"),
-    ("cycle:0", "--ffn-sharing: 'cycle:0' needs a number of copies from 1 to 6"),
-    ("sequence:", "--ffn-sharing: 'sequence:' needs a number of copies"),
-    ("shared", "--ffn-sharing: cannot read 'shared'; use own, one, cycle:K"),
-])
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        ("0,0,1", "--ffn-sharing: '0,0,1' names 3 levels, but there are 6"),
+        ("0,0,2,2,2,2", "--ffn-sharing: '0,0,2,2,2,2' has a gap: copy 1 is used by no level"),
+        ("-1,0,0,0,0,0", "--ffn-sharing: '-1,0,0,0,0,0' has a gap: copy numbers start at 0"),
+        ("cycle:7", "--ffn-sharing: 'cycle:7' needs a number of copies from 1 to 6"),
+        ("cycle:0", "--ffn-sharing: 'cycle:0' needs a number of copies from 1 to 6"),
+        ("sequence:", "--ffn-sharing: 'sequence:' needs a number of copies"),
+        ("shared", "--ffn-sharing: cannot read 'shared'; use own, one, cycle:K"),
+    ],
+)
 def test_a_wrong_specification_is_named(spec, message):
     with pytest.raises(ValueError) as error:
         parse_sharing(spec, 6, "--ffn-sharing")

@@ -12,7 +12,9 @@ LEVELS = 3
 
 def some_signals(kind, place, parts=1, in_dim=8, out_dim=8, levels=LEVELS):
     rank = () if kind == "full-rank" else (3,)
-    signals = {"low-rank": LowRankSignals, "full-rank": FullRankSignals}[kind](levels, parts, in_dim, out_dim, place, *rank)
+    signals = {"low-rank": LowRankSignals, "full-rank": FullRankSignals}[kind](
+        levels, parts, in_dim, out_dim, place, *rank
+    )
     for parameter in signals.parameters():
         nn.init.normal_(parameter)
     return signals
@@ -20,7 +22,9 @@ def some_signals(kind, place, parts=1, in_dim=8, out_dim=8, levels=LEVELS):
 
 @pytest.mark.parametrize("kind", ["low-rank", "full-rank"])
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("parts, place, out_dim", [(1, "after", 20), (1, "before", 8), (3, "after", 8), (3, "before", 8)])
+@pytest.mark.parametrize(
+    "parts, place, out_dim", [(1, "after", 20), (1, "before", 8), (3, "after", 8), (3, "before", 8)]
+)
 @pytest.mark.parametrize("fold", [False, True])
 def test_projections_are_the_equations(kind, bias, parts, place, out_dim, fold):
     """Eq. 6: W x + M x; eq. 7: W (x + M x); folded or as thin products, for every level and part."""

@@ -24,7 +24,9 @@ VARIANTS = {
     "ring, no attention signal": dict(signal="low-rank", ffn_signal="before"),
     "ring, no ffn signal": dict(signal="low-rank", attention_signal="after"),
     "ring, full rank": dict(signal="full-rank", attention_signal="after", ffn_signal="before"),
-    "ring, cycle": dict(signal="low-rank", attention_signal="after", ffn_signal="before", self_attn=(0, 1, 0), ffn=(0, 1, 1)),
+    "ring, cycle": dict(
+        signal="low-rank", attention_signal="after", ffn_signal="before", self_attn=(0, 1, 0), ffn=(0, 1, 1)
+    ),
 }
 
 
@@ -142,8 +144,13 @@ def test_a_ring_is_its_unrolled_layers(variant):
     """The shared stack against a stack with own copies at every level, holding the same weights."""
     shared = build(variant)
     config = shared.config
-    changes = dict(self_attn=OWN, cross_attn=OWN, norm=OWN, ffn=None if config.ffn is None else OWN,
-                   ffn_norm=None if config.ffn_norm is None else OWN)
+    changes = dict(
+        self_attn=OWN,
+        cross_attn=OWN,
+        norm=OWN,
+        ffn=None if config.ffn is None else OWN,
+        ffn_norm=None if config.ffn_norm is None else OWN,
+    )
     unrolled = build(variant, **changes)
     state = {}
     for key in unrolled.state_dict():
@@ -161,7 +168,8 @@ def test_a_ring_is_its_unrolled_layers(variant):
     torch.testing.assert_close(
         unrolled(x, positions=positions, causal=True, **memory).state,
         shared(x, positions=positions, causal=True, **memory).state,
-        atol=1e-6, rtol=1e-6,
+        atol=1e-6,
+        rtol=1e-6,
     )
 
 
@@ -203,7 +211,9 @@ def test_levels_are_told_apart_by_their_signals_alone():
     assert levels[0].ffn.fc2.weight is not None and torch.equal(levels[0].ffn.fc2.weight, levels[1].ffn.fc2.weight)
 
 
-@pytest.mark.parametrize("variant, pre_norm", [(variant, pre) for variant, pre in BOTH_NORMS if variant.startswith("ring")])
+@pytest.mark.parametrize(
+    "variant, pre_norm", [(variant, pre) for variant, pre in BOTH_NORMS if variant.startswith("ring")]
+)
 def test_folded_and_thin_signals_give_the_same_outputs_and_gradients(variant, pre_norm, monkeypatch):
     results = []
     for thin in ((), ("attn", "ffn")):
@@ -329,7 +339,10 @@ def test_a_sentence_alone_is_attended_over_with_absorbed_projections(variant, pr
     for name, parameter in stack.named_parameters():
         if name.endswith("_proj.bias"):
             nn.init.normal_(parameter)
-    memory = {"memory": torch.randn(1, 5, 12), "memory_padding_mask": torch.tensor([[False] * 4 + [True]]) if padded else None}
+    memory = {
+        "memory": torch.randn(1, 5, 12),
+        "memory_padding_mask": torch.tensor([[False] * 4 + [True]]) if padded else None,
+    }
     x, cache = torch.empty(beams, 0, 16), DecoderCache(stack.levels)
     for step in range(4):
         x = torch.cat([x, torch.randn(beams, 1, 16)], dim=1)
@@ -394,14 +407,17 @@ def test_a_borrowed_feed_forward_is_used_and_not_stored():
         Stack(build("vanilla").config, ffn_bank=Bank(lambda: nn.Linear(2, 2), ONE))
 
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(num_heads=5), "embed_dim 16 is not divisible by the number of attention heads, 5"),
-    (dict(signal="low-rank", signal_rank=0), "signal rank 0 must lie between 1 and the embedding width, 16"),
-    (dict(signal="low-rank", signal_rank=17), "signal rank 17 must lie between 1 and the embedding width, 16"),
-    (dict(signal="dynamic"), "signal 'dynamic' is unknown: choose one of low-rank, full-rank, static, none"),
-    (dict(signal="static", attention_signal="after"), "signal 'static' has no attention or feed-forward signal"),
-    (dict(self_attn=()), "a stack needs at least one level"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(num_heads=5), "embed_dim 16 is not divisible by the number of attention heads, 5"),
+        (dict(signal="low-rank", signal_rank=0), "signal rank 0 must lie between 1 and the embedding width, 16"),
+        (dict(signal="low-rank", signal_rank=17), "signal rank 17 must lie between 1 and the embedding width, 16"),
+        (dict(signal="dynamic"), "signal 'dynamic' is unknown: choose one of low-rank, full-rank, static, none"),
+        (dict(signal="static", attention_signal="after"), "signal 'static' has no attention or feed-forward signal"),
+        (dict(self_attn=()), "a stack needs at least one level"),
+    ],
+)
 def test_impossible_stacks_are_refused(changes, message):
     options = dict(embed_dim=16, num_heads=4, ffn_dim=24, self_attn=ONE, ffn=ONE, norm=OWN)
     with pytest.raises(ValueError) as error:

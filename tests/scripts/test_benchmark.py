@@ -18,10 +18,13 @@ def test_help_says_how_to_call_it():
     assert "set -euo" not in done.stdout
 
 
-@pytest.mark.parametrize("arguments, message", (
-    (("--sizes", "base huge"), "benchmark: unknown size huge: choose tiny, small, base, large or vision\n"),
-    (("--output",), "benchmark: --output needs a value (see --help)\n"),
-))
+@pytest.mark.parametrize(
+    "arguments, message",
+    (
+        (("--sizes", "base huge"), "benchmark: unknown size huge: choose tiny, small, base, large or vision\n"),
+        (("--output",), "benchmark: --output needs a value (see --help)\n"),
+    ),
+)
 def test_mistakes_are_refused_before_anything_is_installed(arguments, message):
     done = run(*arguments)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)
@@ -54,7 +57,8 @@ def test_the_size_vision_measures_every_classifier_and_a_second_run_none(copied,
         "--rounds 3",
         *(
             f"ringformer benchmark --arch {arch} --mixed-precision bf16 --json out/.{arch}.json --plot out/{arch}.png "
-            "--rounds 3" for arch in archs
+            "--rounds 3"
+            for arch in archs
         ),
         "setup.sh vision",
     ]

@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
-STEPS = ("scripts/setup.sh", "examples/debian_de_en/prepare.sh", "examples/debian_de_en/train.sh",
-         "examples/debian_de_en/evaluate.sh", ".venv/bin/ringformer")
+STEPS = (
+    "scripts/setup.sh",
+    "examples/debian_de_en/prepare.sh",
+    "examples/debian_de_en/train.sh",
+    "examples/debian_de_en/evaluate.sh",
+    ".venv/bin/ringformer",
+)
 SAY = '#!/bin/sh\nprintf "%s " "${0##*/}" "$@" >> "$CALLS"\necho >> "$CALLS"\n'
 
 
@@ -37,17 +42,30 @@ def value(words, flag):
     return words[words.index(flag) + 1]
 
 
-@pytest.mark.parametrize("flags, data, run", [
-    ([], "debian_de_en_quick_4000", "ringformer_tiny"),
-    (["--vocab-size", "8000"], "debian_de_en_quick", "ringformer_tiny-debian_de_en_quick"),
-    (["--set", "full", "--arch", "x_tiny", "--seed", "2"], "debian_de_en_full_4000", "x_tiny-debian_de_en_full_4000_seed2"),
-    (["--max-update", "2500", "--seed", "3"], "debian_de_en_quick_4000", "ringformer_tiny_seed3_updates2500"),
-    (["--source", "grammar", "--max-update", "9"], "grammar_de_en_4000", "ringformer_tiny-grammar_de_en_4000_updates9"),
-])
+@pytest.mark.parametrize(
+    "flags, data, run",
+    [
+        ([], "debian_de_en_quick_4000", "ringformer_tiny"),
+        (["--vocab-size", "8000"], "debian_de_en_quick", "ringformer_tiny-debian_de_en_quick"),
+        (
+            ["--set", "full", "--arch", "x_tiny", "--seed", "2"],
+            "debian_de_en_full_4000",
+            "x_tiny-debian_de_en_full_4000_seed2",
+        ),
+        (["--max-update", "2500", "--seed", "3"], "debian_de_en_quick_4000", "ringformer_tiny_seed3_updates2500"),
+        (
+            ["--source", "grammar", "--max-update", "9"],
+            "grammar_de_en_4000",
+            "ringformer_tiny-grammar_de_en_4000_updates9",
+        ),
+    ],
+)
 def test_what_is_trained_otherwise_lies_elsewhere_and_translate_finds_its_data(clone, flags, data, run):
     done = calls(clone, "quickstart.sh", *flags)
-    assert {value(done[f"{step}.sh"], flag) for step, flag in
-            (("prepare", "--output"), ("train", "--data"), ("evaluate", "--data"))} == {f"data/{data}"}
+    assert {
+        value(done[f"{step}.sh"], flag)
+        for step, flag in (("prepare", "--output"), ("train", "--data"), ("evaluate", "--data"))
+    } == {f"data/{data}"}
     assert value(done["train.sh"], "--output") == f"runs/{run}"
     assert value(done["ringformer"], "--output") == value(done["evaluate.sh"], "--path") == f"runs/{run}/averaged.pt"
     (clone / "runs" / run).mkdir(parents=True)

@@ -13,8 +13,18 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "examples/debian_de_en"
 # As in examples/debian_de_en/README.md.
 GRAMMAR_DATA = ["--sizes", "50000", "1000", "1000", "--vocab-size", "4000"]
-GRAMMAR_TRAINING = ["--max-update", "800", "--encoder-embed-dim", "128", "--encoder-ffn-embed-dim", "512",
-                    "--encoder-layers", "2", "--decoder-layers", "2"]
+GRAMMAR_TRAINING = [
+    "--max-update",
+    "800",
+    "--encoder-embed-dim",
+    "128",
+    "--encoder-ffn-embed-dim",
+    "512",
+    "--encoder-layers",
+    "2",
+    "--decoder-layers",
+    "2",
+]
 TINY = ["--encoder-embed-dim", "32", "--encoder-ffn-embed-dim", "64", "--encoder-layers", "2", "--decoder-layers", "2"]
 
 
@@ -33,7 +43,9 @@ def succeed(*command, **options):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("grammar")
-    succeed(RECIPE / "prepare.sh", "--source", "grammar", "--sizes", 2000, 50, 50, "--vocab-size", 600, "--output", folder)
+    succeed(
+        RECIPE / "prepare.sh", "--source", "grammar", "--sizes", 2000, 50, 50, "--vocab-size", 600, "--output", folder
+    )
     return folder
 
 
@@ -48,35 +60,59 @@ def test_from_the_grammar_to_a_translated_sentence(data, tmp_path):
     assert "is trained already: 12 updates" in succeed(*train, "--max-update", 12, *flags)
     averaged = tmp_path / "averaged.pt"
     ringformer = Path(sys.executable).parent / "ringformer"
-    succeed(ringformer, "average", "--dir", tmp_path / "checkpoints", "--last", 3, "--by", "update", "--output", averaged)
+    succeed(
+        ringformer, "average", "--dir", tmp_path / "checkpoints", "--last", 3, "--by", "update", "--output", averaged
+    )
     out = succeed(RECIPE / "evaluate.sh", "--data", data, "--path", averaged, "--samples", 2)
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["sentences"] == 50 == len((tmp_path / "hypotheses.en").read_text().splitlines())
     assert scores["BLEU signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
     assert f"BLEU {scores['BLEU']:.2f}" in out and out.count("reference") == 2
     translated = succeed(
-        ROOT / "scripts/translate.sh", "--run", tmp_path, "--data", data / "bin", input="Der Hund schläft.\n\nGuten Tag!\n"
+        ROOT / "scripts/translate.sh",
+        "--run",
+        tmp_path,
+        "--data",
+        data / "bin",
+        input="Der Hund schläft.\n\nGuten Tag!\n",
     )
     assert len(translated.split("\n")) == 4 and translated.split("\n")[1] == ""
 
 
-@pytest.mark.parametrize("command, message", [
-    (["train.sh"], "train: needs --data and --output (see --help)"),
-    (["train.sh", "--lr", "1e-3", "--arch"], "train: --arch needs a value (see --help)"),
-    (["train.sh", "--lr", "1e-3", "--data", "nowhere", "--output", "x"], "train: nowhere holds no prepared data: run"),
-    (["train.sh", "--data", "nowhere", "--output", "runs/x"], "train: nowhere holds no prepared data: run"),
-    (["evaluate.sh", "--data", "nowhere", "--path", "setup.py"], "evaluate: nowhere holds no prepared data (nowhere/recipe.json:"),
-    (["evaluate.sh", "--data", "nowhere", "--path", "nothing.pt"], "evaluate: no checkpoint nothing.pt: train one first"),
-    (["../../scripts/quickstart.sh", "--colour", "red"], "quickstart: unknown argument --colour (see --help)"),
-    (["../../scripts/quickstart.sh", "--source", "grammar", "--set", "full"], "quickstart: --set is for --source debian"),
-    (["../../scripts/quickstart.sh", "--arch"], "quickstart: --arch needs a value (see --help)"),
-])
+@pytest.mark.parametrize(
+    "command, message",
+    [
+        (["train.sh"], "train: needs --data and --output (see --help)"),
+        (["train.sh", "--lr", "1e-3", "--arch"], "train: --arch needs a value (see --help)"),
+        (
+            ["train.sh", "--lr", "1e-3", "--data", "nowhere", "--output", "x"],
+            "train: nowhere holds no prepared data: run",
+        ),
+        (["train.sh", "--data", "nowhere", "--output", "runs/x"], "train: nowhere holds no prepared data: run"),
+        (
+            ["evaluate.sh", "--data", "nowhere", "--path", "setup.py"],
+            "evaluate: nowhere holds no prepared data (nowhere/recipe.json:",
+        ),
+        (
+            ["evaluate.sh", "--data", "nowhere", "--path", "nothing.pt"],
+            "evaluate: no checkpoint nothing.pt: train one first",
+        ),
+        (["../../scripts/quickstart.sh", "--colour", "red"], "quickstart: unknown argument --colour (see --help)"),
+        (
+            ["../../scripts/quickstart.sh", "--source", "grammar", "--set", "full"],
+            "quickstart: --set is for --source debian",
+        ),
+        (["../../scripts/quickstart.sh", "--arch"], "quickstart: --arch needs a value (see --help)"),
+    ],
+)
 def test_mistakes_end_in_one_line(command, message):
     status, _, err = run(RECIPE / command[0], *command[1:])
     assert status != 0 and err.startswith(message) and len(err.splitlines()) == 1
 
 
-SCRIPTS = [f"{name}/{script}.sh" for name in ("debian_de_en", "wmt14_de_en") for script in ("prepare", "train", "evaluate")]
+SCRIPTS = [
+    f"{name}/{script}.sh" for name in ("debian_de_en", "wmt14_de_en") for script in ("prepare", "train", "evaluate")
+]
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -89,7 +125,9 @@ def test_without_an_installation_the_scripts_say_so(tmp_path, script):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/dict.de.txt").touch()
     done = subprocess.run(
-        [tmp_path / "examples" / script, "--data", tmp_path, "--output", tmp_path / "run"], text=True, capture_output=True,
+        [tmp_path / "examples" / script, "--data", tmp_path, "--output", tmp_path / "run"],
+        text=True,
+        capture_output=True,
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
     )
     expected = f"{Path(script).name}: this project is not installed: run scripts/setup.sh first\n"
@@ -109,6 +147,13 @@ def test_a_ring_learns_the_grammar_within_minutes(tmp_path):
     data = tmp_path / "data"
     succeed(RECIPE / "prepare.sh", "--source", "grammar", *GRAMMAR_DATA, "--output", data)
     succeed(RECIPE / "train.sh", "--data", data, "--output", tmp_path / "run", *GRAMMAR_TRAINING)
-    succeed(RECIPE / "evaluate.sh", "--data", data, "--path", tmp_path / "run/checkpoints/checkpoint_last.pt",
-            "--output", tmp_path / "run")
+    succeed(
+        RECIPE / "evaluate.sh",
+        "--data",
+        data,
+        "--path",
+        tmp_path / "run/checkpoints/checkpoint_last.pt",
+        "--output",
+        tmp_path / "run",
+    )
     assert json.loads((tmp_path / "run/scores.json").read_text())["BLEU"] > 90

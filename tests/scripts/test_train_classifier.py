@@ -40,12 +40,16 @@ def test_fashion_mnist(calls, written):
 
 def test_what_the_configuration_says_holds_for_every_step(calls, tmp_path):
     config = tmp_path / "own.yaml"
-    config.write_text("model: vit_owf_tiny_patch4_28\nseed: 7\noutput: mine\ndataset: wds/\nvalid_split: val\nlr: 0.1\n")
+    config.write_text(
+        "model: vit_owf_tiny_patch4_28\nseed: 7\noutput: mine\ndataset: wds/\nvalid_split: val\nlr: 0.1\n"
+    )
     training, evaluation = calls("--data", "images", "--config", "own.yaml")
     assert training == (
         "ringformer train-classifier --config own.yaml --data images --dataset wds/ --valid-split val "
         "--model vit_owf_tiny_patch4_28 --seed 7 --output mine"
     )
     assert evaluation == "ringformer evaluate --path mine/best.pt --data images --dataset wds/ --split val --per-class"
-    assert "--model vit_ring --seed 1 --output x" in calls("--data", "images", "--config", "own.yaml", "--model=vit_ring",
-                                                           "--seed", "1", "--output=x")[0]
+    assert (
+        "--model vit_ring --seed 1 --output x"
+        in calls("--data", "images", "--config", "own.yaml", "--model=vit_ring", "--seed", "1", "--output=x")[0]
+    )

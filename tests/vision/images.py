@@ -22,8 +22,13 @@ def encoded(seed: int, size: int = 12, mode: str = "RGB", format: str = "PNG") -
 
 
 def write_folder(
-    folder: Path, classes: Sequence[str] = ("cat", "dog"), count: int = 4, size: int = 12, mode: str = "RGB",
-    extension: str = "png", seed: int = 0,
+    folder: Path,
+    classes: Sequence[str] = ("cat", "dog"),
+    count: int = 4,
+    size: int = 12,
+    mode: str = "RGB",
+    extension: str = "png",
+    seed: int = 0,
 ) -> Path:
     """Write folder/CLASS/NUMBER.png, `count` in each class; every image is another one. Returns `folder`."""
     format = {"png": "PNG", "jpg": "JPEG", "JPEG": "JPEG"}[extension]

@@ -17,8 +17,14 @@ def stock(path, **changes):
     torch.manual_seed(0)
     model = timm.create_model("vit_tiny_patch16_224", num_classes=3, **STOCK)
     size = dict(size=(1, 8, 8), mean=(0.5,), std=(0.25,), interpolation="bicubic", crop_pct=1.0)
-    state = dict(arch="vit_tiny_patch16_224", model_args=STOCK, num_classes=3, classes=["a", "b", "c"], input=size,
-                 state_dict=model.state_dict())
+    state = dict(
+        arch="vit_tiny_patch16_224",
+        model_args=STOCK,
+        num_classes=3,
+        classes=["a", "b", "c"],
+        input=size,
+        state_dict=model.state_dict(),
+    )
     write_checkpoint({**state, **changes}, str(path))
     return model, str(path)
 

@@ -122,7 +122,9 @@ def test_intermediates(name):
     assert [own.shape for own in every] == [(2, 32, 4, 4)] * 3
     normed = model.forward_intermediates(x, indices=[-1], norm=True, output_fmt="NLC", intermediates_only=True)
     torch.testing.assert_close(normed[0], features[:, 1:])
-    early = model.forward_intermediates(x, indices=[0, 1], stop_early=True, return_prefix_tokens=True, intermediates_only=True)
+    early = model.forward_intermediates(
+        x, indices=[0, 1], stop_early=True, return_prefix_tokens=True, intermediates_only=True
+    )
     for (patches, prefix), own in zip(early, every):
         torch.testing.assert_close(patches, own)
         assert prefix.shape == (2, 1, 32)
@@ -192,7 +194,9 @@ def test_torch_export_and_jit_trace(name):
         torch.testing.assert_close(traced(images(model, count)), expected)
 
 
-@pytest.mark.parametrize("name", ["vit_ring_tiny_patch4_28", *(pytest.param(own, marks=pytest.mark.slow) for own in TINY[1:])])
+@pytest.mark.parametrize(
+    "name", ["vit_ring_tiny_patch4_28", *(pytest.param(own, marks=pytest.mark.slow) for own in TINY[1:])]
+)
 def test_torch_compile_gives_output_and_gradients(name):
     model = small(name)
     x = images(model)
@@ -309,19 +313,25 @@ def test_mixed_precision_computes_the_stack_in_bfloat16():
     torch.testing.assert_close(features.float(), model.forward_features(x), rtol=0.1, atol=0.1)
 
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(num_heads=5), "embed_dim 32 is not divisible by the number of attention heads, 5"),
-    (dict(img_size=30), "images of 30 x 30 pixels are not divisible into patches of 8 x 8"),
-    (dict(signal_rank=33), "signal rank 33 must lie between 1 and"),
-    (dict(global_pool="map"), "global_pool 'map' is unknown: choose one of 'token', 'avg', ''"),
-    (dict(pos_embed="rope"), "pos_embed 'rope' is unknown: choose one of 'fixed', 'learned'"),
-    (dict(architecture="rings"), "architecture 'rings' is unknown: choose one of 'vanilla', 'owf', 'universal', 'ring'"),
-    (dict(signal_input="raw"), "signal input 'raw' is unknown: choose one of normalised, state"),
-    (dict(signal="none", signal_rank=4), "signal_rank 4: signal 'none' has no rank"),
-    (dict(ffn_sharing="two"), "ffn_sharing"),
-    (dict(drop_path_rate=1.0), "drop_path 1.0 must lie between 0 and 1"),
-    (dict(depth=0), "depth 0: a model needs at least one level"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (dict(num_heads=5), "embed_dim 32 is not divisible by the number of attention heads, 5"),
+        (dict(img_size=30), "images of 30 x 30 pixels are not divisible into patches of 8 x 8"),
+        (dict(signal_rank=33), "signal rank 33 must lie between 1 and"),
+        (dict(global_pool="map"), "global_pool 'map' is unknown: choose one of 'token', 'avg', ''"),
+        (dict(pos_embed="rope"), "pos_embed 'rope' is unknown: choose one of 'fixed', 'learned'"),
+        (
+            dict(architecture="rings"),
+            "architecture 'rings' is unknown: choose one of 'vanilla', 'owf', 'universal', 'ring'",
+        ),
+        (dict(signal_input="raw"), "signal input 'raw' is unknown: choose one of normalised, state"),
+        (dict(signal="none", signal_rank=4), "signal_rank 4: signal 'none' has no rank"),
+        (dict(ffn_sharing="two"), "ffn_sharing"),
+        (dict(drop_path_rate=1.0), "drop_path 1.0 must lie between 0 and 1"),
+        (dict(depth=0), "depth 0: a model needs at least one level"),
+    ],
+)
 def test_wrong_options_are_named(changes, message):
     with pytest.raises(ValueError) as error:
         timm.create_model("vit_ring_tiny_patch4_28", **{**SMALL, **changes})
@@ -341,12 +351,15 @@ def test_signals_may_read_the_state_before_its_norm():
     assert not torch.allclose(model(images(model)), small("vit_ring_tiny_patch4_28", depth=1)(images(model)))
 
 
-@pytest.mark.parametrize("first", [
-    "import timm, fairseq_ringformer.vision",
-    "from fairseq_ringformer.vision import RingClassifier",
-    pytest.param("import fairseq_ringformer.vision.registry", marks=pytest.mark.slow),
-    pytest.param("import fairseq_ringformer.vision, fairseq_ringformer.export.timm_vit", marks=pytest.mark.slow),
-])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import timm, fairseq_ringformer.vision",
+        "from fairseq_ringformer.vision import RingClassifier",
+        pytest.param("import fairseq_ringformer.vision.registry", marks=pytest.mark.slow),
+        pytest.param("import fairseq_ringformer.vision, fairseq_ringformer.export.timm_vit", marks=pytest.mark.slow),
+    ],
+)
 def test_it_needs_no_fairseq_in_any_order(first):
     code = (
         "import sys; sys.modules['fairseq'] = None\n"

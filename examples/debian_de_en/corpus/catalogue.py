@@ -24,14 +24,7 @@ class Source:
     optional: tuple[str, ...] = ()
 
 
-DING = Source(
-    "ding",
-    "Example sentences of the Ding dictionary",
-    "GPL-2+",
-    ding.align,
-    ding.WANTED,
-    ("trans-de-en",),
-)
+DING = Source("ding", "Example sentences of the Ding dictionary", "GPL-2+", ding.align, ding.WANTED, ("trans-de-en",))
 LIBREOFFICE_HELP = Source(
     "libreoffice-help",
     "Help pages of LibreOffice",

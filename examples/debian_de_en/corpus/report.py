@@ -14,7 +14,9 @@ def table(counts: dict[str, dict]) -> str:
     rows = [("source", "aligned", "documents", *SPLITS, "dropped")]
     for name, own in counts.items():
         kept = [f"{own['kept'][split]:,}" for split in SPLITS]
-        rows.append((name, f"{own['extracted']:,}", f"{own['documents']:,}", *kept, f"{sum(own['dropped'].values()):,}"))
+        rows.append(
+            (name, f"{own['extracted']:,}", f"{own['documents']:,}", *kept, f"{sum(own['dropped'].values()):,}")
+        )
     sums = [sum(own["kept"][split] for own in counts.values()) for split in SPLITS]
     rows.append(
         (
@@ -27,7 +29,9 @@ def table(counts: dict[str, dict]) -> str:
     )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))])
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
         for row in rows
     ]
     for kind, meaning in (("skipped", "not aligned"), ("dropped", "dropped")):

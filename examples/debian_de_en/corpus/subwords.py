@@ -108,11 +108,7 @@ def _learn_subword_nmt(raw: Path, folder: Path, size: int) -> dict[str, Callable
     def tokens(language: str, line: str) -> str:
         return tokenizers[language].tokenize(line, aggressive_dash_splits=True, escape=True, return_str=True)
 
-    text = [
-        tokens(language, line)
-        for language in LANGUAGES
-        for line in _lines(raw / f"train.{language}")
-    ]
+    text = [tokens(language, line) for language in LANGUAGES for line in _lines(raw / f"train.{language}")]
     words = {word for line in text for word in line.split()}
     # A character inside a word and the same one at its end are two symbols; the merges add one each.
     characters = len({c for word in words for c in word[:-1]}) + len({word[-1] for word in words})
@@ -126,7 +122,9 @@ def _learn_subword_nmt(raw: Path, folder: Path, size: int) -> dict[str, Callable
         raise _too_large(size, characters + merges)
     (folder / MODEL[SUBWORD_NMT]).write_text(codes.getvalue(), encoding="utf-8")
     bpe = BPE(io.StringIO(codes.getvalue()))
-    return {language: lambda line, language=language: bpe.process_line(tokens(language, line)) for language in LANGUAGES}
+    return {
+        language: lambda line, language=language: bpe.process_line(tokens(language, line)) for language in LANGUAGES
+    }
 
 
 def _learn_wordpieces(raw: Path, size: int) -> "WordPieces":

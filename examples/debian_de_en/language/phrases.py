@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Optional, Tuple, Union
 
 from language.morphology import (
-    Adjective, Noun, adjective_ending, definite_article, determiner_ending, english_number, german_number,
+    Adjective,
+    Noun,
+    adjective_ending,
+    definite_article,
+    determiner_ending,
+    english_number,
+    german_number,
     indefinite_article,
 )
 

@@ -33,12 +33,24 @@ class Corpus(NamedTuple):
 ARCHIVES = {
     archive.name: archive
     for archive in (
-        Archive("wmt13/training-parallel-europarl-v7.tgz", "sha256",
-                "0224c7c710c8a063dfd893b0cc0830202d61f4c75c17eb8e31836103d27d96e7", 657632379),
-        Archive("wmt13/training-parallel-commoncrawl.tgz", "sha256",
-                "c7a74e2ea01ac6c920123108627e35278d4ccb5701e15428ffa34de86fa3a9e5", 918311367),
-        Archive("wmt14/training-parallel-nc-v9.tgz", "sha256",
-                "cb8953f292298e6877ae433c98912b927cb0766b303f4540512ddd286c748485", 80418416),
+        Archive(
+            "wmt13/training-parallel-europarl-v7.tgz",
+            "sha256",
+            "0224c7c710c8a063dfd893b0cc0830202d61f4c75c17eb8e31836103d27d96e7",
+            657632379,
+        ),
+        Archive(
+            "wmt13/training-parallel-commoncrawl.tgz",
+            "sha256",
+            "c7a74e2ea01ac6c920123108627e35278d4ccb5701e15428ffa34de86fa3a9e5",
+            918311367,
+        ),
+        Archive(
+            "wmt14/training-parallel-nc-v9.tgz",
+            "sha256",
+            "cb8953f292298e6877ae433c98912b927cb0766b303f4540512ddd286c748485",
+            80418416,
+        ),
         Archive("wmt12/test.tgz", "md5", "608232d34ebc4ba2ff70fead45674e47"),
         Archive("wmt13/test.tgz", "md5", "48eca5d02f637af44e85186847141f67"),
         Archive("wmt14/test-full.tgz", "md5", "a8cd784e006feb32ac6f3d9ec7eb389a"),
@@ -47,16 +59,32 @@ ARCHIVES = {
 
 # In the order of the training text. The development sets have no reference files: both sides are sources there.
 CORPORA = (
-    Corpus("europarl-v7", "train", "wmt13/training-parallel-europarl-v7.tgz",
-           ("training/europarl-v7.de-en.de", "training/europarl-v7.de-en.en")),
-    Corpus("commoncrawl", "train", "wmt13/training-parallel-commoncrawl.tgz",
-           ("commoncrawl.de-en.de", "commoncrawl.de-en.en")),
-    Corpus("news-commentary-v9", "train", "wmt14/training-parallel-nc-v9.tgz",
-           ("training/news-commentary-v9.de-en.de", "training/news-commentary-v9.de-en.en")),
+    Corpus(
+        "europarl-v7",
+        "train",
+        "wmt13/training-parallel-europarl-v7.tgz",
+        ("training/europarl-v7.de-en.de", "training/europarl-v7.de-en.en"),
+    ),
+    Corpus(
+        "commoncrawl",
+        "train",
+        "wmt13/training-parallel-commoncrawl.tgz",
+        ("commoncrawl.de-en.de", "commoncrawl.de-en.en"),
+    ),
+    Corpus(
+        "news-commentary-v9",
+        "train",
+        "wmt14/training-parallel-nc-v9.tgz",
+        ("training/news-commentary-v9.de-en.de", "training/news-commentary-v9.de-en.en"),
+    ),
     Corpus("newstest2012", "valid", "wmt12/test.tgz", ("test/newstest2012-src.de.sgm", "test/newstest2012-src.en.sgm")),
     Corpus("newstest2013", "valid", "wmt13/test.tgz", ("test/newstest2013-src.de.sgm", "test/newstest2013-src.en.sgm")),
-    Corpus("newstest2014", "test", "wmt14/test-full.tgz",
-           ("test-full/newstest2014-deen-src.de.sgm", "test-full/newstest2014-deen-ref.en.sgm")),
+    Corpus(
+        "newstest2014",
+        "test",
+        "wmt14/test-full.tgz",
+        ("test-full/newstest2014-deen-src.de.sgm", "test-full/newstest2014-deen-ref.en.sgm"),
+    ),
 )
 
 

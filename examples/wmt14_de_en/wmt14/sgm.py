@@ -4,8 +4,10 @@ import re
 
 from recipe.errors import RecipeError
 
-_TAG = re.compile(r"""<doc\b[^>]*> | <seg\b[^>]*?\bid\s*=\s*["']?(?P<id>[^\s"'>]+)[^>]*>(?P<text>.*?)</seg\s*>""",
-                  re.IGNORECASE | re.DOTALL | re.VERBOSE)
+_TAG = re.compile(
+    r"""<doc\b[^>]*> | <seg\b[^>]*?\bid\s*=\s*["']?(?P<id>[^\s"'>]+)[^>]*>(?P<text>.*?)</seg\s*>""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
 _ENTITY = re.compile(r"&(?:#(\d+)|#[xX]([0-9a-fA-F]+)|(amp|lt|gt|quot|apos));")
 _NAMED = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 

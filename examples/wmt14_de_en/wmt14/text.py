@@ -43,8 +43,10 @@ def line_pairs(german: Path, english: Path, names: tuple[str, str]) -> Iterator[
     with german.open("rb") as first, english.open("rb") as second:
         for number, pair in enumerate(itertools.zip_longest(first, second)):
             if None in pair:
-                raise RecipeError(f"{names[pair.index(None)]} ends at line {number}, the other side goes on: "
-                                  "not the files that WMT published")
+                raise RecipeError(
+                    f"{names[pair.index(None)]} ends at line {number}, the other side goes on: "
+                    "not the files that WMT published"
+                )
             yield pair
 
 

@@ -115,16 +115,42 @@ def settings(recipe: str, size: str, steps: str, gpu: bool) -> list[str]:
         own = next((row.settings for row in table.rows if row.arch.endswith(f"_{size}")), {})
         published = {name: value for name, value in table.flags.items() if name != "batch-size"} | own
         return [
-            "--output-bias", *as_flags(published), "--warmup-updates", str(warmup), "--max-update", str(updates),
+            "--output-bias",
+            *as_flags(published),
+            "--warmup-updates",
+            str(warmup),
+            "--max-update",
+            str(updates),
             # Batches of just so many sentences.
-            "--required-batch-size-multiple", "1",
+            "--required-batch-size-multiple",
+            "1",
         ]
     flags = [
-        "--share-all-embeddings", "--dropout", "0.3" if large else "0.1",
-        "--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1",
-        "--optimizer", "adam", "--adam-betas", "(0.9, 0.98)", "--adam-eps", "1e-9", "--clip-norm", "1.0",
-        "--lr-scheduler", "inverse_sqrt", "--lr", "5e-4" if large else "7e-4", "--warmup-init-lr", "1e-7",
-        "--warmup-updates", "4000", "--max-update", "300000" if large else "100000",
+        "--share-all-embeddings",
+        "--dropout",
+        "0.3" if large else "0.1",
+        "--criterion",
+        "label_smoothed_cross_entropy",
+        "--label-smoothing",
+        "0.1",
+        "--optimizer",
+        "adam",
+        "--adam-betas",
+        "(0.9, 0.98)",
+        "--adam-eps",
+        "1e-9",
+        "--clip-norm",
+        "1.0",
+        "--lr-scheduler",
+        "inverse_sqrt",
+        "--lr",
+        "5e-4" if large else "7e-4",
+        "--warmup-init-lr",
+        "1e-7",
+        "--warmup-updates",
+        "4000",
+        "--max-update",
+        "300000" if large else "100000",
     ]
     return [*flags, "--autocast", "bf16"] if gpu else flags
 
@@ -136,18 +162,40 @@ def launcher(machines: Machines) -> tuple[list[str], list[str]]:
         return ["fairseq-train"], [*behind, *(["--distributed-world-size", "1"] if machines.gpu else [])]
     where = ["--standalone"]
     if machines.nodes > 1:
-        where = ["--nnodes", str(machines.nodes), "--node_rank", str(machines.rank),
-                 "--master_addr", machines.address, "--master_port", machines.port]
-    behind += ["--distributed-world-size", str(machines.nodes * machines.processes),
-               "--distributed-init-method", "env://", "--distributed-no-spawn"]
+        where = [
+            "--nnodes",
+            str(machines.nodes),
+            "--node_rank",
+            str(machines.rank),
+            "--master_addr",
+            machines.address,
+            "--master_port",
+            machines.port,
+        ]
+    behind += [
+        "--distributed-world-size",
+        str(machines.nodes * machines.processes),
+        "--distributed-init-method",
+        "env://",
+        "--distributed-no-spawn",
+    ]
     # fairseq takes ranks from flags, torchrun gives them in the environment: hence the shell in between.
     ranks = '--distributed-rank "$RANK"'
     if machines.gpu:
         ranks += ' --device-id "$LOCAL_RANK"'
     else:
         behind += ["--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
-    before = ["torchrun", "--nproc_per_node", str(machines.processes), *where, "--no-python",
-              "bash", "-c", f'exec fairseq-train "$@" {ranks}', "fairseq-train"]
+    before = [
+        "torchrun",
+        "--nproc_per_node",
+        str(machines.processes),
+        *where,
+        "--no-python",
+        "bash",
+        "-c",
+        f'exec fairseq-train "$@" {ranks}',
+        "fairseq-train",
+    ]
     return before, behind
 
 

@@ -101,10 +101,20 @@ def speeds(
     results = []
     for name, own, median in zip(names, times, medians):
         quartiles = numpy.quantile(times[0] / own, (0.25, 0.75))
-        results.append(Result(
-            measure, setting, name, unit, float(work / median), float(medians[0] / median),
-            (float(quartiles[0]), float(quartiles[1])), True, (work / own).tolist(), own.tolist(),
-        ))
+        results.append(
+            Result(
+                measure,
+                setting,
+                name,
+                unit,
+                float(work / median),
+                float(medians[0] / median),
+                (float(quartiles[0]), float(quartiles[1])),
+                True,
+                (work / own).tolist(),
+                own.tolist(),
+            )
+        )
     return results
 
 

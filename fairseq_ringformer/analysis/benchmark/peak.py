@@ -32,6 +32,7 @@ def matmul_peak(dtype: torch.dtype, device: str, seconds: float = 0.3) -> float:
 
 def step_multiply_adds(training: Training, batch: Any) -> int:
     """Those of one forward and backward pass over `batch`."""
+
     def step() -> None:
         with training.gradients_of(batch):
             pass

@@ -23,7 +23,8 @@ def draw_ratios(outcome: Outcome, path: str) -> None:
 
     names = [contender["name"] for contender in outcome.contenders]
     shown = [
-        result for result in outcome.results
+        result
+        for result in outcome.results
         if result.ratio and result.contender != names[0] and result.measure != "peak share"
     ]
     panels = [
@@ -33,7 +34,11 @@ def draw_ratios(outcome: Outcome, path: str) -> None:
     panels = [(title, groups) for title, groups in panels if groups]
     heights = [MARGIN + INCHES * sum(len(group) + GAP for group in groups.values()) for _, groups in panels]
     figure, axes = pyplot.subplots(
-        len(panels) or 1, 1, figsize=(9, sum(heights) + 1), height_ratios=heights or None, squeeze=False,
+        len(panels) or 1,
+        1,
+        figsize=(9, sum(heights) + 1),
+        height_ratios=heights or None,
+        squeeze=False,
         layout="constrained",
     )
     for axis, (title, groups) in zip(axes[:, 0], panels):
@@ -72,7 +77,12 @@ def _draw(axis, title: str, groups: Dict[str, List[Result]], names: List[str]) -
             axis.plot([low, high], [place, place], color="black", linewidth=1)
             end, side = (max(ratio, high, 1), 1) if ratio >= 1 else (min(ratio, low, 1), -1)
             axis.annotate(
-                f"{ratio:.2f}", (end, place), (4 * side, 0), textcoords="offset points", fontsize=8, va="center",
+                f"{ratio:.2f}",
+                (end, place),
+                (4 * side, 0),
+                textcoords="offset points",
+                fontsize=8,
+                va="center",
                 ha="left" if side > 0 else "right",
             )
             ends += [ratio, low, high]

@@ -59,8 +59,7 @@ class Outcome:
         command = shlex.join(["ringformer", *sys.argv[1:]])
         settings = asdict(benchmark.settings)
         return cls(
-            machine, settings, benchmark.data, command, contenders, results,
-            benchmark.profiles() if profiled else {},
+            machine, settings, benchmark.data, command, contenders, results, benchmark.profiles() if profiled else {}
         )
 
     def table(self) -> str:
@@ -68,7 +67,8 @@ class Outcome:
         machine, settings = self.machine, self.settings
         lines = [
             f"{machine['processor']}, {machine['cores']} cores, {settings['threads']} threads"
-            + (f", {machine['gpu']}" if machine["gpu"] else "") + f"; torch {machine['torch']}",
+            + (f", {machine['gpu']}" if machine["gpu"] else "")
+            + f"; torch {machine['torch']}",
             *self._warnings(),
             f"{self.data}, seed {settings['seed']}, {settings['rounds']} rounds in turn",
         ]
@@ -80,17 +80,23 @@ class Outcome:
         rows, last = [], None
         for result in self.results:
             title = f"{result.measure}: {result.setting}"
-            rows.append([
-                "" if title == last else title,
-                result.contender,
-                show(result),
-                "" if result.ratio is None else f"{result.ratio:.3f}",
-                "" if result.spread is None else "{:.3f} - {:.3f}".format(*result.spread),
-            ])
+            rows.append(
+                [
+                    "" if title == last else title,
+                    result.contender,
+                    show(result),
+                    "" if result.ratio is None else f"{result.ratio:.3f}",
+                    "" if result.spread is None else "{:.3f} - {:.3f}".format(*result.spread),
+                ]
+            )
             last = title
         headers = ["measure", "", "median", "ratio", "middle half"]
-        return "\n".join(lines) + "\n\n" + tabulate(
-            rows, headers=headers, colalign=("left", "left", "right", "right", "left"), disable_numparse=True
+        return (
+            "\n".join(lines)
+            + "\n\n"
+            + tabulate(
+                rows, headers=headers, colalign=("left", "left", "right", "right", "left"), disable_numparse=True
+            )
         )
 
     def _warnings(self) -> List[str]:

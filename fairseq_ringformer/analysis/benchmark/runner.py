@@ -128,10 +128,17 @@ class Benchmark:
             multiply_adds = sum(step_multiply_adds(training, batch) for batch in batches)
             rate, peak = multiply_adds / spent, peaks[training.dtype]
             kind = str(training.dtype).removeprefix("torch.")
-            shares.append(Result(
-                "peak share", f"training, of {kind} products", contender.name, "share", rate / peak, None,
-                extra={"multiply_adds": multiply_adds, "multiply_adds_per_second": rate, "peak": peak},
-            ))
+            shares.append(
+                Result(
+                    "peak share",
+                    f"training, of {kind} products",
+                    contender.name,
+                    "share",
+                    rate / peak,
+                    None,
+                    extra={"multiply_adds": multiply_adds, "multiply_adds_per_second": rate, "peak": peak},
+                )
+            )
         for share in shares:
             share.ratio = share.value / shares[0].value
         return shares
@@ -159,8 +166,12 @@ class Benchmark:
         results = sizes("checkpoint", "whole", "bytes", {name: size.bytes for name, size in found.items()})
         for result in results:
             result.extra["parameters"] = found[result.contender].parameters
-        inner = sizes("checkpoint", "without embeddings and head", "bytes",
-                      {name: size.inner_bytes for name, size in found.items()})
+        inner = sizes(
+            "checkpoint",
+            "without embeddings and head",
+            "bytes",
+            {name: size.inner_bytes for name, size in found.items()},
+        )
         for result in inner:
             result.extra["parameters"] = found[result.contender].inner_parameters
         return results + inner

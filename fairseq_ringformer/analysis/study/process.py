@@ -42,7 +42,11 @@ class Command:
     """
 
     def __init__(
-        self, command: List[str], log: Path, environment: Mapping[str, str], stop: threading.Event,
+        self,
+        command: List[str],
+        log: Path,
+        environment: Mapping[str, str],
+        stop: threading.Event,
         errors: Optional[Path] = None,
     ):
         self.command, self.log, self.environment, self.stop = command, log, environment, stop
@@ -62,7 +66,11 @@ class Command:
         """
         with self.log.open("a") as out, self.errors.open("a") as errors:
             process = subprocess.Popen(
-                self.command, stdout=out, stderr=errors, stdin=subprocess.DEVNULL, env=dict(self.environment),
+                self.command,
+                stdout=out,
+                stderr=errors,
+                stdin=subprocess.DEVNULL,
+                env=dict(self.environment),
                 start_new_session=True,
             )
         try:

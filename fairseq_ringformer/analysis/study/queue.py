@@ -58,8 +58,17 @@ class Study:
     """
 
     def __init__(
-        self, output: Path, table: Table, rows: Sequence[Row], seeds: Sequence[int], kind: Union[Translation, Vision],
-        length: Length, jobs: int, threads: int, about: Mapping[str, Any], gpus: Sequence[str] = (),
+        self,
+        output: Path,
+        table: Table,
+        rows: Sequence[Row],
+        seeds: Sequence[int],
+        kind: Union[Translation, Vision],
+        length: Length,
+        jobs: int,
+        threads: int,
+        about: Mapping[str, Any],
+        gpus: Sequence[str] = (),
     ):
         self.output, self.table, self.rows, self.seeds, self.kind = Path(output).resolve(), table, rows, seeds, kind
         self.length, self.jobs, self.gpus = length, jobs, gpus
@@ -165,7 +174,9 @@ class Study:
 
     def _environment(self, slot: int) -> Dict[str, str]:
         environment = {
-            **os.environ, MARK: str(self.output), "OMP_NUM_THREADS": str(self.about["threads"]),
+            **os.environ,
+            MARK: str(self.output),
+            "OMP_NUM_THREADS": str(self.about["threads"]),
             "PYTHONWARNINGS": "ignore::FutureWarning,ignore::UserWarning",
         }
         if self.gpus:
@@ -234,9 +245,16 @@ class Study:
     def _describe(self, run: Run) -> Dict[str, Any]:
         """What the line of a run says besides its figures."""
         return {
-            "grid": self.table.name, "row": run.row.name, "seed": run.seed, "arch": run.row.arch,
-            "updates": run.updates, "warmup": run.warmup, f"published_{self.kind.metric}": run.row.score,
-            **self.kind.describe(), "key": run.key, "conditions": self._conditions(run),
+            "grid": self.table.name,
+            "row": run.row.name,
+            "seed": run.seed,
+            "arch": run.row.arch,
+            "updates": run.updates,
+            "warmup": run.warmup,
+            f"published_{self.kind.metric}": run.row.score,
+            **self.kind.describe(),
+            "key": run.key,
+            "conditions": self._conditions(run),
         }
 
     def _summary(self, entry: Mapping[str, Any]) -> str:

@@ -20,7 +20,8 @@ def check_comparable(results: Sequence[Mapping[str, Any]]) -> None:
         if entry["conditions"] != first["conditions"]:
             differ = [
                 f"{name} {first.get(name)} and {entry.get(name)}"
-                for name in ("updates", "data", "beam", "lenpen", "own_flags") if first.get(name) != entry.get(name)
+                for name in ("updates", "data", "beam", "lenpen", "own_flags")
+                if first.get(name) != entry.get(name)
             ]
             raise ValueError(
                 f"{first['row']} and {entry['row']} of {first['grid']} were measured with different options or data"
@@ -46,18 +47,20 @@ def gather(table: Table, results: Sequence[Mapping[str, Any]], metric: str) -> L
             continue
         scores = [entry[metric] for entry in runs]
         chrf = [entry["chrf"] for entry in runs if "chrf" in entry]
-        summary.append({
-            "row": row.name,
-            "seeds": [entry["seed"] for entry in runs],
-            "parameters": runs[0]["parameters"],
-            "updates": runs[0]["updates"],
-            "seconds": statistics.mean(entry["seconds"] for entry in runs),
-            "mean": statistics.mean(scores),
-            "spread": statistics.stdev(scores) if len(scores) > 1 else None,
-            "chrf": statistics.mean(chrf) if chrf else None,
-            "published": row.score,
-            "runs": runs,
-        })
+        summary.append(
+            {
+                "row": row.name,
+                "seeds": [entry["seed"] for entry in runs],
+                "parameters": runs[0]["parameters"],
+                "updates": runs[0]["updates"],
+                "seconds": statistics.mean(entry["seconds"] for entry in runs),
+                "mean": statistics.mean(scores),
+                "spread": statistics.stdev(scores) if len(scores) > 1 else None,
+                "chrf": statistics.mean(chrf) if chrf else None,
+                "published": row.score,
+                "runs": runs,
+            }
+        )
     common = common_seeds(summary)
     for row in summary:
         scores = [entry[metric] for entry in row["runs"] if entry["seed"] in common]
@@ -114,9 +117,7 @@ def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, reference
 def agreement(summary: Sequence[Mapping[str, Any]]) -> Optional[Dict[str, int]]:
     """How many pairs of rows stand in the published order: ``same`` of ``pairs``; equal scores do not count."""
     rows = [row for row in summary if row["published"] is not None and row["compared"] is not None]
-    signs = [
-        (a["compared"] - b["compared"]) * (a["published"] - b["published"]) for a, b in combinations(rows, 2)
-    ]
+    signs = [(a["compared"] - b["compared"]) * (a["published"] - b["published"]) for a, b in combinations(rows, 2)]
     signs = [sign for sign in signs if sign]
     return {"same": sum(sign > 0 for sign in signs), "pairs": len(signs)} if signs else None
 
@@ -134,19 +135,38 @@ def table_rows(summary: Sequence[Mapping[str, Any]], baseline: str, metric: str)
     base = next((row for row in summary if row["row"] == baseline), None)
     ours, theirs = places([row["compared"] for row in summary]), places([row["published"] for row in summary])
     several = _seeds_differ(summary)
-    cells = [["row", *(["seeds"] if several else []), "parameters", "updates", "training", name,
-              *(["chrF"] if chrf else []), f"against {baseline}", *(["p"] if significance else []), "published", "place, published"]]
+    cells = [
+        [
+            "row",
+            *(["seeds"] if several else []),
+            "parameters",
+            "updates",
+            "training",
+            name,
+            *(["chrF"] if chrf else []),
+            f"against {baseline}",
+            *(["p"] if significance else []),
+            "published",
+            "place, published",
+        ]
+    ]
     for row, own, published in zip(summary, ours, theirs):
         spread = "" if row["spread"] is None else f" ± {row['spread']:.2f}"
-        cells.append([
-            row["row"], *([_listed(row["seeds"])] if several else []), f"{row['parameters']:,}",
-            f"{row['updates']:,}", _duration(row["seconds"]),
-            f"{row['mean']:.2f}{spread}", *([f"{row['chrf']:.2f}"] if chrf else []),
-            "" if base is None or row is base else _difference(row, base, metric),
-            *([_chance(row)] if significance else []),
-            "" if row["published"] is None else f"{row['published']:.2f}",
-            ", ".join(str(place) for place in (own, published) if place is not None),
-        ])
+        cells.append(
+            [
+                row["row"],
+                *([_listed(row["seeds"])] if several else []),
+                f"{row['parameters']:,}",
+                f"{row['updates']:,}",
+                _duration(row["seconds"]),
+                f"{row['mean']:.2f}{spread}",
+                *([f"{row['chrf']:.2f}"] if chrf else []),
+                "" if base is None or row is base else _difference(row, base, metric),
+                *([_chance(row)] if significance else []),
+                "" if row["published"] is None else f"{row['published']:.2f}",
+                ", ".join(str(place) for place in (own, published) if place is not None),
+            ]
+        )
     return cells
 
 
@@ -194,11 +214,24 @@ def notes(summary: Sequence[Mapping[str, Any]]) -> List[str]:
     told = [f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {_listed(seeds)}: mean ± standard deviation"]
     if _seeds_differ(summary):
         common = common_seeds(summary)
-        over = f"over seed{'s' * (len(common) > 1)} {_listed(common)}, which all rows have" if common else "none: no seed is common"
+        over = (
+            f"over seed{'s' * (len(common) > 1)} {_listed(common)}, which all rows have"
+            if common
+            else "none: no seed is common"
+        )
         told.append(f"places and order: {over}")
-    for key, words in (("signature", ""), ("chrf_signature", ""), ("data", "data "), ("test", "test sentences "),
-                       ("beam", "beam "), ("lenpen", "length penalty "), ("jobs", "runs side by side "),
-                       ("threads", "threads each "), ("machine", ""), ("commit", "commit ")):
+    for key, words in (
+        ("signature", ""),
+        ("chrf_signature", ""),
+        ("data", "data "),
+        ("test", "test sentences "),
+        ("beam", "beam "),
+        ("lenpen", "length penalty "),
+        ("jobs", "runs side by side "),
+        ("threads", "threads each "),
+        ("machine", ""),
+        ("commit", "commit "),
+    ):
         values = sorted({str(run[key]) for run in runs if run.get(key) is not None})
         if values:
             told.append(words + " and ".join(values))

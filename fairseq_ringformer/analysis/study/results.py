@@ -8,8 +8,21 @@ from ...text_files import write_whole
 
 RESULTS = "results.jsonl"
 # What a line must have to be a result.
-KEYS = ("grid", "row", "seed", "parameters", "updates", "seconds", "data", "folder", "key", "conditions", "commit", "versions",
-        "machine")
+KEYS = (
+    "grid",
+    "row",
+    "seed",
+    "parameters",
+    "updates",
+    "seconds",
+    "data",
+    "folder",
+    "key",
+    "conditions",
+    "commit",
+    "versions",
+    "machine",
+)
 METRICS = ("bleu", "top1")  # one of them
 
 

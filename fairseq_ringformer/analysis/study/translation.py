@@ -15,12 +15,39 @@ from ..training_log import record
 
 # What the study sets itself.
 OWN = (
-    "--arch", "-a", "--user-dir", "--seed", "--source-lang", "-s", "--target-lang", "-t", "--max-update", "--max-epoch",
-    "--warmup-updates", "--stop-time-hours", "--stop-min-lr", "--patience", "--save-dir", "--restore-file",
-    "--finetune-from-model", "--reset-optimizer", "--save-interval", "--save-interval-updates", "--keep-interval-updates",
-    "--no-save", "--no-last-checkpoints", "--no-epoch-checkpoints", "--no-save-optimizer-state", "--checkpoint-suffix",
-    "--validate-interval", "--validate-interval-updates", "--disable-validation", "--log-format", "--log-interval",
-    "--log-file", "--output-bias",
+    "--arch",
+    "-a",
+    "--user-dir",
+    "--seed",
+    "--source-lang",
+    "-s",
+    "--target-lang",
+    "-t",
+    "--max-update",
+    "--max-epoch",
+    "--warmup-updates",
+    "--stop-time-hours",
+    "--stop-min-lr",
+    "--patience",
+    "--save-dir",
+    "--restore-file",
+    "--finetune-from-model",
+    "--reset-optimizer",
+    "--save-interval",
+    "--save-interval-updates",
+    "--keep-interval-updates",
+    "--no-save",
+    "--no-last-checkpoints",
+    "--no-epoch-checkpoints",
+    "--no-save-optimizer-state",
+    "--checkpoint-suffix",
+    "--validate-interval",
+    "--validate-interval-updates",
+    "--disable-validation",
+    "--log-format",
+    "--log-interval",
+    "--log-file",
+    "--output-bias",
 )
 EVALUATIONS = 10  # of the validation loss, during a training
 
@@ -66,7 +93,9 @@ class Translation:
                 last = complaint.getvalue().strip().splitlines()[-1]
                 raise ValueError(f"{row.name}: {last.partition('error: ')[2] or last}") from None
             except (SyntaxError, NameError, TypeError, ValueError) as error:  # fairseq evaluates some values
-                raise ValueError(f"{row.name}: a flag of fairseq-train has a value that it cannot read: {error}") from None
+                raise ValueError(
+                    f"{row.name}: a flag of fairseq-train has a value that it cannot read: {error}"
+                ) from None
             try:
                 build_on_meta(row.arch, as_flags(row.flags), 10, 10)
             except ValueError as error:
@@ -75,8 +104,10 @@ class Translation:
     def identity(self, row: Row, seed: int, updates: int, warmup: int) -> Dict[str, Any]:
         """What a run depends on, besides the machine."""
         return {
-            "flags": self._flags(row, seed, updates, warmup), "data": self.fingerprint,
-            "beam": self.beam, "lenpen": self.lenpen,
+            "flags": self._flags(row, seed, updates, warmup),
+            "data": self.fingerprint,
+            "beam": self.beam,
+            "lenpen": self.lenpen,
         }
 
     def conditions(self) -> List[Any]:
@@ -86,14 +117,30 @@ class Translation:
 
     def describe(self) -> Dict[str, Any]:
         """What all results of a study have in common."""
-        return {"data": str(self.data.folder), "beam": self.beam, "lenpen": self.lenpen, "test": len(self.references),
-                "own_flags": self.flags}
+        return {
+            "data": str(self.data.folder),
+            "beam": self.beam,
+            "lenpen": self.lenpen,
+            "test": len(self.references),
+            "own_flags": self.flags,
+        }
 
     def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> List[str]:
         return [
-            "--arch", row.arch, *as_flags(row.flags), "--output-bias",
-            *as_flags({**self.table.flags, **row.settings}), "--required-batch-size-multiple", "1", *self.flags,
-            "--seed", str(seed), "--max-update", str(updates), "--warmup-updates", str(warmup),
+            "--arch",
+            row.arch,
+            *as_flags(row.flags),
+            "--output-bias",
+            *as_flags({**self.table.flags, **row.settings}),
+            "--required-batch-size-multiple",
+            "1",
+            *self.flags,
+            "--seed",
+            str(seed),
+            "--max-update",
+            str(updates),
+            "--warmup-updates",
+            str(warmup),
         ]
 
     def command(self, row: Row, seed: int, updates: int, warmup: int, folder: Path, every: int) -> List[str]:
@@ -102,13 +149,37 @@ class Translation:
 
         interval = max(1, updates // EVALUATIONS)
         return [
-            sys.executable, "-m", "fairseq_cli.train", str(self.data.binary), "--user-dir", str(PACKAGE),
-            "--source-lang", self.data.languages[0], "--target-lang", self.data.languages[1], "--num-workers", "0",
-            *self._flags(row, seed, updates, warmup), "--save-dir", str(folder / "checkpoints"),
+            sys.executable,
+            "-m",
+            "fairseq_cli.train",
+            str(self.data.binary),
+            "--user-dir",
+            str(PACKAGE),
+            "--source-lang",
+            self.data.languages[0],
+            "--target-lang",
+            self.data.languages[1],
+            "--num-workers",
+            "0",
+            *self._flags(row, seed, updates, warmup),
+            "--save-dir",
+            str(folder / "checkpoints"),
             # Checkpoints and validation by updates alone, at the same ones for every row.
-            "--no-epoch-checkpoints", "--save-interval", "1000000", "--validate-interval", "1000000",
-            "--save-interval-updates", str(interval), "--keep-interval-updates", "1", "--validate-interval-updates",
-            str(interval), "--log-format", "json", "--log-interval", str(every),
+            "--no-epoch-checkpoints",
+            "--save-interval",
+            "1000000",
+            "--validate-interval",
+            "1000000",
+            "--save-interval-updates",
+            str(interval),
+            "--keep-interval-updates",
+            "1",
+            "--validate-interval-updates",
+            str(interval),
+            "--log-format",
+            "json",
+            "--log-interval",
+            str(every),
             *([] if torch.cuda.is_available() else ["--cpu"]),
         ]
 
@@ -154,9 +225,13 @@ class Translation:
         hypotheses.write_text("".join(line + "\n" for line in translations), encoding="utf-8")
         scores = score(translations, self.references)
         return {
-            **_parameters(state), "seconds": round(state["extra_state"]["previous_training_time"], 1),
-            "bleu": scores.bleu, "chrf": scores.chrf, "signature": scores.bleu_signature,
-            "chrf_signature": scores.chrf_signature, "curve": self.curve(folder / "train.log"),
+            **_parameters(state),
+            "seconds": round(state["extra_state"]["previous_training_time"], 1),
+            "bleu": scores.bleu,
+            "chrf": scores.chrf,
+            "signature": scores.bleu_signature,
+            "chrf_signature": scores.chrf_signature,
+            "curve": self.curve(folder / "train.log"),
         }
 
 
@@ -177,7 +252,9 @@ def refuse(word: str, own: Sequence[str], table: Table) -> None:
         raise ValueError(f"{flag} is set by the study itself: leave it out")
     rows = [row.name for row in table.rows if flag[2:] in row.flags]
     if flag.startswith("--") and rows:
-        raise ValueError(f"{flag} is what makes the row {rows[0]!r} of {table.name}: leave it out, or write a table of your own")
+        raise ValueError(
+            f"{flag} is what makes the row {rows[0]!r} of {table.name}: leave it out, or write a table of your own"
+        )
 
 
 def refuse_settings(row: Row, own: Sequence[str], table: Table) -> None:

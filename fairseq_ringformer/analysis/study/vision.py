@@ -11,8 +11,20 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 from ..paper import Row, Table, as_flags
 from .translation import refuse, refuse_settings
 
-OWN = ("--model", "--output", "--seed", "--max-update", "--epochs", "--warmup-updates", "--resume", "--restart",
-       "--data", "--log-interval", "--threads", "--config")
+OWN = (
+    "--model",
+    "--output",
+    "--seed",
+    "--max-update",
+    "--epochs",
+    "--warmup-updates",
+    "--resume",
+    "--restart",
+    "--data",
+    "--log-interval",
+    "--threads",
+    "--config",
+)
 
 
 class Vision:
@@ -77,16 +89,33 @@ class Vision:
     def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> List[str]:
         arguments = [f"{name.replace('-', '_')}={value}" for name, value in row.flags.items()]
         return [
-            "--model", row.arch, *(["--model-arg", *arguments] if arguments else []), "--data", str(self.data),
-            *as_flags({**self.table.flags, **row.settings}), *self.flags,
-            "--seed", str(seed), "--max-update", str(updates), "--warmup-updates", str(warmup),
+            "--model",
+            row.arch,
+            *(["--model-arg", *arguments] if arguments else []),
+            "--data",
+            str(self.data),
+            *as_flags({**self.table.flags, **row.settings}),
+            *self.flags,
+            "--seed",
+            str(seed),
+            "--max-update",
+            str(updates),
+            "--warmup-updates",
+            str(warmup),
         ]
 
     def command(self, row: Row, seed: int, updates: int, warmup: int, folder: Path, every: int) -> List[str]:
         """The command of a run, which goes on where it was; logs its loss every `every` updates."""
         return [
-            sys.executable, "-m", "fairseq_ringformer.cli.main", "train-classifier",
-            *self._flags(row, seed, updates, warmup), "--output", str(folder), "--log-interval", str(every),
+            sys.executable,
+            "-m",
+            "fairseq_ringformer.cli.main",
+            "train-classifier",
+            *self._flags(row, seed, updates, warmup),
+            "--output",
+            str(folder),
+            "--log-interval",
+            str(every),
         ]
 
     def pilot(self, row: Row, updates: int, folder: Path) -> List[str]:
@@ -119,7 +148,9 @@ class Vision:
         with (folder / "log.csv").open(encoding="utf-8", newline="") as stream:
             curve = [(int(row["update"]), float(row["valid_loss"])) for row in csv.DictReader(stream)]
         figures = {
-            "parameters": result["parameters"], "seconds": result["training_seconds"], "top1": result["last_top1"],
+            "parameters": result["parameters"],
+            "seconds": result["training_seconds"],
+            "top1": result["last_top1"],
         }
         if "last_top5" in result:
             figures["top5"] = result["last_top5"]

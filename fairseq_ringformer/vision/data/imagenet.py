@@ -53,8 +53,9 @@ class Sample:
         try:
             with open(path, encoding="utf-8") as stream:
                 content = json.load(stream)
-            images = {name: {split: list(own[split]) for split in ("train", "val")}
-                      for name, own in content["images"].items()}
+            images = {
+                name: {split: list(own[split]) for split in ("train", "val")} for name, own in content["images"].items()
+            }
             sample = cls(images, content["validation_from"], content.get("seed"), content.get("source", ""), {})
         except OSError as error:
             raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
@@ -118,8 +119,11 @@ class TarSource:
         self.file = path
         try:
             self.outer = tarfile.open(path, "r:")
-            self._members = {os.path.splitext(os.path.basename(member.name))[0]: member
-                             for member in self.outer if member.isfile() and member.name.endswith(".tar")}
+            self._members = {
+                os.path.splitext(os.path.basename(member.name))[0]: member
+                for member in self.outer
+                if member.isfile() and member.name.endswith(".tar")
+            }
         except (tarfile.TarError, EOFError) as error:
             raise ValueError(f"{path}: damaged tar file ({error}): fetch it again") from None
         self.classes = sorted(self._members)
@@ -214,8 +218,9 @@ def write_images(source, sample: Sample, folder: str, link: str = "", progress: 
     for name, own in progress(sample.images.items()):
         for split in ("train", "val"):
             os.makedirs(os.path.join(folder, split, name))
-        targets = [(file, split, os.path.join(folder, split, name, file))
-                   for split in ("train", "val") for file in own[split]]
+        targets = [
+            (file, split, os.path.join(folder, split, name, file)) for split in ("train", "val") for file in own[split]
+        ]
         if source.kind == "tar":
             _extract(source, name, [(file, to) for file, _, to in targets])
             continue

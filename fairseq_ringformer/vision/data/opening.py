@@ -13,10 +13,7 @@ from .images import Images
 from .streams import HuggingFaceStream, StreamedImages, open_shards, settle_classes
 from .transforms import image_mode
 
-SPLITS = {
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "eval", "evaluation", "test"),
-}
+SPLITS = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "eval", "evaluation", "test")}
 # The packages that the kinds of data sets need beyond this project's own.
 NEEDS = {"hfds": "datasets", "hfids": "datasets", "wds": "webdataset"}
 KINDS = "nothing (a folder or tar file), torch/NAME, hfds/NAME, hfids/NAME or wds/"

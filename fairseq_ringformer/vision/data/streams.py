@@ -263,7 +263,9 @@ class HuggingFaceStream:
             for position, (image, target) in enumerate(self.reader):
                 yield f"image {position}", image, int(target)
         except RuntimeError as error:  # fewer shards than workers, for one
-            raise UnreadableData(f"the stream cannot be read by {workers} workers ({first_line(error)}): lower --workers") from None
+            raise UnreadableData(
+                f"the stream cannot be read by {workers} workers ({first_line(error)}): lower --workers"
+            ) from None
         except (OSError, SyntaxError, ValueError) as error:
             raise UnreadableData(
                 f"the library datasets cannot read image {position + 1} of the stream ({first_line(error)}): --dataset hfds/..., which "

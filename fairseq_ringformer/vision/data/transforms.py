@@ -211,8 +211,9 @@ def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
 def _check_auto_augment(text: str) -> None:
     name, *sections = text.split("-")
     if name not in SECTIONS:
-        raise ValueError(f"auto-augment {text}: choose none, trivial, or a string of timm that begins with "
-                         f"{', '.join(SECTIONS)}")
+        raise ValueError(
+            f"auto-augment {text}: choose none, trivial, or a string of timm that begins with {', '.join(SECTIONS)}"
+        )
     for section in sections:
         if not re.fullmatch(SECTIONS[name], section):
             raise ValueError(f"auto-augment {text}: timm has no section '{section}' of {name}")

@@ -79,9 +79,7 @@ class TrainingBatches:
                 f"the batch is larger than the data: --batch-size {batch_size} x {accelerator.num_processes} "
                 f"processes x {steps} steps are {self.effective} images per update, and there are {count}"
             )
-        common = dict(
-            num_workers=workers, persistent_workers=workers > 0, pin_memory=accelerator.device.type == "cuda"
-        )
+        common = dict(num_workers=workers, persistent_workers=workers > 0, pin_memory=accelerator.device.type == "cuda")
         self.order = EpochOrder(count, seed)
         if self.streamed:
             loader = DataLoader(images, batch_size, drop_last=True, **common)

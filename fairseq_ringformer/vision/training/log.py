@@ -14,8 +14,20 @@ from ... import extras
 from .run import BOARD, ROWS
 
 COLUMNS = [
-    "epoch", "update", "lr", "train_loss", "train_top1", "valid_loss", "valid_top1", "valid_top5", "ema_loss",
-    "ema_top1", "ema_top5", "images_per_second", "seconds", "damaged",
+    "epoch",
+    "update",
+    "lr",
+    "train_loss",
+    "train_top1",
+    "valid_loss",
+    "valid_top1",
+    "valid_top5",
+    "ema_loss",
+    "ema_top1",
+    "ema_top5",
+    "images_per_second",
+    "seconds",
+    "damaged",
 ]
 
 

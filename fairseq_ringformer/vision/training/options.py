@@ -26,7 +26,13 @@ def option(
         resumable: a training may go on with another value than it began with.
     """
     metadata = dict(
-        group=group, help=help, choices=choices, metavar=metavar, at_least=at_least, above=above, below=below,
+        group=group,
+        help=help,
+        choices=choices,
+        metavar=metavar,
+        at_least=at_least,
+        above=above,
+        below=below,
         resumable=resumable,
     )
     if isinstance(default, dict):
@@ -44,14 +50,19 @@ class Options:
 
     data: str = option("", "data", "folder of the images", metavar="DIR", resumable=True)
     dataset: str = option(
-        "", "data", "how they lie there, as in timm: nothing for class folders or a tar, torch/fashion_mnist, wds/, "
-        "hfds/NAME", metavar="NAME",
+        "",
+        "data",
+        "how they lie there, as in timm: nothing for class folders or a tar, torch/fashion_mnist, wds/, hfds/NAME",
+        metavar="NAME",
     )
     train_split: str = option("train", "data", "split to train on", metavar="NAME")
     valid_split: str = option("validation", "data", "split to evaluate on after each epoch", metavar="NAME")
     damaged: str = option(
-        "skip", "data", "images that cannot be decoded: another stands in (named in DIR/damaged.txt), or all images "
-        "are decoded first and the training refused", choices=("skip", "refuse"),
+        "skip",
+        "data",
+        "images that cannot be decoded: another stands in (named in DIR/damaged.txt), or all images "
+        "are decoded first and the training refused",
+        choices=("skip", "refuse"),
     )
 
     model: str = option("", "model", "name in timm, vit_ring_tiny_patch4_28 for one", metavar="NAME")
@@ -65,7 +76,9 @@ class Options:
     drop_rate: float = _probability(0.0, "model", "dropout before the head")
     drop_path: float = _probability(0.0, "model", "stochastic depth, at the last level")
     init_from: str = option(
-        "", "model", "begin with the weights of this checkpoint; another number of classes gets a new head",
+        "",
+        "model",
+        "begin with the weights of this checkpoint; another number of classes gets a new head",
         metavar="FILE",
     )
 
@@ -75,15 +88,21 @@ class Options:
     )
     batch_size: int = option(128, "length", "images per process and step", metavar="N", at_least=1, resumable=True)
     grad_accum: int = option(
-        1, "length", "steps per update; the effective batch is batch size x processes x steps", metavar="N",
-        at_least=1, resumable=True,
+        1,
+        "length",
+        "steps per update; the effective batch is batch size x processes x steps",
+        metavar="N",
+        at_least=1,
+        resumable=True,
     )
 
     opt: str = option("adam", "optimisation", "any of timm's optimisers", metavar="NAME")
     lr: float = option(1e-3, "optimisation", "peak learning rate", metavar="X", above=0)
     weight_decay: float = option(0.0, "optimisation", "not of biases and norms", metavar="X", at_least=0)
     opt_arg: Dict[str, Any] = option(
-        {}, "optimisation", "arguments of the optimiser besides the flags, betas=[0.9,0.98] for one",
+        {},
+        "optimisation",
+        "arguments of the optimiser besides the flags, betas=[0.9,0.98] for one",
         metavar="KEY=VALUE",
     )
     clip_grad: float = option(1.0, "optimisation", "largest gradient norm; 0: unlimited", metavar="X", at_least=0)
@@ -98,8 +117,13 @@ class Options:
     )
     min_lr: float = option(0.0, "optimisation", "learning rate at the end", metavar="X", at_least=0)
     ema: Optional[float] = option(
-        None, "optimisation", "also keep an exponential moving average of the weights, with this decay; evaluated and "
-        "saved too, and by it the best checkpoint is chosen", metavar="DECAY", above=0, below=1,
+        None,
+        "optimisation",
+        "also keep an exponential moving average of the weights, with this decay; evaluated and "
+        "saved too, and by it the best checkpoint is chosen",
+        metavar="DECAY",
+        above=0,
+        below=1,
     )
 
     loss: str = option("ce", "loss", "cross-entropy, or binary cross-entropy by class", choices=("ce", "bce"))
@@ -108,7 +132,9 @@ class Options:
     cutmix: float = option(0.0, "loss", "timm's CutMix, parameter alpha; 0: none", metavar="X", at_least=0)
 
     crop: str = option(
-        "rrc", "augmentation", "random resized crop; resize to size/crop-pct and random crop; zero-pad and random crop",
+        "rrc",
+        "augmentation",
+        "random resized crop; resize to size/crop-pct and random crop; zero-pad and random crop",
         choices=("rrc", "resize", "pad", "none"),
     )
     padding: int = option(2, "augmentation", "pixels on each side, of --crop pad", metavar="N", at_least=0)
@@ -117,7 +143,9 @@ class Options:
     hflip: float = option(0.5, "augmentation", "probability of a horizontal flip", metavar="P", at_least=0)
     vflip: float = option(0.0, "augmentation", "probability of a vertical flip", metavar="P", at_least=0)
     auto_augment: str = option(
-        "none", "augmentation", "none, trivial (TrivialAugmentWide), or timm's text, rand-m9-mstd0.5-inc1 for one",
+        "none",
+        "augmentation",
+        "none, trivial (TrivialAugmentWide), or timm's text, rand-m9-mstd0.5-inc1 for one",
         metavar="NAME",
     )
     color_jitter: float = option(0.0, "augmentation", "strength of colour jitter", metavar="X", at_least=0)
@@ -129,23 +157,28 @@ class Options:
         None, "augmentation", "deviation by channel to divide by; default: the model's", metavar="X", above=0
     )
     crop_pct: Optional[float] = option(
-        None, "augmentation", "share of the resized side that evaluation keeps; default: the model's", metavar="X",
+        None,
+        "augmentation",
+        "share of the resized side that evaluation keeps; default: the model's",
+        metavar="X",
         above=0,
     )
     interpolation: str = option("", "augmentation", "of resizing; default: the model's", metavar="NAME")
 
     output: str = option("", "run", "folder of checkpoints and logs", metavar="DIR", resumable=True)
     resume: bool = option(
-        False, "run", "refuse to begin anew; without this, a training goes on if there is DIR/last.pt, else begins",
+        False,
+        "run",
+        "refuse to begin anew; without this, a training goes on if there is DIR/last.pt, else begins",
         resumable=True,
     )
     restart: bool = option(False, "run", "begin anew, whatever is in DIR", resumable=True)
-    seed: int = option(1, "run", "of weights, order of images and all random choices", metavar="N", at_least=0, below=2**32)
+    seed: int = option(
+        1, "run", "of weights, order of images and all random choices", metavar="N", at_least=0, below=2**32
+    )
     workers: int = option(2, "run", "processes that load images, per process", metavar="N", at_least=0, resumable=True)
     mixed_precision: str = option("no", "run", "type of matrix products", choices=("no", "bf16", "fp16"))
-    checkpoint_activations: bool = option(
-        False, "run", "recompute activations instead of keeping them", resumable=True
-    )
+    checkpoint_activations: bool = option(False, "run", "recompute activations instead of keeping them", resumable=True)
     compile: bool = option(False, "run", "torch.compile", resumable=True)
     log_interval: int = option(50, "run", "updates per line of the log", metavar="N", at_least=1, resumable=True)
     save_interval: int = option(

@@ -73,9 +73,7 @@ class Trainer:
         self.schedule = make_schedule(optimizer, options, self.total)
         self.loss = Loss(options, self.model.num_classes)
         if state is not None:
-            run.check_continues(
-                self.folder, state, self.model, options.model, options, self.data, self.batches
-            )
+            run.check_continues(self.folder, state, self.model, options.model, options, self.data, self.batches)
         elif options.init_from:
             load_initial(self.model, options.init_from)
         if options.damaged == "refuse" and state is None:
@@ -276,9 +274,7 @@ class Trainer:
         progress.seconds += seconds
         progress.speeds.append(images / seconds)
         self._name_damaged(self.batches.images.damaged_names(torch.cat(self.broken)))
-        self.log.interval(
-            progress.epoch + 1, progress.update, mean, learning_rate(self.optimizer), images / seconds
-        )
+        self.log.interval(progress.epoch + 1, progress.update, mean, learning_rate(self.optimizer), images / seconds)
         self._start_interval()
 
     def _name_damaged(self, damaged: List[str]) -> None:

@@ -30,6 +30,7 @@ def test_work_is_timed_in_turn_and_the_warm_up_is_not_counted():
             calls.append(name)
             # The first round is slower, as with cold caches.
             now[0] += seconds + (100 if len(calls) <= 2 else 0)
+
         return run
 
     done = []

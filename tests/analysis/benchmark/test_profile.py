@@ -26,15 +26,30 @@ def test_time_is_added_up_by_innermost_part_and_backward_by_what_it_is_the_gradi
     node = Event("autograd::engine::evaluate_function: MmBackward0", 3, root, 7)
     accumulate = Event("autograd::engine::evaluate_function: torch::autograd::AccumulateGrad", 1, root)
     events = [
-        root, attention, dropout, Event("aten::mul", 20, dropout, 8), linear, Event("aten::mm", 2000, linear, 7),
-        Event("aten::gelu", 60, root), step, Event("aten::add_", 60, step), node,
-        Event("MmBackward0", 2, node, 7), Event("aten::mm", 3000, node), accumulate, Event("aten::add_", 9, accumulate),
+        root,
+        attention,
+        dropout,
+        Event("aten::mul", 20, dropout, 8),
+        linear,
+        Event("aten::mm", 2000, linear, 7),
+        Event("aten::gelu", 60, root),
+        step,
+        Event("aten::add_", 60, step),
+        node,
+        Event("MmBackward0", 2, node, 7),
+        Event("aten::mm", 3000, node),
+        accumulate,
+        Event("aten::add_", 9, accumulate),
     ]
     profile = summarise(events)
     microseconds = {part: tuple(round(1000 * spent) for spent in both) for part, both in profile.parts.items()}
     assert microseconds == {
-        "self-attention": (2510, 3005), REST: (1000, 0), "dropout": (120, 0), "optimiser": (100, 0),
-        "feed-forward": (60, 0), "adding up gradients": (0, 10),
+        "self-attention": (2510, 3005),
+        REST: (1000, 0),
+        "dropout": (120, 0),
+        "optimiser": (100, 0),
+        "feed-forward": (60, 0),
+        "adding up gradients": (0, 10),
     }
     assert list(profile.parts)[:2] == ["self-attention", REST]
     assert profile.operations["aten::mm"] == (5.0, 2) and list(profile.operations)[0] == "aten::mm"

@@ -26,8 +26,12 @@ def outcome():
     ]
     machine = {**describe_machine("cpu"), "busy": 0.0}
     settings = {"threads": 3, "seed": 1, "rounds": 7}
-    profiles = {"training": {"stock": Profile({"norms": (3.0, 1.0)}, {"aten::add": (4.0, 2)}),
-                             "ours": Profile({"level signals": (1.0, 1.0)}, {"aten::mm": (2.0, 5)})}}
+    profiles = {
+        "training": {
+            "stock": Profile({"norms": (3.0, 1.0)}, {"aten::add": (4.0, 2)}),
+            "ours": Profile({"level signals": (1.0, 1.0)}, {"aten::mm": (2.0, 5)}),
+        }
+    }
     return Outcome(machine, settings, "lengths of some text", "ringformer benchmark", contenders, results, profiles)
 
 

@@ -22,8 +22,18 @@ def test_every_row_with_every_seed_and_the_fields_of_a_result(tmp_path):
     found = toy.lines(tmp_path)
     assert [(entry["row"], entry["seed"]) for entry in found] == [("fast", 1), ("fast", 2), ("slow", 1), ("slow", 2)]
     first = found[0]
-    assert {"grid": "toy", "updates": 20, "warmup": 2, "parameters": 7, "published_bleu": 2.0, "commit": "0" * 40,
-            "versions": {"toy": "1"}, "machine": "a desk", "jobs": 2, "threads": 1}.items() <= first.items()
+    assert {
+        "grid": "toy",
+        "updates": 20,
+        "warmup": 2,
+        "parameters": 7,
+        "published_bleu": 2.0,
+        "commit": "0" * 40,
+        "versions": {"toy": "1"},
+        "machine": "a desk",
+        "jobs": 2,
+        "threads": 1,
+    }.items() <= first.items()
     assert (tmp_path / first["folder"] / "checkpoint").read_text() == "20"
 
 
@@ -85,7 +95,12 @@ def test_a_run_that_stands_in_two_tables_is_trained_once(tmp_path):
 
     toy.study(tmp_path, Length(updates=10), seeds=[1]).run(States())
     other = dataclasses.replace(toy.TABLE, name="other")
-    assert toy.study(tmp_path, Length(updates=10), seeds=[1], kind=toy.Toy(broken=("fast", "slow")), table=other).run(States()) == []
+    assert (
+        toy.study(tmp_path, Length(updates=10), seeds=[1], kind=toy.Toy(broken=("fast", "slow")), table=other).run(
+            States()
+        )
+        == []
+    )
     places = [(entry["grid"], entry["row"], entry["bleu"]) for entry in toy.lines(tmp_path)]
     assert len(places) == 4 and len({place[1:] for place in places}) == 2
 
@@ -131,14 +146,18 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path, capsys):
 def test_results_of_other_options_are_not_mixed_in(tmp_path, seed, then):
     """Neither of the same run, nor of another seed that would stand beside it."""
     toy.study(tmp_path, Length(updates=5), seeds=[1], jobs=1).run(States())
-    refusal = rf"holds {then} of toy, measured with other options or data \(5 updates then, 6 now\): choose another --output"
+    refusal = (
+        rf"holds {then} of toy, measured with other options or data \(5 updates then, 6 now\): choose another --output"
+    )
     with pytest.raises(ValueError, match=refusal):
         toy.study(tmp_path, Length(updates=6), seeds=[seed]).run(States())
 
 
 def test_an_unexpected_error_does_not_stop_the_others(tmp_path, monkeypatch):
     finish = toy.Toy.finish
-    monkeypatch.setattr(toy.Toy, "finish", lambda self, folder, call: {}["x"] if "fast" in folder.name else finish(self, folder, call))
+    monkeypatch.setattr(
+        toy.Toy, "finish", lambda self, folder, call: {}["x"] if "fast" in folder.name else finish(self, folder, call)
+    )
     (complaint,) = toy.study(tmp_path, Length(updates=5), seeds=[1]).run(States())
     assert complaint == "fast, seed 1: KeyError: 'x'"
     assert [entry["row"] for entry in toy.lines(tmp_path)] == ["slow"]

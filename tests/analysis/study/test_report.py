@@ -9,14 +9,37 @@ from fairseq_ringformer.analysis.study import report
 from fairseq_ringformer.analysis.study.significance import paired_bootstrap
 
 TABLE = Table(
-    "toy", "Toys", "translation", "vanilla", 100, 10, {},
-    (Row("vanilla", "vanilla", "a", score=30.0), Row("ring", "ring", "b", score=29.5), Row("other", "other", "c", score=25.0)),
+    "toy",
+    "Toys",
+    "translation",
+    "vanilla",
+    100,
+    10,
+    {},
+    (
+        Row("vanilla", "vanilla", "a", score=30.0),
+        Row("ring", "ring", "b", score=29.5),
+        Row("other", "other", "c", score=25.0),
+    ),
 )
 
 
 def result(row, seed, bleu, **more):
-    return {"grid": "toy", "row": row, "seed": seed, "parameters": 1000, "updates": 10, "seconds": 60.0 * seed, "bleu": bleu,
-            "chrf": bleu + 20, "versions": {"toy": "1"}, "commit": "abc", "machine": "a desk", "conditions": "x", **more}
+    return {
+        "grid": "toy",
+        "row": row,
+        "seed": seed,
+        "parameters": 1000,
+        "updates": 10,
+        "seconds": 60.0 * seed,
+        "bleu": bleu,
+        "chrf": bleu + 20,
+        "versions": {"toy": "1"},
+        "commit": "abc",
+        "machine": "a desk",
+        "conditions": "x",
+        **more,
+    }
 
 
 RESULTS = [result("ring", 2, 12.0), result("vanilla", 1, 9.0), result("ring", 1, 10.0), result("vanilla", 2, 10.0)]
@@ -34,7 +57,17 @@ def test_means_and_spread_over_seeds_in_the_tables_order():
 def test_the_cells_of_a_table():
     cells = report.table_rows(report.gather(TABLE, RESULTS, "bleu"), "vanilla", "bleu")
     assert cells == [
-        ["row", "parameters", "updates", "training", "BLEU", "chrF", "against vanilla", "published", "place, published"],
+        [
+            "row",
+            "parameters",
+            "updates",
+            "training",
+            "BLEU",
+            "chrF",
+            "against vanilla",
+            "published",
+            "place, published",
+        ],
         ["vanilla", "1,000", "10", "90 s", "9.50 ± 0.71", "29.50", "", "30.00", "2, 1"],
         ["ring", "1,000", "10", "90 s", "11.00 ± 1.41", "31.00", "+1.50", "29.50", "1, 2"],
     ]
@@ -77,7 +110,13 @@ def write_runs(folder, references, translations, scores={}):
 
 def test_each_seed_that_both_have_is_tested_and_the_largest_p_told(tmp_path):
     references, poor = sentences(50, 0.5, 2)
-    runs = {("vanilla", 1): poor, ("ring", 1): references, ("vanilla", 2): poor, ("ring", 2): poor, ("ring", 3): references}
+    runs = {
+        ("vanilla", 1): poor,
+        ("ring", 1): references,
+        ("vanilla", 2): poor,
+        ("ring", 2): poor,
+        ("ring", 3): references,
+    }
     results = write_runs(tmp_path, references, runs)
     summary = report.gather(TABLE, results, "bleu")
     assert report.add_significance(summary, "vanilla", tmp_path / "test.en") == ""
@@ -103,16 +142,27 @@ def test_seeds_that_disagree_have_no_p(tmp_path):
 
 def test_results_of_different_conditions_are_not_put_together():
     other = result("ring", 2, 12.0, conditions="y") | {"updates": 20}
-    with pytest.raises(ValueError, match="vanilla and ring of toy were measured with different .*: updates 10 and 20; report on them"):
+    with pytest.raises(
+        ValueError, match="vanilla and ring of toy were measured with different .*: updates 10 and 20; report on them"
+    ):
         report.check_comparable([result("vanilla", 1, 9.0), other])
     report.check_comparable(RESULTS)
 
 
-@pytest.mark.parametrize("spoil, why", [
-    (lambda folder: (folder / "ring1/hypotheses.en").unlink(), "no significance: .*ring1/hypotheses.en is not there"),
-    (lambda folder: (folder / "test.en").unlink(), "no significance: the references are not there"),
-    (lambda folder: (folder / "test.en").write_text("one\n"), "no significance: .* have different numbers of lines"),
-])
+@pytest.mark.parametrize(
+    "spoil, why",
+    [
+        (
+            lambda folder: (folder / "ring1/hypotheses.en").unlink(),
+            "no significance: .*ring1/hypotheses.en is not there",
+        ),
+        (lambda folder: (folder / "test.en").unlink(), "no significance: the references are not there"),
+        (
+            lambda folder: (folder / "test.en").write_text("one\n"),
+            "no significance: .* have different numbers of lines",
+        ),
+    ],
+)
 def test_without_texts_there_is_no_significance(tmp_path, spoil, why):
     import re
 
@@ -125,7 +175,9 @@ def test_without_texts_there_is_no_significance(tmp_path, spoil, why):
 
 
 def test_differences_are_over_the_seeds_that_both_have():
-    summary = report.gather(TABLE, [result("vanilla", 1, 9.0), result("vanilla", 2, 5.0), result("ring", 1, 8.0)], "bleu")
+    summary = report.gather(
+        TABLE, [result("vanilla", 1, 9.0), result("vanilla", 2, 5.0), result("ring", 1, 8.0)], "bleu"
+    )
     headings, vanilla, ring = report.table_rows(summary, "vanilla", "bleu")
     place = headings.index("against vanilla")
     assert (vanilla[place], ring[place]) == ("", "-1.00")

@@ -17,7 +17,13 @@ from fairseq_ringformer.analysis.study.speeds import Length
 from fairseq_ringformer.analysis.study.states import States
 
 TABLE = Table(
-    "toy", "A table of toys", "translation", "fast", 100, 10, {},
+    "toy",
+    "A table of toys",
+    "translation",
+    "fast",
+    100,
+    10,
+    {},
     (Row("fast", "fast", "toy_fast", score=2.0), Row("slow", "slow", "toy_slow", score=1.0)),
 )
 ABOUT = {"commit": "0" * 40, "versions": {"toy": "1"}, "machine": "a desk"}
@@ -74,10 +80,19 @@ class Toy:
         return checkpoint.exists() and int(checkpoint.read_text()) >= updates
 
     def finish(self, folder, call):
-        call([sys.executable, "-c", f"import time; time.sleep({min(self.pauses.values())}); print('scored')"], folder / "score.log")
+        call(
+            [sys.executable, "-c", f"import time; time.sleep({min(self.pauses.values())}); print('scored')"],
+            folder / "score.log",
+        )
         assert (folder / "score.log").read_text() == "scored\n"
         updates = int((folder / "checkpoint").read_text())
-        return {"parameters": 7, "bleu": updates + len(folder.name) / 100, "chrf": 50.0, "seconds": 1.0, "curve": [[updates, 1.0]]}
+        return {
+            "parameters": 7,
+            "bleu": updates + len(folder.name) / 100,
+            "chrf": 50.0,
+            "seconds": 1.0,
+            "curve": [[updates, 1.0]],
+        }
 
 
 def study(output, length, seeds=(1, 2), jobs=2, kind=None, table=TABLE):
@@ -109,5 +124,7 @@ def die_at(point):
 if __name__ == "__main__":
     pause = float(sys.argv[3])
     die_at((sys.argv[4:] or [None])[0])
-    complaints = study(sys.argv[1], Length(updates=int(sys.argv[2])), kind=Toy({"fast": pause, "slow": pause})).run(States())
+    complaints = study(sys.argv[1], Length(updates=int(sys.argv[2])), kind=Toy({"fast": pause, "slow": pause})).run(
+        States()
+    )
     sys.exit("\n".join(complaints) or None)

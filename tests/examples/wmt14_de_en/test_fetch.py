@@ -107,14 +107,17 @@ def test_own_checksums_replace_those_they_name(tmp_path):
     assert archives["wmt13/test.tgz"] == catalogue.ARCHIVES["wmt13/test.tgz"]
 
 
-@pytest.mark.parametrize("content, message", [
-    (None, "cannot read"),
-    ("{", "is not of the form"),
-    ("[]", "is not of the form"),
-    ('{"wmt12/test.tgz": {"size": 5}}', "is not of the form"),
-    ('{"wmt12/test.tgz": {"md5": 5}}', "is not of the form"),
-    ('{"wmt12/dev.tgz": {"md5": "00"}}', "names wmt12/dev.tgz, which is none of wmt13/training-parallel-europarl"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "cannot read"),
+        ("{", "is not of the form"),
+        ("[]", "is not of the form"),
+        ('{"wmt12/test.tgz": {"size": 5}}', "is not of the form"),
+        ('{"wmt12/test.tgz": {"md5": 5}}', "is not of the form"),
+        ('{"wmt12/dev.tgz": {"md5": "00"}}', "names wmt12/dev.tgz, which is none of wmt13/training-parallel-europarl"),
+    ],
+)
 def test_checksums_that_cannot_be_used(refused, tmp_path, content, message):
     if content is not None:
         (tmp_path / "sums.json").write_text(content)
@@ -128,13 +131,18 @@ def test_a_local_mirror_is_used_where_it_lies(place, archives, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda path: path.unlink(), "no archive {path}: a mirror holds wmt12/test.tgz and the others in this layout"),
-    (lambda path: path.write_bytes(path.read_bytes()[:-1]),
-     "{path} has {less:,} bytes, not the {size:,} of wmt12/test.tgz: replace it, or give the mirror's own sums with "
-     "--checksums FILE"),
-    (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), "{path} is not wmt12/test.tgz (sha256 "),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda path: path.unlink(), "no archive {path}: a mirror holds wmt12/test.tgz and the others in this layout"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:-1]),
+            "{path} has {less:,} bytes, not the {size:,} of wmt12/test.tgz: replace it, or give the mirror's own sums with "
+            "--checksums FILE",
+        ),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), "{path} is not wmt12/test.tgz (sha256 "),
+    ],
+)
 def test_a_local_archive_that_is_not_the_right_one(refused, place, archives, tmp_path, change, message):
     name = "wmt12/test.tgz"
     path = Path(shutil.copytree(place, tmp_path / "own")) / name
@@ -199,8 +207,10 @@ def test_a_download_of_something_else_is_not_used(refused, server, tmp_path):
 def test_mirrors_that_do_not_answer(refused, server, tmp_path):
     part = tmp_path / "x.part"
     error = refused(fetch.download, f"{server.address}/nothing.tgz", part, None)
-    assert error == (f"cannot fetch {server.address}/nothing.tgz (HTTP 404 Not Found): check the network, "
-                     "or name another place with --mirror")
+    assert error == (
+        f"cannot fetch {server.address}/nothing.tgz (HTTP 404 Not Found): check the network, "
+        "or name another place with --mirror"
+    )
     server.http.shutdown()
     server.http.server_close()
     assert f"cannot fetch {server.address} (" in refused(fetch.download, server.address, part, None)

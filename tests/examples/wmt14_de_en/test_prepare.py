@@ -97,11 +97,14 @@ def test_download_only(place, tmp_path, capsys, monkeypatch):
     assert not list((tmp_path / "out").iterdir())
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--checksums", "nowhere.json"], "--checksums: cannot read nowhere.json (No such file or directory)"),
-    (["--wordpiece-model", "nowhere.txt"], "--wordpiece-model: nowhere.txt: no such file or folder"),
-    (["--output", "/proc/wmt"], "cannot write to /proc/wmt ("),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--checksums", "nowhere.json"], "--checksums: cannot read nowhere.json (No such file or directory)"),
+        (["--wordpiece-model", "nowhere.txt"], "--wordpiece-model: nowhere.txt: no such file or folder"),
+        (["--output", "/proc/wmt"], "cannot write to /proc/wmt ("),
+    ],
+)
 def test_mistakes_end_before_any_work(place, tmp_path, capsys, monkeypatch, arguments, message):
     monkeypatch.setattr(prepare, "make_splits", None)
     monkeypatch.chdir(tmp_path)
@@ -110,12 +113,15 @@ def test_mistakes_end_before_any_work(place, tmp_path, capsys, monkeypatch, argu
     assert error.startswith(f"prepare.sh: {message}") and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["--vocab-size", "9"], "--vocab-size belongs to --recipe strong"),
-    (["--recipe", "strong", "--wordpiece-model", "x"], "--wordpiece-model belongs to --recipe paper"),
-    (["--max-ratio", "0.5"], "argument --max-ratio: 0.5 is less than 1"),
-    (["--workers", "two"], "argument --workers: invalid int value: 'two'"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--vocab-size", "9"], "--vocab-size belongs to --recipe strong"),
+        (["--recipe", "strong", "--wordpiece-model", "x"], "--wordpiece-model belongs to --recipe paper"),
+        (["--max-ratio", "0.5"], "argument --max-ratio: 0.5 is less than 1"),
+        (["--workers", "two"], "argument --workers: invalid int value: 'two'"),
+    ],
+)
 def test_options_that_contradict(capsys, arguments, message):
     with pytest.raises(SystemExit):
         prepare.main(arguments)

@@ -43,8 +43,18 @@ def small_mirror(tmp_path_factory):
 
 
 def prepare(mirrored, output, *more):
-    return succeed(RECIPE / "prepare.sh", "--mirror", mirrored, "--checksums", mirrored / mirror.CHECKSUMS,
-                   "--output", output, "--workers", 2, *more)
+    return succeed(
+        RECIPE / "prepare.sh",
+        "--mirror",
+        mirrored,
+        "--checksums",
+        mirrored / mirror.CHECKSUMS,
+        "--output",
+        output,
+        "--workers",
+        2,
+        *more,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -74,13 +84,41 @@ def test_from_archives_to_bleu(small_mirror, tmp_path, subwords):
     entries = len((data / "bin/dict.de.txt").read_text(encoding="utf-8").splitlines()) + 4
     assert entries == symbols if symbols else 300 < entries <= 608
 
-    train = [RECIPE / "train.sh", "--model", "ringformer", "--size", "tiny", "--data", data, "--output", run,
-             "--gpus", 0, "--processes", 2, "--effective-batch", batch, *NARROW, "--save-interval-updates", 3]
+    train = [
+        RECIPE / "train.sh",
+        "--model",
+        "ringformer",
+        "--size",
+        "tiny",
+        "--data",
+        data,
+        "--output",
+        run,
+        "--gpus",
+        0,
+        "--processes",
+        2,
+        "--effective-batch",
+        batch,
+        *NARROW,
+        "--save-interval-updates",
+        3,
+    ]
     assert re.search(r"train.sh: 2 processes x \d+ \w+ x update-freq 1", succeed(*train, "--max-update", 6))
     assert "Loaded checkpoint" in succeed(*train, "--max-update", 9)
     averaged = run / "averaged.pt"
-    succeed(Path(sys.executable).parent / "ringformer", "average", "--dir", run / "checkpoints", "--last", 3,
-            "--by", "update", "--output", averaged)
+    succeed(
+        Path(sys.executable).parent / "ringformer",
+        "average",
+        "--dir",
+        run / "checkpoints",
+        "--last",
+        3,
+        "--by",
+        "update",
+        "--output",
+        averaged,
+    )
     for beam in (1, 4):
         out = succeed(RECIPE / "evaluate.sh", "--data", data, "--path", averaged, "--beam", beam, "--max-len-b", 20)
         scores = json.loads((run / "scores.json").read_text())
@@ -91,17 +129,45 @@ def test_from_archives_to_bleu(small_mirror, tmp_path, subwords):
 @pytest.mark.slow
 def test_two_machines_train_one_model(strong_data, tmp_path):
     """Two torchruns of one process each, as on two machines, do what two processes of one torchrun do."""
-    flags = [RECIPE / "train.sh", "--model", "ringformer", "--size", "tiny", "--data", strong_data, "--gpus", 0,
-             "--effective-batch", 1000, *NARROW, "--max-update", 4, "--dropout", 0, "--activation-dropout", 0]
+    flags = [
+        RECIPE / "train.sh",
+        "--model",
+        "ringformer",
+        "--size",
+        "tiny",
+        "--data",
+        strong_data,
+        "--gpus",
+        0,
+        "--effective-batch",
+        1000,
+        *NARROW,
+        "--max-update",
+        4,
+        "--dropout",
+        0,
+        "--activation-dropout",
+        0,
+    ]
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
-    environment = {"NNODES": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port, "OMP_NUM_THREADS": "1",
-                   "CUDA_VISIBLE_DEVICES": ""}
+    environment = {
+        "NNODES": "2",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": port,
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
     machines = [
-        subprocess.Popen([*map(str, flags), "--processes", "1", "--output", str(tmp_path / "two")], cwd=ROOT,
-                         env={**os.environ, **environment, "NODE_RANK": str(rank)},
-                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        subprocess.Popen(
+            [*map(str, flags), "--processes", "1", "--output", str(tmp_path / "two")],
+            cwd=ROOT,
+            env={**os.environ, **environment, "NODE_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         for rank in (0, 1)
     ]
     outputs = [machine.communicate(timeout=500)[0] for machine in machines]
@@ -110,8 +176,10 @@ def test_two_machines_train_one_model(strong_data, tmp_path):
 
     import torch
 
-    two, one = (torch.load(tmp_path / name / "checkpoints/checkpoint_last.pt", weights_only=False)["model"]
-                for name in ("two", "one"))
+    two, one = (
+        torch.load(tmp_path / name / "checkpoints/checkpoint_last.pt", weights_only=False)["model"]
+        for name in ("two", "one")
+    )
     assert two.keys() == one.keys()
     for key, value in one.items():
         torch.testing.assert_close(two[key], value, rtol=1e-5, atol=1e-6)

@@ -18,8 +18,10 @@ def test_long_pairs_are_dropped_from_the_training_text_alone(tmp_path, vocabular
         "x": {"kept": 1, "dropped": {"more than 50 sub-words": 2}, "pieces": {"de": 50, "en": 50}},
         "y": {"kept": 1, "dropped": {"no sub-words": 1}, "pieces": {"de": 1, "en": 1}},
     }
-    lengths = {split: [[len(side.split()) for side in pair] for pair in subwords.read(tmp_path / "sub", split)]
-               for split in subwords.SPLITS}
+    lengths = {
+        split: [[len(side.split()) for side in pair] for pair in subwords.read(tmp_path / "sub", split)]
+        for split in subwords.SPLITS
+    }
     assert lengths["train"] == [[50, 50], [1, 1]]
     assert lengths["valid"] == lengths["test"] == [[50, 50], [51, 1], [1, 51], [1, 1]]
     entries = (tmp_path / "sub" / subwords.DICTIONARY).read_text(encoding="utf-8").splitlines()
@@ -53,10 +55,13 @@ def test_rare_characters_are_not_learnt():
     assert subwords._common_characters(words) == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize("kind, message", [
-    ("sentencepiece", "sentencepiece cannot learn --vocab-size {size} from this text: "),
-    ("subword_nmt", "--vocab-size {size} is too small for the "),
-])
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("sentencepiece", "sentencepiece cannot learn --vocab-size {size} from this text: "),
+        ("subword_nmt", "--vocab-size {size} is too small for the "),
+    ],
+)
 def test_vocabularies_that_do_not_fit(refused, place, tmp_path, kind, message):
     for size in (5,) if kind == "subword_nmt" else (5, 50000):
         error = refused(subwords.learn, place / "raw", tmp_path, subwords.Vocabulary(kind, size, 100), 400, 1)

@@ -73,13 +73,16 @@ def test_segments_are_those_of_sacrebleu(place, tmp_path):
         assert len(theirs) == SIZES["test"]
 
 
-@pytest.mark.parametrize("english, message", [
-    (SGML.replace("ID=3", "ID=4").encode(), "a.de (4 segments) and a.en (4) differ in documents or segment ids: "),
-    (SGML.replace('</doc><doc docid="a/2">', "").encode(), "a.de (4 segments) and a.en (4) differ in documents"),
-    (b"<html></html>", "a.en has no segments: not the file that WMT published"),
-    (SGML.encode("latin-1"), None),
-    (SGML.replace("Zeilen", "Zähl").encode("latin-1"), "a.en is not UTF-8: not the file that WMT published"),
-])
+@pytest.mark.parametrize(
+    "english, message",
+    [
+        (SGML.replace("ID=3", "ID=4").encode(), "a.de (4 segments) and a.en (4) differ in documents or segment ids: "),
+        (SGML.replace('</doc><doc docid="a/2">', "").encode(), "a.de (4 segments) and a.en (4) differ in documents"),
+        (b"<html></html>", "a.en has no segments: not the file that WMT published"),
+        (SGML.encode("latin-1"), None),
+        (SGML.replace("Zeilen", "Zähl").encode("latin-1"), "a.en is not UTF-8: not the file that WMT published"),
+    ],
+)
 def test_test_sets_that_do_not_belong_together(refused, english, message):
     if message is None:
         assert len(sgm.read_pairs(SGML.encode(), english, ("a.de", "a.en"))) == 4
@@ -93,19 +96,27 @@ def test_cleaning_counts_what_it_drops():
     pairs = [
         (b" zwei\xc2\xa0 \tWorte\n", b"two\xe2\x80\xa8words\r\n"),
         (b"ein Satz\n", b"another one\n"),
-        (b"\n", b"something\n"), (b"etwas\n", b" \n"),
+        (b"\n", b"something\n"),
+        (b"etwas\n", b" \n"),
         (b"a b c d e f\n", b"a b c\n"),
-        (b"a b c d e\n", b"a b\n"), (b"a b c d\n", b"a b\n"),
+        (b"a b c d e\n", b"a b\n"),
+        (b"a b c d\n", b"a b\n"),
         (b"\xe4\n", b"ae\n"),
-        (b"zwei Worte\n", b"two words\n"), (b"zwei Worte\n", b"other words"),
+        (b"zwei Worte\n", b"two words\n"),
+        (b"zwei Worte\n", b"other words"),
     ]
     counts = {}
     kept = list(cleaner.clean(pairs, counts))
     assert kept == [
-        ("zwei Worte", "two words"), ("ein Satz", "another one"), ("a b c d", "a b"), ("zwei Worte", "other words")
+        ("zwei Worte", "two words"),
+        ("ein Satz", "another one"),
+        ("a b c d", "a b"),
+        ("zwei Worte", "other words"),
     ]
     assert counts == {
-        "read": 10, "kept": 4, "side in valid or test": 1,
+        "read": 10,
+        "kept": 4,
+        "side in valid or test": 1,
         "dropped": {"empty": 2, "too long": 1, "length ratio": 1, "not UTF-8": 1, "duplicate": 1},
     }
     again = {}

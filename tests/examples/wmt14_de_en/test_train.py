@@ -17,8 +17,15 @@ def prepared(tmp_path):
         (tmp_path / recipe / "bin").mkdir(parents=True)
         for file in ("bin/dict.de.txt", "bin/dict.en.txt", "model"):
             (tmp_path / recipe / file).touch()
-        details = {"recipe": recipe, "source_lang": "de", "target_lang": "en", "raw": "raw", "bin": "bin",
-                   "bpe": "sentencepiece", "bpe_model": "model"}
+        details = {
+            "recipe": recipe,
+            "source_lang": "de",
+            "target_lang": "en",
+            "raw": "raw",
+            "bin": "bin",
+            "bpe": "sentencepiece",
+            "bpe_model": "model",
+        }
         (tmp_path / recipe / "recipe.json").write_text(json.dumps(details))
     return tmp_path
 
@@ -63,14 +70,26 @@ def test_the_batch_of_an_update_is_the_same_on_any_number_of_gpus(dry_run, monke
         assert ("--node_rank" in words) == (nodes > 1) == ("--standalone" not in words and processes > 1)
 
 
-@pytest.mark.parametrize("recipe, size, more, expected", [
-    ("paper", "base", [], {"--lr": "0.0007", "--max-update": "210000", "--warmup-updates": "17000"}),
-    ("paper", "large", ["--steps", "section4"],
-     {"--lr": "0.0002", "--max-update": "830000", "--warmup-updates": "40000"}),
-    ("paper", "base", ["--lr", "1e-3"], {"--lr": "1e-3", "--lr-scheduler": "cosine", "--criterion": "cross_entropy"}),
-    ("strong", "base", ["--seed", 7], {"--lr": "7e-4", "--dropout": "0.1", "--seed": "7", "--autocast": "bf16"}),
-    ("strong", "large", [], {"--lr": "5e-4", "--dropout": "0.3", "--label-smoothing": "0.1"}),
-])
+@pytest.mark.parametrize(
+    "recipe, size, more, expected",
+    [
+        ("paper", "base", [], {"--lr": "0.0007", "--max-update": "210000", "--warmup-updates": "17000"}),
+        (
+            "paper",
+            "large",
+            ["--steps", "section4"],
+            {"--lr": "0.0002", "--max-update": "830000", "--warmup-updates": "40000"},
+        ),
+        (
+            "paper",
+            "base",
+            ["--lr", "1e-3"],
+            {"--lr": "1e-3", "--lr-scheduler": "cosine", "--criterion": "cross_entropy"},
+        ),
+        ("strong", "base", ["--seed", 7], {"--lr": "7e-4", "--dropout": "0.1", "--seed": "7", "--autocast": "bf16"}),
+        ("strong", "large", [], {"--lr": "5e-4", "--dropout": "0.3", "--label-smoothing": "0.1"}),
+    ],
+)
 def test_settings(dry_run, recipe, size, more, expected):
     words = dry_run(recipe, "--size", size, "--gpus", 1, *more)
     assert words[0] == "fairseq-train" and {flag: value(words, flag) for flag in expected} == expected
@@ -102,40 +121,56 @@ NODES = {"NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "first"}
 SLURM = {"SLURM_NNODES": "2", "SLURM_NODEID": "1", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOB_NODELIST": "n[1-2]"}
 
 
-@pytest.mark.parametrize("environment, expected", [
-    ({}, {}),
-    ({"NNODES": "1"}, {}),
-    ({"SLURM_NNODES": "1"}, {}),
-    (NODES, {"nodes": 2, "rank": 1, "address": "first", "port": "29500"}),
-    ({**NODES, "MASTER_PORT": "1"}, {"nodes": 2, "rank": 1, "address": "first", "port": "1"}),
-    (SLURM, {"nodes": 2, "rank": 1, "address": "n1", "port": "29500"}),
-    ({**SLURM, "MASTER_ADDR": "other"}, {"nodes": 2, "rank": 1, "address": "other", "port": "29500"}),
-])
+@pytest.mark.parametrize(
+    "environment, expected",
+    [
+        ({}, {}),
+        ({"NNODES": "1"}, {}),
+        ({"SLURM_NNODES": "1"}, {}),
+        (NODES, {"nodes": 2, "rank": 1, "address": "first", "port": "29500"}),
+        ({**NODES, "MASTER_PORT": "1"}, {"nodes": 2, "rank": 1, "address": "first", "port": "1"}),
+        (SLURM, {"nodes": 2, "rank": 1, "address": "n1", "port": "29500"}),
+        ({**SLURM, "MASTER_ADDR": "other"}, {"nodes": 2, "rank": 1, "address": "other", "port": "29500"}),
+    ],
+)
 def test_machines(environment, expected):
     assert training.find_nodes(environment, lambda hosts: {"n[1-2]": "n1"}[hosts]) == expected
 
 
-@pytest.mark.parametrize("environment, message", [
-    ({**NODES, "NODE_RANK": "2"}, "2 machines need MASTER_ADDR (the name of the first) and NODE_RANK (0 to 1) on each"),
-    ({"NNODES": "2", "NODE_RANK": "0"}, "2 machines need MASTER_ADDR"),
-    ({"NNODES": "2", "MASTER_ADDR": "first"}, "2 machines need MASTER_ADDR"),
-    ({"NNODES": "two"}, "NNODES and NODE_RANK, or SLURM's variables, are not numbers"),
-    ({"SLURM_NNODES": "2"}, "SLURM gave several machines: start train.sh with srun --ntasks-per-node 1"),
-    ({**SLURM, "SLURM_STEP_NUM_TASKS": "16"}, "SLURM gave several machines: start train.sh with srun"),
-])
+@pytest.mark.parametrize(
+    "environment, message",
+    [
+        (
+            {**NODES, "NODE_RANK": "2"},
+            "2 machines need MASTER_ADDR (the name of the first) and NODE_RANK (0 to 1) on each",
+        ),
+        ({"NNODES": "2", "NODE_RANK": "0"}, "2 machines need MASTER_ADDR"),
+        ({"NNODES": "2", "MASTER_ADDR": "first"}, "2 machines need MASTER_ADDR"),
+        ({"NNODES": "two"}, "NNODES and NODE_RANK, or SLURM's variables, are not numbers"),
+        ({"SLURM_NNODES": "2"}, "SLURM gave several machines: start train.sh with srun --ntasks-per-node 1"),
+        ({**SLURM, "SLURM_STEP_NUM_TASKS": "16"}, "SLURM gave several machines: start train.sh with srun"),
+    ],
+)
 def test_machines_that_are_not_told_apart(refused, environment, message):
     assert refused(training.find_nodes, environment, None).startswith(message)
 
 
-@pytest.mark.parametrize("recipe, arguments, message", [
-    ("paper", ["--recipe", "strong"], "was prepared for --recipe paper: prepare another folder for --recipe strong"),
-    ("paper", ["--max-tokens", "9"], "--max-tokens belongs to --recipe strong, this is paper"),
-    ("strong", ["--batch-size", "9"], "--batch-size belongs to --recipe paper, this is strong"),
-    ("strong", ["--steps", "appendix"], "--steps belongs to --recipe paper, this is strong"),
-    ("strong", ["--gpus", "2", "--processes", "2"], "--processes is for CPUs: add --gpus 0"),
-    ("paper", ["--gpus", "3"], "512 sentences an update cannot be divided among 3 processes"),
-    ("nowhere", [], "holds no data of WMT-14: run examples/wmt14_de_en/prepare.sh --output"),
-])
+@pytest.mark.parametrize(
+    "recipe, arguments, message",
+    [
+        (
+            "paper",
+            ["--recipe", "strong"],
+            "was prepared for --recipe paper: prepare another folder for --recipe strong",
+        ),
+        ("paper", ["--max-tokens", "9"], "--max-tokens belongs to --recipe strong, this is paper"),
+        ("strong", ["--batch-size", "9"], "--batch-size belongs to --recipe paper, this is strong"),
+        ("strong", ["--steps", "appendix"], "--steps belongs to --recipe paper, this is strong"),
+        ("strong", ["--gpus", "2", "--processes", "2"], "--processes is for CPUs: add --gpus 0"),
+        ("paper", ["--gpus", "3"], "512 sentences an update cannot be divided among 3 processes"),
+        ("nowhere", [], "holds no data of WMT-14: run examples/wmt14_de_en/prepare.sh --output"),
+    ],
+)
 def test_trainings_that_cannot_be(prepared, capsys, recipe, arguments, message):
     base = ["--model", "ringformer", "--data", str(prepared / recipe), "--output", str(prepared / "run")]
     assert train.main([*base, "--gpus", "1", *arguments]) == 1
@@ -171,7 +206,16 @@ def test_a_checkpoint_that_was_cut_gives_way_to_the_one_before(prepared, capsys,
     last.write_bytes(before.read_bytes()[:99])
     monkeypatch.setattr(train.os, "execvpe", lambda *words: pytest.fail("trained on"))
     monkeypatch.setattr(train.shutil, "which", lambda name: name)
-    base = ["--model", "ringformer", "--data", str(prepared / "strong"), "--output", str(prepared / "run"), "--gpus", "0"]
+    base = [
+        "--model",
+        "ringformer",
+        "--data",
+        str(prepared / "strong"),
+        "--output",
+        str(prepared / "run"),
+        "--gpus",
+        "0",
+    ]
     assert train.main([*base, "--max-update", "40"]) == 0
     assert capsys.readouterr().out.endswith("is trained already: 40 updates\n")
     assert last.read_bytes() == before.read_bytes()

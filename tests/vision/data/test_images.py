@@ -9,7 +9,14 @@ from PIL import Image, features
 from torch.utils.data import DataLoader
 
 from fairseq_ringformer.vision.data import (
-    Augmentation, Images, InputConfig, UnreadableData, check_images, eval_transform, open_images, train_transform,
+    Augmentation,
+    Images,
+    InputConfig,
+    UnreadableData,
+    check_images,
+    eval_transform,
+    open_images,
+    train_transform,
 )
 from tests.vision.images import damage, encoded, picture, write_folder, write_splits, write_tar
 
@@ -60,12 +67,26 @@ def test_damaged_images_are_left_out_of_evaluation_and_replaced_in_training(tmp_
     evaluated = open_images(str(tmp_path), "train", transform=eval_transform(CONFIG))
     black = eval_transform(CONFIG)(Image.new("RGB", (8, 8)))
     assert [evaluated[index][1:] for index in range(8)] == [
-        (0, -1), (0, -1), (0, -1), (-1, 3), (-1, 4), (1, -1), (1, -1), (-1, 7)
+        (0, -1),
+        (0, -1),
+        (0, -1),
+        (-1, 3),
+        (-1, 4),
+        (1, -1),
+        (1, -1),
+        (-1, 7),
     ]
     assert all(evaluated[index][0].equal(black) for index in (3, 4, 7))
     trained = open_images(str(tmp_path), "train", transform=eval_transform(CONFIG), training=True)
     assert [trained[index][1:] for index in range(8)] == [
-        (0, -1), (0, -1), (0, -1), (1, 3), (1, 4), (1, -1), (1, -1), (0, 7)
+        (0, -1),
+        (0, -1),
+        (0, -1),
+        (1, 3),
+        (1, 4),
+        (1, -1),
+        (1, -1),
+        (0, 7),
     ]
     for index, other in ((3, 5), (4, 5), (7, 0)):
         assert trained[index][0].equal(evaluated[other][0])

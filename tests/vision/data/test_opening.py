@@ -151,9 +151,7 @@ def test_torchvision_sets_that_cannot_be_read(tmp_path):
     assert refused(tmp_path, "train", dataset="torch/nothing") == (
         "--dataset torch/nothing: unknown torchvision dataset nothing"
     )
-    assert refused(tmp_path, "train", channels=4) == (
-        "images of 4 channels: only 1 (grey) and 3 (colour) can be read"
-    )
+    assert refused(tmp_path, "train", channels=4) == ("images of 4 channels: only 1 (grey) and 3 (colour) can be read")
 
 
 @pytest.mark.parametrize("kind", ["hfds", "hfids"])
@@ -171,9 +169,7 @@ def test_hugging_face_sets(tmp_path, monkeypatch):
     rows[2]["image"]["bytes"] = rows[2]["image"]["bytes"][:40]
 
     class Dataset(list):
-        info = types.SimpleNamespace(
-            splits=None, features={"label": types.SimpleNamespace(names=["cat", "dog"])}
-        )
+        info = types.SimpleNamespace(splits=None, features={"label": types.SimpleNamespace(names=["cat", "dog"])})
 
         def cast_column(self, *_):
             return self
@@ -191,7 +187,10 @@ def test_hugging_face_sets(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "timm.data.readers.reader_hfds", raising=False)
     images = open_images(str(tmp_path), "train", dataset="hfds/some/name")
     assert images.classes == ["cat", "dog"] and [images[index][1:] for index in range(4)] == [
-        (0, -1), (1, -1), (-1, 2), (1, -1)
+        (0, -1),
+        (1, -1),
+        (-1, 2),
+        (1, -1),
     ]
     assert np.array_equal(np.asarray(images[3][0]), np.asarray(picture(3))) and images.name(3) == "image 3"
     assert refused(tmp_path, "test", dataset="hfds/some/name") == (

@@ -7,7 +7,13 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from fairseq_ringformer.vision.data import (
-    Augmentation, InputConfig, StreamedImages, UnreadableData, eval_transform, open_images, train_transform,
+    Augmentation,
+    InputConfig,
+    StreamedImages,
+    UnreadableData,
+    eval_transform,
+    open_images,
+    train_transform,
 )
 from fairseq_ringformer.vision.data.streams import HuggingFaceStream
 from tests.vision.images import encoded, picture, write_tar
@@ -123,10 +129,19 @@ def test_a_long_name_keeps_its_end(tmp_path):
     assert len(name) <= 256 and f"007 of {folder}/train-1.tar".endswith(name)
 
 
-@pytest.mark.parametrize("error, expected", [
-    (RuntimeError("1 shard, 2 workers\nmore"), "the stream cannot be read by 2 workers (1 shard, 2 workers): lower --workers"),
-    (OSError("cannot identify image"), "the library datasets cannot read image 1 of the stream (cannot identify image): "),
-])
+@pytest.mark.parametrize(
+    "error, expected",
+    [
+        (
+            RuntimeError("1 shard, 2 workers\nmore"),
+            "the stream cannot be read by 2 workers (1 shard, 2 workers): lower --workers",
+        ),
+        (
+            OSError("cannot identify image"),
+            "the library datasets cannot read image 1 of the stream (cannot identify image): ",
+        ),
+    ],
+)
 def test_what_hugging_faces_library_cannot_read_is_said_in_a_line(error, expected):
     class Reader:
         def set_epoch(self, epoch):
@@ -222,22 +237,28 @@ def test_hugging_face_streams_are_read_whole_by_every_process():
     assert (reader.dist_rank, reader.dist_num_replicas, reader.global_num_workers) == (0, 1, 1)
 
 
-@pytest.mark.parametrize("told, classes, num_classes, found", [
-    (dict(classes=["cat", "dog"]), None, 3, ["cat", "dog"]),
-    (dict(classes=["cat", "dog"]), ["cat", "dog"], None, ["cat", "dog"]),
-    (dict(num_classes=2), ["cat", "dog"], None, ["cat", "dog"]),
-    (dict(num_classes=2), None, 3, ["0", "1"]),
-    ({}, None, 3, ["0", "1", "2"]),
-])
+@pytest.mark.parametrize(
+    "told, classes, num_classes, found",
+    [
+        (dict(classes=["cat", "dog"]), None, 3, ["cat", "dog"]),
+        (dict(classes=["cat", "dog"]), ["cat", "dog"], None, ["cat", "dog"]),
+        (dict(num_classes=2), ["cat", "dog"], None, ["cat", "dog"]),
+        (dict(num_classes=2), None, 3, ["0", "1"]),
+        ({}, None, 3, ["0", "1", "2"]),
+    ],
+)
 def test_the_data_knows_best_what_its_classes_are(tmp_path, told, classes, num_classes, found):
     (write_shards(tmp_path) / "_info.json").write_text(json.dumps({"splits": {}, **told}))
     assert opened(tmp_path, classes=classes, num_classes=num_classes).classes == found
 
 
-@pytest.mark.parametrize("told, message", [
-    (dict(classes=["horse", "zebra"]), ": its classes are horse, zebra, not cat, dog"),
-    (dict(num_classes=3), ": it has 3 classes, not 2"),
-])
+@pytest.mark.parametrize(
+    "told, message",
+    [
+        (dict(classes=["horse", "zebra"]), ": its classes are horse, zebra, not cat, dog"),
+        (dict(num_classes=3), ": it has 3 classes, not 2"),
+    ],
+)
 def test_a_model_of_other_classes(tmp_path, told, message):
     (write_shards(tmp_path) / "_info.json").write_text(json.dumps({"splits": {}, **told}))
     assert refused(tmp_path, classes=["cat", "dog"]) == f"{tmp_path}{message}"

@@ -26,7 +26,11 @@ def test_evaluation_resizes_crops_the_centre_and_normalises():
 @pytest.mark.parametrize("config", [COLOUR, GREY])
 def test_evaluation_gives_the_values_of_timms_own_transform(config):
     own = create_transform(
-        config.size, is_training=False, interpolation=config.interpolation, mean=config.mean, std=config.std,
+        config.size,
+        is_training=False,
+        interpolation=config.interpolation,
+        mean=config.mean,
+        std=config.std,
         crop_pct=config.crop_pct,
     )
     image = picture(1, 20, "L" if config.size[0] == 1 else "RGB")
@@ -67,8 +71,14 @@ def test_random_resized_crop_is_timms():
     image = picture(1, 20)
     ours = train_transform(COLOUR, Augmentation(auto_augment="rand-m9-mstd0.5-inc1"))
     timms = create_transform(
-        COLOUR.size, is_training=True, color_jitter=None, auto_augment="rand-m9-mstd0.5-inc1", interpolation="bilinear",
-        mean=COLOUR.mean, std=COLOUR.std, ratio=(0.75, 1.3333),
+        COLOUR.size,
+        is_training=True,
+        color_jitter=None,
+        auto_augment="rand-m9-mstd0.5-inc1",
+        interpolation="bilinear",
+        mean=COLOUR.mean,
+        std=COLOUR.std,
+        ratio=(0.75, 1.3333),
     )
     for number in range(5):
         assert call_seeded(ours, image, number).equal(call_seeded(timms, image, number))

@@ -8,8 +8,14 @@ from tests.vision.training.tiny import last, rows, same_weights, train
 
 # 4 shards of 6 images, the last of which are evaluated on.
 STREAM = dict(
-    dataset="wds/", train_split="train-{0..2}.tar|18", valid_split="train-{3..3}.tar|6", num_classes=24, batch_size=4,
-    in_chans=1, epochs=2, save_interval=1,
+    dataset="wds/",
+    train_split="train-{0..2}.tar|18",
+    valid_split="train-{3..3}.tar|6",
+    num_classes=24,
+    batch_size=4,
+    in_chans=1,
+    epochs=2,
+    save_interval=1,
 )
 
 
@@ -59,7 +65,9 @@ def test_a_stream_goes_on_in_the_middle_only_in_the_same_order(tmp_path):
         with pytest.raises(ZeroDivisionError):
             train(tmp_path / "data", tmp_path / "run", **STREAM)
     for change in (dict(workers=1), dict(batch_size=2, grad_accum=2)):
-        with pytest.raises(ValueError, match="in the middle of an epoch of a stream: batches of 4, 1 process, --workers 0 before"):
+        with pytest.raises(
+            ValueError, match="in the middle of an epoch of a stream: batches of 4, 1 process, --workers 0 before"
+        ):
             train(tmp_path / "data", tmp_path / "run", **{**STREAM, **change})
 
 

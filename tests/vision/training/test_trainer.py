@@ -22,8 +22,18 @@ from tests.vision.training.tiny import PLAIN, SIZES, last, options, rows, same_w
 STEADY = dict(PLAIN, opt="sgd", lr=0.1)
 # Every source of random choices at once.
 LIVELY = dict(
-    dropout=0.1, drop_path=0.1, ema=0.9, grad_accum=2, batch_size=4, mixup=0.2, cutmix=0.5, label_smoothing=0.1,
-    crop="rrc", auto_augment="trivial", warmup_updates=2, save_interval=2,
+    dropout=0.1,
+    drop_path=0.1,
+    ema=0.9,
+    grad_accum=2,
+    batch_size=4,
+    mixup=0.2,
+    cutmix=0.5,
+    label_smoothing=0.1,
+    crop="rrc",
+    auto_augment="trivial",
+    warmup_updates=2,
+    save_interval=2,
 )
 
 
@@ -72,9 +82,7 @@ def assert_same_state(left, right):
     assert left["training"]["progress"] == right["training"]["progress"] and left["options"] == right["options"]
 
 
-@pytest.mark.parametrize(
-    ("update", "saved", "workers"), [(3, 3, 0), (5, 4, 0), pytest.param(5, 4, 1, id="worker")]
-)
+@pytest.mark.parametrize(("update", "saved", "workers"), [(3, 3, 0), (5, 4, 0), pytest.param(5, 4, 1, id="worker")])
 def test_resume_is_exact(data, tmp_path, update, saved, workers):
     """Interrupted at the end of an epoch of 3 updates, and in the middle of the next."""
     train(data, tmp_path / "whole", **LIVELY)
@@ -305,7 +313,10 @@ def test_damaged_images(tmp_path):
         (dict(model="vit_rings_tiny_patch4_28"), "no model vit_rings_tiny_patch4_28 in timm; did you mean vit_ring"),
         (dict(model_arg=dict(colour=1)), "model vit_ring_tiny_patch4_28: .*unexpected keyword argument 'colour'"),
         (dict(model_arg=dict(img_size=8)), "--model-arg img_size: there is a flag for it"),
-        (dict(model_arg=dict(num_heads=5)), "model vit_ring_tiny_patch4_28: embed_dim .* not divisible by the number of attention heads, 5"),
+        (
+            dict(model_arg=dict(num_heads=5)),
+            "model vit_ring_tiny_patch4_28: embed_dim .* not divisible by the number of attention heads, 5",
+        ),
         (dict(img_size=9), "model vit_ring_tiny_patch4_28: .*9"),
         (dict(in_chans=2), "images of 2 channels: only 1 .grey. and 3 .colour. can be read"),
         (dict(num_classes=2), "--num-classes 2: the data has 3 classes"),
@@ -313,7 +324,10 @@ def test_damaged_images(tmp_path):
         (dict(opt="adamm"), "--opt adamm: timm has no such optimiser, but adabelief"),
         (dict(opt_arg=dict(rho=1)), "--opt adam: .*unexpected keyword argument 'rho'"),
         (dict(opt="adahessian"), "--opt adahessian needs second derivatives"),
-        (dict(model_arg=dict(global_pool="")), r"the model gives an image \(5, 3\) numbers, not one for each of 3 classes"),
+        (
+            dict(model_arg=dict(global_pool="")),
+            r"the model gives an image \(5, 3\) numbers, not one for each of 3 classes",
+        ),
         (dict(model_arg=dict(features_only=True)), "the model cannot read images of 1 x 8 x 8"),
         (dict(model_arg=dict(checkpoint_path="no.pt")), "model vit_ring_tiny_patch4_28: no.pt: no such checkpoint"),
         (dict(model_arg=dict(patch_size=0)), "model vit_ring_tiny_patch4_28: .*zero"),
@@ -360,8 +374,11 @@ def test_compiler_that_fails(data, tmp_path, monkeypatch):
 
 
 def test_bfloat16_and_recomputed_activations(data, tmp_path):
-    for name, change in (("plain", {}), ("recomputed", dict(checkpoint_activations=True)),
-                         ("half", dict(mixed_precision="bf16", ema=0.5))):
+    for name, change in (
+        ("plain", {}),
+        ("recomputed", dict(checkpoint_activations=True)),
+        ("half", dict(mixed_precision="bf16", ema=0.5)),
+    ):
         train(data, tmp_path / name, epochs=1, **PLAIN, **change)
     plain = last(tmp_path / "plain")["state_dict"]
     assert same_weights(plain, last(tmp_path / "recomputed")["state_dict"], atol=1e-6)
@@ -380,8 +397,10 @@ def test_fine_tuning(data, tmp_path):
     more = Trainer(options(data, tmp_path / "more", init_from=str(tmp_path / "first/last.pt"), num_classes=5, seed=2))
     weights = more.model.state_dict()
     assert weights["head.weight"].shape == (5, 16)
-    assert same_weights({key: value for key, value in first.items() if "head" not in key},
-                        {key: value for key, value in weights.items() if "head" not in key})
+    assert same_weights(
+        {key: value for key, value in first.items() if "head" not in key},
+        {key: value for key, value in weights.items() if "head" not in key},
+    )
     sizes = dict(embed_dim=24, ffn_dim=32, depth=2, num_heads=2)
     with pytest.raises(ValueError, match="--init-from .* does not fit the model: cls_token is"):
         Trainer(options(data, tmp_path / "other", init_from=str(tmp_path / "first/last.pt"), model_arg=sizes))
@@ -467,8 +486,13 @@ def test_learned_positions_of_images_that_are_not_square_keep_their_places(tmp_p
     wide, other = model(8, 32), model(16, 16)
     with torch.no_grad():  # a slope from left to right, the same in both rows
         wide.pos_embed[0, 1:] = torch.arange(8.0).repeat(2)[:, None]
-    state = dict(arch="vit_ring_tiny_patch4_28", model_args={}, num_classes=wide.num_classes, classes=["a"],
-                 input=dict(size=(1, 8, 32), mean=(0.5,), std=(0.5,), interpolation="bilinear", crop_pct=1.0))
+    state = dict(
+        arch="vit_ring_tiny_patch4_28",
+        model_args={},
+        num_classes=wide.num_classes,
+        classes=["a"],
+        input=dict(size=(1, 8, 32), mean=(0.5,), std=(0.5,), interpolation="bilinear", crop_pct=1.0),
+    )
     torch.save({**state, "state_dict": wide.state_dict()}, tmp_path / "wide.pt")
     load_initial(other, str(tmp_path / "wide.pt"))
     found = other.pos_embed[0, 1:, 0].view(4, 4)
@@ -494,8 +518,22 @@ def test_a_full_gpu_is_said_in_a_line(data, tmp_path, monkeypatch, capsys):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore")
 
     monkeypatch.setattr(Trainer, "_epoch", full)
-    flags = ["--data", str(data), "--model", "vit_ring_tiny_patch4_28", "--output", str(tmp_path / "run"), "--epochs", "1",
-             "--batch-size", "4", "--workers", "0"]
+    flags = [
+        "--data",
+        str(data),
+        "--model",
+        "vit_ring_tiny_patch4_28",
+        "--output",
+        str(tmp_path / "run"),
+        "--epochs",
+        "1",
+        "--batch-size",
+        "4",
+        "--workers",
+        "0",
+    ]
     assert main(["train-classifier", *flags]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.endswith("out of GPU memory: lower --batch-size and raise --grad-accum by as much, or add --checkpoint-activations")
+    assert error.endswith(
+        "out of GPU memory: lower --batch-size and raise --grad-accum by as much, or add --checkpoint-activations"
+    )

@@ -20,8 +20,16 @@ PLAIN = dict(crop="none", hflip=0.0)
 def options(data: Path, output: Path, **changes) -> Options:
     """Three epochs of 24 images at most, in batches of 8, on the CPU, in this process."""
     settings = dict(
-        data=str(data), output=str(output), model=MODEL, model_arg=SIZES, img_size=8, batch_size=8, workers=0,
-        device="cpu", log_interval=2, lr=0.01,
+        data=str(data),
+        output=str(output),
+        model=MODEL,
+        model_arg=SIZES,
+        img_size=8,
+        batch_size=8,
+        workers=0,
+        device="cpu",
+        log_interval=2,
+        lr=0.01,
     )
     if "max_update" not in changes:
         settings["epochs"] = 3
@@ -54,11 +62,30 @@ def launch(processes: int, module: str, *arguments, launcher: str = "torchrun") 
     folder = Path(sys.executable).parent
     port = str(29500 + os.getpid() % 2000)
     start = {
-        "torchrun": [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes),
-                     "--master_port", port],
-        "accelerate": [str(folder / "accelerate"), "launch", "--multi_gpu", "--num_processes", str(processes),
-                       "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no",
-                       "--main_process_port", port],
+        "torchrun": [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--nproc_per_node",
+            str(processes),
+            "--master_port",
+            port,
+        ],
+        "accelerate": [
+            str(folder / "accelerate"),
+            "launch",
+            "--multi_gpu",
+            "--num_processes",
+            str(processes),
+            "--num_machines",
+            "1",
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+            "--main_process_port",
+            port,
+        ],
     }[launcher]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.run(

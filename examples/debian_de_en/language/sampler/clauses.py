@@ -7,8 +7,23 @@ from language.clauses import Clause
 from language.morphology import NOUNS, Verb, english_number, german_number
 from language.phrases import INDEFINITE, Conjoined, Nominal, NounPhrase, Predicate, PrepositionalPhrase
 from language.sampler.choices import (
-    ADVERBIALS, BARE_DETERMINERS, BE, BENEFACTIVE, CITIES, COST, EURO, FEMALE_JOBS, FRAMES, HOME, KIND_ADJECTIVES,
-    MALE_JOBS, OBJECTS, PEOPLE, TOGETHER, YEAR, nouns_of,
+    ADVERBIALS,
+    BARE_DETERMINERS,
+    BE,
+    BENEFACTIVE,
+    CITIES,
+    COST,
+    EURO,
+    FEMALE_JOBS,
+    FRAMES,
+    HOME,
+    KIND_ADJECTIVES,
+    MALE_JOBS,
+    OBJECTS,
+    PEOPLE,
+    TOGETHER,
+    YEAR,
+    nouns_of,
 )
 from language.sampler.phrases import PhraseSampler
 
@@ -197,10 +212,7 @@ class ClauseSampler(PhraseSampler):
         if noun and definite and not noun.mass and self._chance(0.3):
             standard = replace(self.noun_phrase(self.rng.choice(rivals), rich=False), plural=False)
             return Clause(
-                BE,
-                subject,
-                predicate=Predicate(adjective.comparative, adjective.en_comparative, standard),
-                tense=tense,
+                BE, subject, predicate=Predicate(adjective.comparative, adjective.en_comparative, standard), tense=tense
             )
         clause = Clause(BE, subject, predicate=Predicate(adjective.de, adjective.en), tense=tense)
         if (

@@ -9,7 +9,16 @@ from language.clauses import Clause
 from language.morphology import NOUNS, VERBS, Noun, Verb, english_number, german_number
 from language.phrases import Adverbial, Conjoined, Gap, Name, Nominal, NounPhrase, PrepositionalPhrase, Pronoun
 from language.sampler.choices import (
-    ADVERBIALS, FRAMES, KIND_ADJECTIVES, OBJECTS, ON_FURNITURE, OWNED, PEOPLE, TRANSITIVE_FOR, WEEKLY, nouns_of,
+    ADVERBIALS,
+    FRAMES,
+    KIND_ADJECTIVES,
+    OBJECTS,
+    ON_FURNITURE,
+    OWNED,
+    PEOPLE,
+    TRANSITIVE_FOR,
+    WEEKLY,
+    nouns_of,
 )
 
 

@@ -157,7 +157,7 @@ def parse_flags(arch: str, flags: Sequence[str], given_to: str = "") -> Dict[str
     if unknown:
         text = f"{arch} does not know {' '.join(unknown)}"
         if given_to:
-            text += f": flags are for all models; for {given_to} alone, write --own-flags=\"{' '.join(unknown)}\""
+            text += f': flags are for all models; for {given_to} alone, write --own-flags="{" ".join(unknown)}"'
         raise ValueError(text)
     # Defaults of positional or store_true flags would override the architecture's numbers: only what was typed counts.
     typed = {flag.split("=")[0] for flag in flags}

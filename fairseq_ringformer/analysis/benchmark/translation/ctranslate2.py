@@ -12,7 +12,6 @@ from .contenders import Contender
 from .workload import Sample, forced_length
 
 
-
 def _converter(contender: Contender, task: TranslationTask):
     from ....export.ctranslate2 import RingConverter
 
@@ -56,8 +55,16 @@ class CTranslate2Generation:
         translators: side by side; None: as :func:`~....export.runtime.layout` has it.
     """
 
-    def __init__(self, contender: Contender, task: TranslationTask, beam: int, batch_size: int, device: str,
-                 threads: int, translators: Optional[int]):
+    def __init__(
+        self,
+        contender: Contender,
+        task: TranslationTask,
+        beam: int,
+        batch_size: int,
+        device: str,
+        threads: int,
+        translators: Optional[int],
+    ):
         import torch
         from ctranslate2 import Translator
 
@@ -68,8 +75,12 @@ class CTranslate2Generation:
             self.queued = batch_size > 1
             self.layout = layout(threads, translators, size, not self.queued)
             self.translator = Translator(
-                folder, device, compute_type=contender.quantization, inter_threads=self.layout[0],
-                intra_threads=self.layout[1], max_queued_batches=-1,
+                folder,
+                device,
+                compute_type=contender.quantization,
+                inter_threads=self.layout[0],
+                intra_threads=self.layout[1],
+                max_queued_batches=-1,
             )
         # Making a translator sets the number of OpenMP threads, which are torch's, too.
         torch.set_num_threads(threads)
@@ -81,9 +92,15 @@ class CTranslate2Generation:
         for sample in samples:
             length = forced_length(sample) + 1  # CTranslate2 counts the end of the sentence
             results = self.translator.translate_batch(
-                _symbols(sample, self.dictionary), asynchronous=self.queued, beam_size=self.beam,
-                min_decoding_length=length, max_decoding_length=length, max_input_length=0, return_end_token=True,
-                return_scores=self.beam > 1, suppress_sequences=[[self.dictionary.pad_word]],  # as fairseq does
+                _symbols(sample, self.dictionary),
+                asynchronous=self.queued,
+                beam_size=self.beam,
+                min_decoding_length=length,
+                max_decoding_length=length,
+                max_input_length=0,
+                return_end_token=True,
+                return_scores=self.beam > 1,
+                suppress_sequences=[[self.dictionary.pad_word]],  # as fairseq does
             )
             running.append(results)
         return [

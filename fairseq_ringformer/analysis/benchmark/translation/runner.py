@@ -88,8 +88,14 @@ class Benchmark(runner.Benchmark):
 
     def training_batches(self) -> List[Sample]:
         chosen = self.settings
-        return training_batches(self.lengths.train, self.task.target_dictionary, chosen.max_tokens,
-                                AMOUNTS[chosen.size][0], self.longest, chosen.seed)
+        return training_batches(
+            self.lengths.train,
+            self.task.target_dictionary,
+            chosen.max_tokens,
+            AMOUNTS[chosen.size][0],
+            self.longest,
+            chosen.seed,
+        )
 
     def training_setting(self) -> str:
         return f"{self.settings.criterion}, {self.settings.max_tokens} tokens a batch"
@@ -111,8 +117,14 @@ class Benchmark(runner.Benchmark):
         """The batches that a round of generation translates."""
         chosen = self.settings
         sentences = AMOUNTS[chosen.size][1].get((beam, batch_size), max(16, batch_size))
-        return generation_batches(self.lengths.test, self.task.target_dictionary, batch_size,
-                                  max(1, sentences // batch_size), self.longest, chosen.seed)
+        return generation_batches(
+            self.lengths.test,
+            self.task.target_dictionary,
+            batch_size,
+            max(1, sentences // batch_size),
+            self.longest,
+            chosen.seed,
+        )
 
     def generation(self) -> List[Result]:
         """Sentences and tokens per second of every pair of beam and batch size."""

@@ -91,8 +91,11 @@ def generation_batches(
 
 
 def _batches(
-    lengths: numpy.ndarray, order: numpy.ndarray, max_tokens: Optional[int] = None,
-    max_sentences: Optional[int] = None, multiple: int = 1,
+    lengths: numpy.ndarray,
+    order: numpy.ndarray,
+    max_tokens: Optional[int] = None,
+    max_sentences: Optional[int] = None,
+    multiple: int = 1,
 ) -> List[numpy.ndarray]:
     # As fairseq's LanguagePairDataset.ordered_indices: by source length, ties by target length, ties by `order`.
     order = order[numpy.argsort(lengths[order, 1], kind="mergesort")]

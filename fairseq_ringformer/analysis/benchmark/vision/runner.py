@@ -30,11 +30,7 @@ class Amounts(NamedTuple):
     work: float
 
 
-AMOUNTS = (
-    Amounts(1e9, 64, (256, 1), 5e10),
-    Amounts(2e10, 16, (32, 1), 2e11),
-    Amounts(float("inf"), 4, (32, 1), 2e11),
-)
+AMOUNTS = (Amounts(1e9, 64, (256, 1), 5e10), Amounts(2e10, 16, (32, 1), 2e11), Amounts(float("inf"), 4, (32, 1), 2e11))
 STEPS, CALLS = 16, 256  # of training and of inference in a round at most, where each costs as much as any other
 
 

@@ -34,7 +34,8 @@ def test_base_size_counts_are_the_known_ones():
     # fairseq's transformer with biases (base, without embeddings and head), and RingFormer's in the paper's Table 1.
     rows = describe(pick(ours="ringformer_base", vocabulary=8000))
     assert [(name, inner) for name, _, inner in rows] == [
-        ("stock transformer", 44_138_496), ("ringformer_base", 8_943_616)
+        ("stock transformer", 44_138_496),
+        ("ringformer_base", 8_943_616),
     ]
     assert rows[0][1] - rows[0][2] == rows[1][1] - rows[1][2] == 3 * 8000 * 512
 
@@ -68,17 +69,24 @@ def test_only_what_was_typed_is_set():
     assert parse_flags("ringformer_tiny", ["--dropout=0.2", "--attn-bias"]) == {"dropout": 0.2, "attn_bias": True}
 
 
-@pytest.mark.parametrize("message, arguments", (
-    ("unknown architecture 'ring': choose one of fairseq's, .* or .*ringformer_base", {"ours": "ring"}),
-    ("lightconv_lm is no encoder-decoder", {"baseline": "lightconv_lm"}),
-    ('transformer does not know --signal-rank 4: .* for ringformer_tiny alone, write --own-flags="--signal-rank 4"',
-     {"flags": ("--signal-rank", "4")}),
-    ("^ringformer_tiny does not know --beak$", {"flags": ("--beak",)}),
-    ("ringformer_tiny: argument --dropout: invalid float value: 'x'", {"flags": ("--dropout", "x")}),
-    ("ringformer_tiny cannot be built: encoder: embed_dim 192 is not divisible by the number of attention heads, 5",
-     {"flags": ("--encoder-attention-heads", "5")}),
-    ("a vocabulary of 4 is too small: fairseq's special symbols are 4", {"vocabulary": 4}),
-))
+@pytest.mark.parametrize(
+    "message, arguments",
+    (
+        ("unknown architecture 'ring': choose one of fairseq's, .* or .*ringformer_base", {"ours": "ring"}),
+        ("lightconv_lm is no encoder-decoder", {"baseline": "lightconv_lm"}),
+        (
+            'transformer does not know --signal-rank 4: .* for ringformer_tiny alone, write --own-flags="--signal-rank 4"',
+            {"flags": ("--signal-rank", "4")},
+        ),
+        ("^ringformer_tiny does not know --beak$", {"flags": ("--beak",)}),
+        ("ringformer_tiny: argument --dropout: invalid float value: 'x'", {"flags": ("--dropout", "x")}),
+        (
+            "ringformer_tiny cannot be built: encoder: embed_dim 192 is not divisible by the number of attention heads, 5",
+            {"flags": ("--encoder-attention-heads", "5")},
+        ),
+        ("a vocabulary of 4 is too small: fairseq's special symbols are 4", {"vocabulary": 4}),
+    ),
+)
 def test_mistakes_are_refused_in_words(message, arguments):
     with pytest.raises(ValueError, match=message):
         pick(*arguments.pop("flags", ()), **arguments)

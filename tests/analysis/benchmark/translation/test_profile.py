@@ -10,8 +10,16 @@ def test_every_part_of_both_models_is_told_apart(contenders, task, samples):
         training.run(samples[:1])
         hosts = [(criterion, "compute_loss", "softmax, loss"), *HOSTS]
         profile = profile_run(lambda: training.run(samples[:1]), hosts, model, "cpu")
-        both = {"self-attention", "cross-attention", "feed-forward", "norms", "dropout", "embeddings", "output layer",
-                "softmax, loss"}
+        both = {
+            "self-attention",
+            "cross-attention",
+            "feed-forward",
+            "norms",
+            "dropout",
+            "embeddings",
+            "output layer",
+            "softmax, loss",
+        }
         assert {part for part, (forward, backward) in profile.parts.items() if forward and backward} >= both
         assert ("level signals" in profile.parts) == contender.arch.startswith("ringformer")
         assert profile.parts["optimiser"][0] > 0

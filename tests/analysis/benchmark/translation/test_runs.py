@@ -13,7 +13,6 @@ from fairseq_ringformer.analysis.benchmark.translation.training import CRITERIA,
 from fairseq_ringformer.analysis.benchmark.translation.workload import forced_length
 
 
-
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_training_updates_every_weight_once_per_batch(contenders, task, samples, criterion):
     for contender in contenders:

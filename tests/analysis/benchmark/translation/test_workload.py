@@ -29,9 +29,7 @@ def lengths_of(sample):
 def fairseq_batches(lengths, **limits):
     """The batches that fairseq makes of these lengths."""
     sides = [[torch.full((length,), 5) for length in side] for side in lengths.T]
-    data = LanguagePairDataset(
-        sides[0], lengths[:, 0], DICTIONARY, sides[1], lengths[:, 1], DICTIONARY, shuffle=False
-    )
+    data = LanguagePairDataset(sides[0], lengths[:, 0], DICTIONARY, sides[1], lengths[:, 1], DICTIONARY, shuffle=False)
     return [list(batch) for batch in data.batch_by_size(data.ordered_indices(), **limits)]
 
 
@@ -45,7 +43,10 @@ def test_sampled_lengths_are_like_those_of_the_quick_set():
 @pytest.mark.parametrize("limits", ({"max_sentences": 32}, {"max_tokens": 300, "required_batch_size_multiple": 8}))
 def test_batches_are_those_that_fairseq_makes(limits):
     own = workload._batches(
-        LENGTHS, numpy.arange(len(LENGTHS)), limits.get("max_tokens"), limits.get("max_sentences"),
+        LENGTHS,
+        numpy.arange(len(LENGTHS)),
+        limits.get("max_tokens"),
+        limits.get("max_sentences"),
         limits.get("required_batch_size_multiple", 1),
     )
     assert [list(batch) for batch in own] == fairseq_batches(LENGTHS, **limits)
@@ -60,7 +61,8 @@ def test_training_batches_are_full_and_spread_over_lengths():
     pairs = {tuple(pair) for pair in LENGTHS.tolist()}
     assert all(tuple(pair) in pairs for sample in samples for pair in lengths_of(sample).tolist())
     assert count_tokens(samples) == (
-        sum(len(lengths_of(sample)) for sample in samples), sum(lengths_of(sample)[:, 1].sum() for sample in samples)
+        sum(len(lengths_of(sample)) for sample in samples),
+        sum(lengths_of(sample)[:, 1].sum() for sample in samples),
     )
 
 

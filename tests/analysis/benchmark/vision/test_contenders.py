@@ -18,7 +18,10 @@ def test_the_baseline_is_timms_own_with_our_dimensions_and_dropout():
     assert stock.num_classes == ours.num_classes == 1000
     dropouts = [
         *(module.p for block in stock.blocks for module in (block.attn.proj_drop, block.mlp.drop1, block.mlp.drop2)),
-        stock.pos_drop.p, ours.pos_drop.p, ours.stack.config.dropout, ours.stack.config.activation_dropout,
+        stock.pos_drop.p,
+        ours.pos_drop.p,
+        ours.stack.config.dropout,
+        ours.stack.config.activation_dropout,
     ]
     assert set(dropouts) == {0.1}
 
@@ -47,11 +50,14 @@ def test_another_baseline_gets_the_images_classes_and_the_dropout_it_knows():
     assert [contender.name for contender in choose(TINY, TINY, 1)[:2]] == [f"{TINY} (baseline)", TINY]
 
 
-@pytest.mark.parametrize("ours, baseline, message", (
-    ("vit_round", "", "unknown model 'vit_round': choose one of vit_vanilla_512_l6_patch16_224, "),
-    (TINY, "vit_round", "--against vit_round: timm has no such model"),
-    (TINY, "inception_v3", "--against inception_v3 does not take these images: "),
-))
+@pytest.mark.parametrize(
+    "ours, baseline, message",
+    (
+        ("vit_round", "", "unknown model 'vit_round': choose one of vit_vanilla_512_l6_patch16_224, "),
+        (TINY, "vit_round", "--against vit_round: timm has no such model"),
+        (TINY, "inception_v3", "--against inception_v3 does not take these images: "),
+    ),
+)
 def test_what_cannot_be_compared_is_refused(ours, baseline, message):
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         choose(ours, baseline, seed=1)

@@ -25,6 +25,7 @@ def contenders():
 @pytest.fixture(scope="module")
 def benchmark_of(contenders):
     """The benchmark with these settings: one thread, one round, batches of two images."""
+
     def benchmark_of(*measures, **settings):
         return Benchmark(contenders, Settings(measures, 1, images=2, batch_sizes=(2,), **settings))
 
