@@ -9,7 +9,7 @@ import logging
 import re
 import sys
 import warnings
-from typing import Callable, ContextManager, Iterator
+from collections.abc import Callable, Iterator
 
 INSTALL = "pip install fairseq-fixed"
 
@@ -46,7 +46,9 @@ def check_fairseq(required: bool = True) -> bool:
 
 
 def when_imported(
-    name: str, action: Callable[[], None], around: Callable[[], ContextManager] = contextlib.nullcontext
+    name: str,
+    action: Callable[[], None],
+    around: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
 ) -> None:
     """Call `action` once the top-level module `name` is imported: now if it is already, else when something imports it.
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from fairseq_ringformer.blanks import guess_blanks
+from fairseq_ringformer.text.blanks import guess_blanks
 
 RIGHT = [
     "Hello, world! Is it true? Yes: it is; really...",

@@ -6,7 +6,7 @@ import numpy
 import pytest
 import torch
 
-from fairseq_ringformer.checkpoint_file import read_checkpoint
+from fairseq_ringformer.files import read_checkpoint
 
 
 @pytest.mark.parametrize("rest", [b"", b"symbol0 1\n", bytes(200)])

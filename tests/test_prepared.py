@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from fairseq_ringformer.prepared import PreparedData
+from fairseq_ringformer.text.prepared import PreparedData
 
 DETAILS = {
     "source_lang": "de",

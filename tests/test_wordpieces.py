@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from tokenizers import BertWordPieceTokenizer, Tokenizer, models
 
-from fairseq_ringformer.wordpieces import WordPieces
+from fairseq_ringformer.text.wordpieces import WordPieces
 
 LETTERS = string.ascii_letters + string.digits + "äöüßÄÖÜéñ€°"
 MARKS = string.punctuation + "„“”‚‘’«»–—…•¿"
@@ -138,7 +138,7 @@ def test_whatever_a_model_writes_is_decoded(pieces, written, text):
 
 
 def test_many_lines_are_encoded_as_one_by_one(pieces, monkeypatch):
-    monkeypatch.setattr("fairseq_ringformer.wordpieces.BATCH", 7)
+    monkeypatch.setattr("fairseq_ringformer.text.wordpieces.BATCH", 7)
     assert list(pieces.encode_lines(iter(TEXTS))) == [pieces.encode(text) for text in TEXTS]
     assert pickle.loads(pickle.dumps(pieces)).encode(TEXTS[3]) == pieces.encode(TEXTS[3])
 
@@ -311,5 +311,5 @@ def test_training_is_repeatable_and_of_the_size_asked_for(tmp_path):
 
 
 def test_neither_torch_nor_fairseq_is_imported():
-    code = "import sys, fairseq_ringformer.wordpieces; assert not {'torch', 'fairseq'} & set(sys.modules)"
+    code = "import sys, fairseq_ringformer.text.wordpieces; assert not {'torch', 'fairseq'} & set(sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

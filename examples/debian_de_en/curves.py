@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from fairseq_ringformer.analysis.training_log import record
+from fairseq_ringformer.analysis.study.training_log import record
 
 
 def losses(log: Path) -> dict[int, float]:

@@ -22,8 +22,9 @@ import hashlib
 import os
 import random
 import sys
-from functools import lru_cache
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
 
 from language.sampler import Sampler
 from language.sentences import Sentence, combinations, realise
@@ -42,13 +43,13 @@ class Example(NamedTuple):
     sentence: Sentence
 
 
-def words(sentence: str) -> List[str]:
+def words(sentence: str) -> list[str]:
     """Return the word forms of a sentence, without the punctuation around them."""
     return [word.strip(",.!?") for word in sentence.split()]
 
 
-@lru_cache(maxsize=None)
-def is_held_out(seed: int, pair: Tuple[str, str]) -> bool:
+@cache
+def is_held_out(seed: int, pair: tuple[str, str]) -> bool:
     """Tell whether a pair (see ``combinations``) is kept out of the training set."""
     digest = hashlib.blake2b(f"{seed} {pair[0]} {pair[1]}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") % HELD_OUT_ONE_IN == 0
@@ -57,7 +58,7 @@ def is_held_out(seed: int, pair: Tuple[str, str]) -> bool:
 def _distinct(seed: int) -> Iterator[Example]:
     """Yield examples without end, each with a new source and a new target."""
     sampler = Sampler(random.Random(seed))
-    seen: Set[Tuple[str, str]] = set()
+    seen: set[tuple[str, str]] = set()
     while True:
         sentence = sampler.sentence()
         de, en = realise(sentence)
@@ -70,14 +71,14 @@ def _distinct(seed: int) -> Iterator[Example]:
         yield Example(de, en, sentence)
 
 
-def draw(seed: int, train: int, valid: int, test: int) -> Dict[str, List[Example]]:
+def draw(seed: int, train: int, valid: int, test: int) -> dict[str, list[Example]]:
     """Return the splits as examples; ``generate`` returns the same sentence pairs."""
     if min(train, valid, test) < 0:
         raise ValueError(f"sizes must not be negative: train={train}, valid={valid}, test={test}")
-    training: List[Example] = []
-    waiting: List[Example] = []
-    composed: List[Example] = []
-    known: Set[str] = set()
+    training: list[Example] = []
+    waiting: list[Example] = []
+    composed: list[Example] = []
+    known: set[str] = set()
     wanted = valid + test
 
     def covered(example: Example) -> bool:
@@ -108,7 +109,7 @@ def draw(seed: int, train: int, valid: int, test: int) -> Dict[str, List[Example
     return {"train": training, "valid": composed[:valid], "test": composed[valid:wanted]}
 
 
-def generate(seed: int, train: int, valid: int, test: int) -> Dict[str, List[Tuple[str, str]]]:
+def generate(seed: int, train: int, valid: int, test: int) -> dict[str, list[tuple[str, str]]]:
     """Return "train", "valid" and "test" lists of (German, English) of exactly these sizes.
 
     Raises:
@@ -127,7 +128,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {message}\n")
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write or show sentence pairs; return the exit status."""
     parser = _Parser(description="German-English sentence pairs from a small grammar")
     parser.add_argument("--seed", type=int, default=1, help="seed of the sentences and of the split (default 1)")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from recipe.errors import RecipeError
 
 if TYPE_CHECKING:
-    from fairseq_ringformer.wordpieces import WordPieces
+    from fairseq_ringformer.text.wordpieces import WordPieces
 
 
 def number(least: float, kind: Callable = int) -> Callable:
@@ -47,7 +47,7 @@ def require_modules(*names: str) -> None:
 
 def load_wordpieces(name: str) -> "WordPieces":
     """The WordPiece vocabulary ``name``, with a warning if it cannot note blanks; RecipeError if there is none."""
-    from fairseq_ringformer.wordpieces import WordPieces
+    from fairseq_ringformer.text.wordpieces import WordPieces
 
     try:
         pieces = WordPieces.load(name)

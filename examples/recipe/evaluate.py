@@ -10,8 +10,8 @@ import json
 import time
 from pathlib import Path
 
-from fairseq_ringformer.analysis.scoring import generate, generation_command, read_hypotheses, score
-from fairseq_ringformer.prepared import PreparedData
+from fairseq_ringformer.text.prepared import PreparedData
+from fairseq_ringformer.text.scoring import generate, generation_command, read_hypotheses, score
 
 
 def arguments() -> tuple[argparse.Namespace, list[str]]:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from fairseq_ringformer.analysis.last_checkpoint import updates_so_far
+from fairseq_ringformer.analysis.study.last_checkpoint import updates_so_far
 
 if __name__ == "__main__":
     try:

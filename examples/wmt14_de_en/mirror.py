@@ -41,7 +41,7 @@ def divide(lines: Sequence, weights: Sequence[int]) -> list[Sequence]:
 
 def sgml(lines: Sequence[str], kind: str, name: str, language: str) -> str:
     """A test set in WMT's form: ``kind`` is src or ref."""
-    head = 'setid="{}" srclang="any"'.format(name) + (f' trglang="{language}"' if kind == "ref" else "")
+    head = f'setid="{name}" srclang="any"' + (f' trglang="{language}"' if kind == "ref" else "")
     text = [f"<{kind}set {head}>\n"]
     for start in range(0, len(lines), SEGMENTS):
         text.append(f'<doc sysid="{kind}" docid="{name}/{start // SEGMENTS + 1}" genre="text" origlang="de">\n<p>\n')

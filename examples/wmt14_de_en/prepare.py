@@ -16,17 +16,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # for what the examples share
 
-from tabulate import tabulate
-
 from recipe import steps
 from recipe.binarise import binarise
 from recipe.checks import load_wordpieces, make_writable, number, require_modules
-from recipe.errors import RecipeError, exit_status
+from recipe.errors import exit_status
+from tabulate import tabulate
 from wmt14.catalogue import ARCHIVES, LANGUAGES, addresses, with_checksums
 from wmt14.clean import Limits
 from wmt14.fetch import fetch
-from wmt14.subwords import MODEL, MODULES, SENTENCEPIECE, SPLITS, TOKENIZER, WORDPIECE, Vocabulary
-from wmt14.subwords import cut, learn
+from wmt14.subwords import MODEL, MODULES, SENTENCEPIECE, SPLITS, TOKENIZER, WORDPIECE, Vocabulary, cut, learn
 from wmt14.text import COUNTS, make_splits
 
 BIBERT = "jhu-clsp/bibert-ende"

@@ -18,10 +18,11 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent))  # for what the examples share
 
-from fairseq_ringformer.prepared import PreparedData
 from recipe.checks import number
 from recipe.errors import RecipeError
 from wmt14.training import BATCHES, MODELS, SIZES, STEPS, Machines, command, find_nodes, settings, share
+
+from fairseq_ringformer.text.prepared import PreparedData
 
 # Flags of fairseq-train that this script sets itself, and what to use instead.
 COMPUTED = {
@@ -132,7 +133,7 @@ def check_gpus(machines: Machines) -> None:
 
 def updates_so_far(output: Path) -> int:
     """Updates of the training in ``output``; RecipeError if its checkpoint cannot be read."""
-    from fairseq_ringformer.analysis import last_checkpoint
+    from fairseq_ringformer.analysis.study import last_checkpoint
 
     try:
         return last_checkpoint.updates_so_far(output / "checkpoints")

@@ -1,6 +1,6 @@
 """Models by name, of either kind: fairseq's architectures with the flags of fairseq-train, timm's with their keywords."""
 
-from typing import Any, Dict, List
+from typing import Any
 
 from .errors import UserError, require_fairseq, require_timm
 
@@ -12,11 +12,11 @@ def is_classifier(arch: str) -> bool:
     return arch.startswith(CLASSIFIER)
 
 
-def keywords(flags: List[str]) -> Dict[str, Any]:
+def keywords(flags: list[str]) -> dict[str, Any]:
     """``--signal-rank 4 --pos-embed learned`` as keywords of a model."""
     import yaml
 
-    found: Dict[str, Any] = {}
+    found: dict[str, Any] = {}
     pending = list(flags)
     while pending:
         flag = pending.pop(0)
@@ -31,10 +31,10 @@ def keywords(flags: List[str]) -> Dict[str, Any]:
     return found
 
 
-def build_classifier(arch: str, flags: List[str]):
+def build_classifier(arch: str, flags: list[str]):
     """The classifier `arch` on torch's meta device; UserError if there is none, or `flags` do not suit it."""
     require_timm()
-    from ..analysis.classifiers import build_on_meta
+    from ..analysis.counts.vision import build_on_meta
 
     given = keywords(flags)
     try:
@@ -43,10 +43,10 @@ def build_classifier(arch: str, flags: List[str]):
         raise UserError(str(error)) from None
 
 
-def build_translator(arch: str, flags: List[str], source: int, target: int):
+def build_translator(arch: str, flags: list[str], source: int, target: int):
     """The translation model `arch` on torch's meta device, for vocabularies of these sizes; UserError as above."""
     require_fairseq()
-    from ..analysis.parameters import build_on_meta
+    from ..analysis.counts.translation import build_on_meta
 
     try:
         return build_on_meta(arch, flags, source, target, error=_refuse)

@@ -12,7 +12,7 @@ attends to, over the picture, weights over the patches renormalised.
 """
 
 import argparse
-from typing import Any, Dict, List
+from typing import Any
 
 from . import subjects as shared
 from . import subwords
@@ -59,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _levels(args: argparse.Namespace, subject: shared.Subject) -> List[int]:
+def _levels(args: argparse.Namespace, subject: shared.Subject) -> list[int]:
     """The levels to show, in order; for sides of different depth those that a side has."""
-    from ..analysis.states import level_counts
+    from ..analysis.inspection.states import level_counts
 
     most = max(level_counts(subject.model).values())
     for level in args.levels or ():
@@ -70,9 +70,9 @@ def _levels(args: argparse.Namespace, subject: shared.Subject) -> List[int]:
     return sorted(set(args.levels or range(1, most + 1)))
 
 
-def _sentence(args: argparse.Namespace, subject: shared.Subject, levels: List[int]) -> None:
-    from ..analysis.attention_maps import draw_sentence, sentence_page
-    from ..analysis.states import trace
+def _sentence(args: argparse.Namespace, subject: shared.Subject, levels: list[int]) -> None:
+    from ..analysis.inspection.attention_maps import draw_sentence, sentence_page
+    from ..analysis.inspection.states import trace
 
     task = subject.state["task"]
     codec = subwords.load_codec(subwords.find_subwords(args, args.data), task.cfg.source_lang, task.cfg.target_lang)
@@ -118,16 +118,16 @@ def _check_length(flag: str, length: int, longest: int) -> None:
         raise UserError(f"{flag} has {length} tokens, the model takes {longest}: give a shorter sentence")
 
 
-def _batch(subject: shared.Subject, source: Any) -> Dict[str, Any]:
+def _batch(subject: shared.Subject, source: Any) -> dict[str, Any]:
     import torch
 
     device = next(subject.model.parameters()).device
     return {"src_tokens": source[None].to(device), "src_lengths": torch.tensor([len(source)], device=device)}
 
 
-def _greedy(subject: shared.Subject, task: Any, batch: Dict[str, Any]) -> Any:
+def _greedy(subject: shared.Subject, task: Any, batch: dict[str, Any]) -> Any:
     """The model's own translation, its end included."""
-    from .text_stream import longest_output
+    from ..text.stream import longest_output
 
     generator = task.build_generator([subject.model], argparse.Namespace(beam=1, lenpen=1.0))
     generator.max_len_b = longest_output(batch["src_tokens"].size(1))
@@ -135,9 +135,9 @@ def _greedy(subject: shared.Subject, task: Any, batch: Dict[str, Any]) -> Any:
     return found[0][0]["tokens"].cpu().long()
 
 
-def _parts(task: Any, source: Any, target: Any, traced: Dict[str, Any], levels: List[int]) -> List[Any]:
+def _parts(task: Any, source: Any, target: Any, traced: dict[str, Any], levels: list[int]) -> list[Any]:
     """Maps of the encoder's, the decoder's and the cross-attention, each with those of `levels` that it has."""
-    from ..analysis.attention_maps import Maps
+    from ..analysis.inspection.attention_maps import Maps
 
     read = [task.source_dictionary[index] for index in source]
     written = [task.target_dictionary[index] for index in target]
@@ -154,17 +154,17 @@ def _parts(task: Any, source: Any, target: Any, traced: Dict[str, Any], levels: 
     return parts
 
 
-def _stacked(weights: List[Dict[str, Any]], levels: List[int], kind: str) -> Any:
+def _stacked(weights: list[dict[str, Any]], levels: list[int], kind: str) -> Any:
     import torch
 
     return torch.stack([weights[level - 1][kind][0].float().cpu() for level in levels]).numpy()
 
 
-def _image(args: argparse.Namespace, subject: shared.Subject, levels: List[int]) -> None:
+def _image(args: argparse.Namespace, subject: shared.Subject, levels: list[int]) -> None:
     import torch
 
-    from ..analysis.attention_maps import PictureMaps, draw_picture, picture_page
-    from ..analysis.states import trace
+    from ..analysis.inspection.attention_maps import PictureMaps, draw_picture, picture_page
+    from ..analysis.inspection.states import trace
     from ..vision.checkpoint import input_config
     from ..vision.data import eval_transform
 

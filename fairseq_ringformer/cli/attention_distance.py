@@ -9,7 +9,7 @@ are renormalised. Of text: |i - j| in tokens, in the self-attention of the encod
 """
 
 import argparse
-from typing import Any, Dict, List
+from typing import Any
 
 from . import subjects as shared
 from .errors import UserError
@@ -42,11 +42,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _measure(
-    args: argparse.Namespace, subjects: List[shared.Subject], examples: shared.Examples, found: List[Dict[str, Any]]
+    args: argparse.Namespace, subjects: list[shared.Subject], examples: shared.Examples, found: list[dict[str, Any]]
 ) -> None:
     """Fill `found` with the means of every model's sides."""
-    from ..analysis.attention import MeanDistance, patches_only, token_distances
-    from ..analysis.states import trace
+    from ..analysis.inspection.attention_distance import MeanDistance, patches_only, token_distances
+    from ..analysis.inspection.states import trace
 
     text = examples.kind == shared.TEXT
     pixels = [None if text else _pixels(subject) for subject in subjects]
@@ -67,7 +67,7 @@ def _measure(
 
 def _pixels(subject: shared.Subject) -> Any:
     """Distances between the patches of a classifier."""
-    from ..analysis.attention import patch_distances
+    from ..analysis.inspection.attention_distance import patch_distances
 
     embed = getattr(subject.model, "patch_embed", None)
     if embed is None or not hasattr(embed, "grid_size"):
@@ -76,11 +76,11 @@ def _pixels(subject: shared.Subject) -> Any:
 
 
 def _write(
-    args: argparse.Namespace, subjects: List[shared.Subject], examples: shared.Examples, found: List[Dict[str, Any]]
+    args: argparse.Namespace, subjects: list[shared.Subject], examples: shared.Examples, found: list[dict[str, Any]]
 ) -> None:
     from tabulate import tabulate
 
-    from ..analysis.figures import draw_distances
+    from ..analysis.inspection.figures import draw_distances
 
     text = examples.kind == shared.TEXT
     unit, things = ("tokens", "sentences") if text else ("pixels", "images")

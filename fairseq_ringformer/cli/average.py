@@ -9,7 +9,7 @@ ringformer average runs/a/checkpoint_last.pt --ema --output runs/a/ema.pt
 import argparse
 import os
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from .checkpoints import check_output, without_training_state, write_checkpoint
 from .errors import UserError, load_checkpoint, require_fairseq
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     paths = _chosen(args)
     check_output(args.output, paths)
     mean = Mean()
-    newest: Optional[Dict[str, Any]] = None
+    newest: dict[str, Any] | None = None
     for path in paths:
         state = load_checkpoint(path)
         mean.add(path, ema_weights(path, state) if args.ema else state["model"])
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _chosen(args: argparse.Namespace) -> List[str]:
+def _chosen(args: argparse.Namespace) -> list[str]:
     """The checkpoints that the arguments mean, oldest or worst first."""
     if args.dir is None:
         for flag in ("last", "best", "by", "up_to"):
@@ -75,7 +75,7 @@ def _chosen(args: argparse.Namespace) -> List[str]:
                 raise UserError(f"--{flag.replace('_', '-')} chooses among the checkpoints of a folder: add --dir DIR")
         if not args.checkpoints:
             raise UserError("no checkpoints: name them, or use --dir DIR with --last N or --best N")
-        seen: Dict[str, str] = {}
+        seen: dict[str, str] = {}
         for path in args.checkpoints:
             if seen.setdefault(os.path.realpath(path), path) is not path:
                 raise UserError(f"{path} is given twice")
@@ -94,7 +94,7 @@ def _chosen(args: argparse.Namespace) -> List[str]:
     return best(args.dir, args.best)
 
 
-def last(folder: str, count: int, by: Optional[str] = None, up_to: Optional[int] = None) -> List[str]:
+def last(folder: str, count: int, by: str | None = None, up_to: int | None = None) -> list[str]:
     """The last `count` checkpoints of `folder`, oldest first.
 
     Args:
@@ -117,7 +117,7 @@ def last(folder: str, count: int, by: Optional[str] = None, up_to: Optional[int]
     return [os.path.join(folder, name) for _, name in numbered[-count:]]
 
 
-def best(folder: str, count: int) -> List[str]:
+def best(folder: str, count: int) -> list[str]:
     """The best `count` checkpoints of `folder` by the score in their names, worst first.
 
     Whether a higher score is better stands in the checkpoints (``--maximize-best-checkpoint-metric``).
@@ -136,18 +136,18 @@ def best(folder: str, count: int) -> List[str]:
     return paths[-count:] if higher_is_better else paths[:count][::-1]
 
 
-def _matches(folder: str, pattern: re.Pattern) -> List[re.Match]:
+def _matches(folder: str, pattern: re.Pattern) -> list[re.Match]:
     return [match for match in map(pattern.fullmatch, sorted(os.listdir(folder))) if match]
 
 
-def _require_enough(folder: str, count: int, names: List[str], kind: str) -> None:
+def _require_enough(folder: str, count: int, names: list[str], kind: str) -> None:
     if len(names) < count:
         there = f"only {len(names)}: {', '.join(names)}" if names else "none"
         verb = "is" if len(names) < 2 else "are"
         raise UserError(f"{folder}: {count} checkpoints {kind} wanted, there {verb} {there}")
 
 
-def _setting(state: Dict[str, Any], name: str, default: Any) -> Any:
+def _setting(state: dict[str, Any], name: str, default: Any) -> Any:
     """A setting of the run's checkpointing; old checkpoints keep them in a flat namespace."""
     try:
         return state["cfg"]["checkpoint"][name]
@@ -155,19 +155,19 @@ def _setting(state: Dict[str, Any], name: str, default: Any) -> Any:
         return getattr(state.get("args"), name, default)
 
 
-def _updates(state: Dict[str, Any]) -> int:
+def _updates(state: dict[str, Any]) -> int:
     history = state.get("optimizer_history") or [{}]
     return history[-1].get("num_updates", 0)
 
 
-def _describe(path: str, state: Dict[str, Any]) -> str:
+def _describe(path: str, state: dict[str, Any]) -> str:
     loss = (state.get("extra_state") or {}).get("val_loss")
     metric = _setting(state, "best_checkpoint_metric", "loss")
     score = "" if loss is None else f", valid {metric} {float(loss):.3f}"
     return f"{path}: {_updates(state)} updates{score}"
 
 
-def ema_weights(path: str, state: Dict[str, Any]) -> Dict[str, Any]:
+def ema_weights(path: str, state: dict[str, Any]) -> dict[str, Any]:
     """The exponential moving average of a run's weights, as its trainer has stored it in `state`.
 
     With ``--ema-fp32`` the trainer also stores the average unrounded; that one is taken.
@@ -189,10 +189,10 @@ class Mean:
 
     def __init__(self):
         self.count = 0
-        self.first: Dict[str, Any] = {}
-        self.sums: Dict[str, Any] = {}
+        self.first: dict[str, Any] = {}
+        self.sums: dict[str, Any] = {}
 
-    def add(self, path: str, weights: Dict[str, Any]) -> None:
+    def add(self, path: str, weights: dict[str, Any]) -> None:
         """Add the `weights` that were read from `path`.
 
         Raises:
@@ -213,7 +213,7 @@ class Mean:
                     raise UserError(f"{path}: {key} holds whole numbers that differ from the other checkpoints'")
         self.count += 1
 
-    def result(self) -> Dict[str, Any]:
+    def result(self) -> dict[str, Any]:
         """The mean, each tensor in its own type."""
         return {
             key: (self.sums[key] / self.count).to(value.dtype) if key in self.sums else value
@@ -221,7 +221,7 @@ class Mean:
         }
 
 
-def _require_same(path: str, weights: Dict[str, Any], expected: Dict[str, Any], problem: str) -> None:
+def _require_same(path: str, weights: dict[str, Any], expected: dict[str, Any], problem: str) -> None:
     for key in [*expected, *weights]:
         if key not in weights:
             raise UserError(f"{path}: {problem}: it lacks {key}")

@@ -14,7 +14,7 @@ counted; ratios are of medians, with the middle half of the rounds' own ratios.
 import argparse
 import os
 import shlex
-from typing import Sequence
+from collections.abc import Sequence
 
 from .. import extras
 from .._fairseq import quiet

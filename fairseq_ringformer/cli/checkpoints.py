@@ -1,13 +1,13 @@
 """Writing checkpoints whole or not at all."""
 
 import os
-from typing import Any, Dict, List
+from typing import Any
 
-from .. import checkpoint_file
+from .. import files as checkpoint_file
 from .errors import UserError
 
 
-def without_training_state(state: Dict[str, Any]) -> Dict[str, Any]:
+def without_training_state(state: dict[str, Any]) -> dict[str, Any]:
     """What fairseq needs to build the model of `state` and to fine-tune it, without weights and optimizer."""
     # Absent is not None: fairseq reads a task_state as soon as the key is there.
     kept = {key: state[key] for key in ("args", "cfg", "criterion", "optimizer_history", "task_state") if key in state}
@@ -16,12 +16,12 @@ def without_training_state(state: Dict[str, Any]) -> Dict[str, Any]:
     return kept
 
 
-def is_classifier(state: Dict[str, Any]) -> bool:
+def is_classifier(state: dict[str, Any]) -> bool:
     """Whether a checkpoint is an image classifier's, and not fairseq's."""
     return "state_dict" in state and "arch" in state
 
 
-def check_output(output: str, paths: List[str]) -> None:
+def check_output(output: str, paths: list[str]) -> None:
     """Raise UserError unless `output` can be written without harm to the checkpoints `paths` that it is made from."""
     folder = os.path.dirname(output) or "."
     if not os.path.isdir(folder):
@@ -32,7 +32,7 @@ def check_output(output: str, paths: List[str]) -> None:
         raise UserError(f"--output {output} is one of the checkpoints to read: choose another name")
 
 
-def write_checkpoint(state: Dict[str, Any], output: str) -> None:
+def write_checkpoint(state: dict[str, Any], output: str) -> None:
     """Write `state` whole or not at all; UserError if it cannot be written."""
     try:
         checkpoint_file.write_checkpoint(state, output)

@@ -11,7 +11,7 @@ mini-batches of rows (Nguyen et al. 2021); a rest of fewer than 4 rows is left o
 """
 
 import argparse
-from typing import Any, Dict, List
+from typing import Any
 
 from . import subjects as shared
 from .errors import UserError
@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _compare(args: argparse.Namespace, subjects: List[Any], examples: Any) -> Dict[str, Any]:
+def _compare(args: argparse.Namespace, subjects: list[Any], examples: Any) -> dict[str, Any]:
     """The estimate of each side."""
-    from ..analysis.cka import MiniBatchCKA
-    from ..analysis.states import level_counts, token_rows, trace
+    from ..analysis.inspection.cka import MiniBatchCKA
+    from ..analysis.inspection.states import level_counts, token_rows, trace
 
     first, second = (subject.model for subject in subjects)
     sides = list(level_counts(first))
@@ -73,9 +73,9 @@ def _compare(args: argparse.Namespace, subjects: List[Any], examples: Any) -> Di
     return estimates
 
 
-def _write(args: argparse.Namespace, subjects: List[Any], examples: Any, estimates: Dict[str, Any]) -> None:
-    from ..analysis.figures import draw_cka
-    from ..analysis.states import level_counts, level_names
+def _write(args: argparse.Namespace, subjects: list[Any], examples: Any, estimates: dict[str, Any]) -> None:
+    from ..analysis.inspection.figures import draw_cka
+    from ..analysis.inspection.states import level_counts, level_names
 
     try:
         matrices = {side: estimate.result().tolist() for side, estimate in estimates.items()}

@@ -1,11 +1,12 @@
 """The user's mistakes, and reading checkpoints without running what they hold."""
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator
+from typing import Any
 
 from .. import extras
-from ..checkpoint_file import read_checkpoint
+from ..files import read_checkpoint
 
 
 class UserError(Exception):
@@ -58,7 +59,7 @@ def require_timm() -> None:
     from ..vision import registry  # noqa: F401
 
 
-def load_checkpoint(path: str) -> Dict[str, Any]:
+def load_checkpoint(path: str) -> dict[str, Any]:
     """Read a fairseq checkpoint onto the CPU with torch's safe loader: nothing in the file is executed.
 
     Raises:
@@ -67,14 +68,14 @@ def load_checkpoint(path: str) -> Dict[str, Any]:
     return check_fairseq_checkpoint(path, load_any_checkpoint(path))
 
 
-def check_fairseq_checkpoint(path: str, state: Dict[str, Any]) -> Dict[str, Any]:
+def check_fairseq_checkpoint(path: str, state: dict[str, Any]) -> dict[str, Any]:
     """`state`, which was read from `path`; UserError unless it is fairseq's."""
     if not isinstance(state.get("model"), dict):
         raise UserError(f"{path}: a readable file, but no fairseq checkpoint (it holds no model)")
     return state
 
 
-def load_any_checkpoint(path: str) -> Dict[str, Any]:
+def load_any_checkpoint(path: str) -> dict[str, Any]:
     """As :func:`load_checkpoint`, whatever the dictionary in the file is for."""
     try:
         return read_checkpoint(path)

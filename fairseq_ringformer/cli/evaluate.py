@@ -7,7 +7,7 @@ ringformer evaluate --path runs/ring/best.pt --data /data/imagenet_small --per-c
 import argparse
 import json
 import os
-from typing import Any, Dict, List
+from typing import Any
 
 from .errors import UserError, first_of_machine, gpu_memory, reason, require_timm
 
@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _evaluate(args: argparse.Namespace) -> Dict[str, Any]:
+def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """The figures, as --json writes them."""
     import sys
 
@@ -113,7 +113,7 @@ def _evaluate(args: argparse.Namespace) -> Dict[str, Any]:
     return figures
 
 
-def _summary(path: str, figures: Dict[str, Any]) -> str:
+def _summary(path: str, figures: dict[str, Any]) -> str:
     parts = [f"top-1 {figures['top1']:.2f}"]
     if "top5" in figures:
         parts.append(f"top-5 {figures['top5']:.2f}")
@@ -123,7 +123,7 @@ def _summary(path: str, figures: Dict[str, Any]) -> str:
     return f"{path} ({figures['model']}): {', '.join(parts)}"
 
 
-def _by_class(confusion: List[List[int]], classes: List[str]) -> List[Dict[str, Any]]:
+def _by_class(confusion: list[list[int]], classes: list[str]) -> list[dict[str, Any]]:
     """For each class that has images: their number, top-1, and the class most often taken for it."""
     rows = []
     for target, (name, counts) in enumerate(zip(classes, confusion)):
@@ -145,7 +145,7 @@ def _by_class(confusion: List[List[int]], classes: List[str]) -> List[Dict[str, 
     return rows
 
 
-def _table(rows: List[Dict[str, Any]]) -> str:
+def _table(rows: list[dict[str, Any]]) -> str:
     from tabulate import tabulate
 
     cells = [

@@ -13,11 +13,11 @@ should be like, and the names of its classes, are in its metadata as JSON.
 import argparse
 import os
 import tempfile
-from typing import Any, Dict
+from typing import Any
 
 from .._fairseq import quiet
+from ..text.ctranslate2_engine import FORMAT, MODEL, Recipe
 from . import subwords
-from .ctranslate2_engine import FORMAT, MODEL, Recipe
 from .errors import UserError, load_checkpoint, require_fairseq
 
 HELP = "convert a translator for CTranslate2, an image classifier to ONNX"
@@ -76,11 +76,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _export(args: argparse.Namespace, state: Dict[str, Any], cut: subwords.Subwords, output: str):
+def _export(args: argparse.Namespace, state: dict[str, Any], cut: subwords.Subwords, output: str):
     """Write the model of `state` to the folder `output`, and return it."""
     from ..export.ctranslate2 import RingConverter
     from ..export.loading import load_model
-    from .fairseq_engine import build_task, check_dictionaries
+    from ..text.fairseq_engine import build_task, check_dictionaries
 
     task = build_task(args.path, state, args.data, (args.source_lang, args.target_lang))
     check_dictionaries(args.path, state, args.data, task)

@@ -9,7 +9,7 @@ signals as two thin products beside the shared weights; "folded": in them, as in
 
 import argparse
 import json
-from typing import Any, Dict
+from typing import Any
 
 from .arch import build_classifier, build_translator, is_classifier
 from .average import positive
@@ -42,30 +42,30 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _classifier(args: argparse.Namespace) -> Dict[str, Any]:
+def _classifier(args: argparse.Namespace) -> dict[str, Any]:
     for flag in ("source_length", "target_length", "vocab_size"):
         if getattr(args, flag) is not None:
             raise UserError(f"{args.arch} classifies images: --{flag.replace('_', '-')} is for translation")
     model = build_classifier(args.arch, args.model_flags)
-    from ..analysis.compute import classifier_compute, papers_convention
+    from ..analysis.counts.compute import classifier_compute, papers_convention
 
     size = " x ".join(str(pixels) for pixels in model.patch_embed.img_size)
     found = _counts(args.arch, f"one image of {size} pixels", classifier_compute(model), model)
     return {**found, "papers_convention": papers_convention(model)}
 
 
-def _translator(args: argparse.Namespace) -> Dict[str, Any]:
+def _translator(args: argparse.Namespace) -> dict[str, Any]:
     source, target = args.source_length or LENGTH, args.target_length or LENGTH
     vocabulary = args.vocab_size or VOCABULARY
     model = build_translator(args.arch, args.model_flags, vocabulary, vocabulary)
-    from ..analysis.compute import translator_compute
+    from ..analysis.counts.compute import translator_compute
 
     what = f"one pair of sentences, {source} and {target} tokens, the target at once; {vocabulary:,} entries"
     return _counts(args.arch, what, translator_compute(model, source, target), model, source, target)
 
 
-def _counts(arch: str, what: str, parts, model, *lengths: int) -> Dict[str, Any]:
-    from ..analysis.compute import FOLDED, THIN, measured, total
+def _counts(arch: str, what: str, parts, model, *lengths: int) -> dict[str, Any]:
+    from ..analysis.counts.compute import FOLDED, THIN, measured, total
 
     return {
         "model": arch,
@@ -76,7 +76,7 @@ def _counts(arch: str, what: str, parts, model, *lengths: int) -> Dict[str, Any]
     }
 
 
-def _show(found: Dict[str, Any]) -> None:
+def _show(found: dict[str, Any]) -> None:
     from tabulate import tabulate
 
     unit = 1e9 if found["folded"] >= 1e8 else 1e6

@@ -12,7 +12,7 @@ this package, and both give what the ring gives.
 
 import argparse
 import os
-from typing import Any, Dict
+from typing import Any
 
 from .checkpoints import check_output, is_classifier, without_training_state, write_checkpoint
 from .errors import UserError, check_fairseq_checkpoint, load_any_checkpoint, require_fairseq, require_timm
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     return _fold_translator(args, check_fairseq_checkpoint(args.path, state))
 
 
-def _fold_classifier(args: argparse.Namespace, state: Dict[str, Any]) -> int:
+def _fold_classifier(args: argparse.Namespace, state: dict[str, Any]) -> int:
     from ..export.timm_vit import fold_classifier_checkpoint
     from ..vision import RingClassifier
     from ..vision.checkpoint import model_of
@@ -57,7 +57,7 @@ def _fold_classifier(args: argparse.Namespace, state: Dict[str, Any]) -> int:
     return 0
 
 
-def _fold_translator(args: argparse.Namespace, state: Dict[str, Any]) -> int:
+def _fold_translator(args: argparse.Namespace, state: dict[str, Any]) -> int:
     from ..export.fairseq_transformer import fold_checkpoint
     from ..export.loading import architecture, load_model
     from ..models.ringformer import RingFormerModel
@@ -82,7 +82,7 @@ def _report(args: argparse.Namespace, arch: str, model: Any, into: str) -> None:
     )
 
 
-def _count(weights: Dict) -> int:
+def _count(weights: dict) -> int:
     """Parameters of fairseq's transformer with `weights`: its layers share none, its embeddings and head may."""
     layers = sum(weight.numel() for key, weight in weights.items() if ".layers." in key)
     rest = {id(weight): weight for key, weight in weights.items() if ".layers." not in key and ".version" not in key}

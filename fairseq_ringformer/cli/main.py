@@ -4,7 +4,6 @@ import argparse
 import importlib
 import os
 import sys
-from typing import List, Optional
 
 from .errors import UserError
 
@@ -55,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[List[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run one sub-command; a user's mistake ends in one line on standard error and exit status 2."""
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)

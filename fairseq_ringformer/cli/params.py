@@ -10,7 +10,6 @@ With --arch, every model flag of fairseq-train is taken, and for an image classi
 
 import argparse
 import json
-from typing import Dict, List
 
 from .arch import build_classifier, build_translator, is_classifier
 from .errors import UserError, require_fairseq, require_timm
@@ -39,10 +38,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _table(args: argparse.Namespace) -> List[Dict]:
+def _table(args: argparse.Namespace) -> list[dict]:
     from tabulate import tabulate
 
-    from ..analysis.paper import count_table, paper_tables
+    from ..analysis.counts.paper import count_table, paper_tables
 
     table = paper_tables()[f"table{args.table}"]
     (require_timm if table.vision else require_fairseq)()
@@ -71,23 +70,23 @@ def _table(args: argparse.Namespace) -> List[Dict]:
     return rows
 
 
-def _architecture(args: argparse.Namespace) -> List[Dict]:
+def _architecture(args: argparse.Namespace) -> list[dict]:
     from tabulate import tabulate
 
-    from ..analysis.counting import totals
+    from ..analysis.counts.parts import totals
 
     if is_classifier(args.arch):
         if args.vocab_size or args.target_vocab_size:
             raise UserError(f"{args.arch} classifies images: --vocab-size and --target-vocab-size are for translation")
         model = build_classifier(args.arch, args.model_flags)
-        from ..analysis.classifiers import count_parts
+        from ..analysis.counts.vision import count_parts
 
         stack, title = model.stack.config, f"{args.arch}: {model.num_classes:,} classes"
     else:
         source = 52_000 if args.vocab_size is None else args.vocab_size
         target = source if args.target_vocab_size is None else args.target_vocab_size
         model = build_translator(args.arch, args.model_flags, source, target)
-        from ..analysis.parameters import count_parts
+        from ..analysis.counts.translation import count_parts
 
         stack, title = model.encoder.stack.config, f"{args.arch}: {source:,} source and {target:,} target entries"
     counts = count_parts(model)

@@ -8,7 +8,8 @@ import argparse
 import json
 import os
 import sys
-from typing import Any, Iterator, List, Tuple
+from collections.abc import Iterator
+from typing import Any
 
 from .errors import UserError, require_timm
 from .evaluate import add_machine_arguments, whole
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
-def files(images: List[str]) -> Iterator[Tuple[str, str]]:
+def files(images: list[str]) -> Iterator[tuple[str, str]]:
     """(file, what is wrong with it or nothing) for the files named, and for those in the folders named."""
     for path in images:
         if not os.path.isdir(path):
@@ -97,7 +98,7 @@ def _read(path: str, channels: int) -> Any:
         raise ValueError(error.strerror or str(error)) from None
 
 
-def _predict(model: Any, images: List[Tuple[str, Any]], classes: List[str], args: argparse.Namespace) -> None:
+def _predict(model: Any, images: list[tuple[str, Any]], classes: list[str], args: argparse.Namespace) -> None:
     """Print the likeliest classes of each image."""
     import torch
 

@@ -12,7 +12,7 @@ writes report.md, report.json, and for each grid GRID_scores and GRID_curves as 
 
 import argparse
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from .errors import UserError
 
@@ -28,13 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..analysis.paper import PAPER, read_tables
+    from ..analysis.counts.paper import PAPER, read_tables
     from ..analysis.study.results import read_results
-    from ..prepared import PreparedData
+    from ..text.prepared import PreparedData
 
     try:
         tables = read_tables(Path(args.tables or PAPER))
-        results: List[Dict[str, Any]] = []
+        results: list[dict[str, Any]] = []
         for path in map(Path, args.results):
             results += [{**entry, "file": path} for entry in read_results(path)]
         references = None if args.data is None else PreparedData.read(Path(args.data)).files("test")[1]
@@ -68,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check_unique(results: List[Dict[str, Any]]) -> None:
-    seen: Dict[tuple, Any] = {}
+def _check_unique(results: list[dict[str, Any]]) -> None:
+    seen: dict[tuple, Any] = {}
     for entry in results:
         place = entry["grid"], entry["row"], entry["seed"]
         if place in seen:
@@ -88,7 +88,7 @@ def _folder(path: str) -> Path:
     return Path(path)
 
 
-def _section(references: Optional[Path], table: Any, results: List[Dict[str, Any]], output: Any) -> Dict[str, Any]:
+def _section(references: Path | None, table: Any, results: list[dict[str, Any]], output: Any) -> dict[str, Any]:
     from ..analysis.study import report
 
     metric = "top1" if table.vision else "bleu"
@@ -116,7 +116,7 @@ def _section(references: Optional[Path], table: Any, results: List[Dict[str, Any
 
 def _references(data: Path) -> Any:
     """The references of prepared data, if they are there."""
-    from ..prepared import PreparedData
+    from ..text.prepared import PreparedData
 
     try:
         return PreparedData.read(data).files("test")[1]
@@ -124,7 +124,7 @@ def _references(data: Path) -> Any:
         return None
 
 
-def _draw(output: Path, table: Any, summary: List[Dict[str, Any]], metric: str) -> None:
+def _draw(output: Path, table: Any, summary: list[dict[str, Any]], metric: str) -> None:
     from ..analysis.study.plots import draw_curves, draw_scores
     from .subjects import draw
 
@@ -132,7 +132,7 @@ def _draw(output: Path, table: Any, summary: List[Dict[str, Any]], metric: str) 
     draw(draw_curves(summary, table.caption), str(output / f"{table.name}_curves"))
 
 
-def _write(output: Path, text: str, sections: List[Dict[str, Any]]) -> None:
+def _write(output: Path, text: str, sections: list[dict[str, Any]]) -> None:
     from .subjects import write_json
 
     (output / "report.md").write_text(text + "\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from those drawn for training. OUTPUT/images.json names all images, and --list d
 import argparse
 import os
 import tempfile
-from typing import Iterable
+from collections.abc import Iterable
 
 from .average import positive
 from .errors import UserError

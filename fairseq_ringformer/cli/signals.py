@@ -9,7 +9,7 @@ of M. A table on standard output, PREFIX.png, PREFIX.svg and PREFIX.json.
 """
 
 import argparse
-from typing import Any, Dict, List
+from typing import Any
 
 from . import subjects as shared
 from .errors import UserError
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .._fairseq import quiet
-    from ..analysis.signal_report import SignalReport
+    from ..analysis.inspection.signal_report import SignalReport
 
     shared.check_output(args.output, ENDINGS)
     with quiet():
@@ -48,10 +48,10 @@ def _write(
     args: argparse.Namespace,
     subject: shared.Subject,
     examples: shared.Examples,
-    found: Dict[str, Dict[str, Any]],
-    rows: Dict[str, int],
+    found: dict[str, dict[str, Any]],
+    rows: dict[str, int],
 ) -> None:
-    from ..analysis.figures import draw_signals
+    from ..analysis.inspection.figures import draw_signals
 
     text = examples.kind == shared.TEXT
     count = len(examples) - examples.left_out
@@ -89,7 +89,7 @@ def _write(
     print(f"written: {', '.join(args.output + ending for ending in ENDINGS)}")
 
 
-def _table(side: str, parts: Dict[str, Any]) -> str:
+def _table(side: str, parts: dict[str, Any]) -> str:
     """A row for each level; `cosine` is the mean over the other levels and the parts' own matrices."""
     from tabulate import tabulate
 
@@ -97,9 +97,9 @@ def _table(side: str, parts: Dict[str, Any]) -> str:
     headers += [f"{part} |Mx|/|{own.against.replace(' ', '')}|" for part, own in parts.items()]
     headers += [f"{kind} {part}" for kind in ("cosine", "rank") for part in parts]
     levels = len(next(iter(parts.values())).ratio)
-    rows: List[List[Any]] = []
+    rows: list[list[Any]] = []
     for level in range(levels):
-        row: List[Any] = [level + 1, *(own.ratio[level] for own in parts.values())]
+        row: list[Any] = [level + 1, *(own.ratio[level] for own in parts.values())]
         for own in parts.values():
             others = [value for other, value in enumerate(own.cosine[level]) if other != level]
             row.append(sum(others) / len(others) if others else None)

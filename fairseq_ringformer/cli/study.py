@@ -19,7 +19,7 @@ import re
 import signal
 import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 from .errors import UserError, require_fairseq, require_timm
 from .evaluate import whole
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .._fairseq import quiet
-    from ..analysis.paper import PAPER, VISION, read_tables
+    from ..analysis.counts.paper import PAPER, VISION, read_tables
 
     try:
         tables = read_tables(Path(args.tables or PAPER))
@@ -118,7 +118,7 @@ def _interrupt(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _rows(table: Any, names: List[str]) -> List[Any]:
+def _rows(table: Any, names: list[str]) -> list[Any]:
     known = {row.name: row for row in table.rows}
     for name in names or ():
         if name not in known:
@@ -126,10 +126,10 @@ def _rows(table: Any, names: List[str]) -> List[Any]:
     return [row for row in table.rows if not names or row.name in names]
 
 
-def _study(args: argparse.Namespace, table: Any, rows: List[Any]) -> Any:
+def _study(args: argparse.Namespace, table: Any, rows: list[Any]) -> Any:
     import torch
 
-    from ..analysis.paper import VISION
+    from ..analysis.counts.paper import VISION
     from ..analysis.study.queue import Study
     from ..analysis.study.speeds import Length
     from ..analysis.study.translation import Translation
@@ -158,7 +158,7 @@ def _study(args: argparse.Namespace, table: Any, rows: List[Any]) -> Any:
     return Study(Path(args.output), table, rows, args.seeds, kind, length, jobs, threads, _about(gpus, cores), gpus)
 
 
-def _about(gpus: List[str], cores: int) -> Dict[str, Any]:
+def _about(gpus: list[str], cores: int) -> dict[str, Any]:
     """Code and machine, as the results tell of them."""
     import torch
 

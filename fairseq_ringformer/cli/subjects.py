@@ -5,8 +5,9 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 from .average import positive
 from .checkpoints import is_classifier
@@ -18,7 +19,7 @@ TEXT, IMAGES = "translation", "images"
 OF_KIND = {TEXT: {"subset": "test", "side": "both"}, IMAGES: {"dataset": "", "split": "validation", "tokens": "class"}}
 
 
-def add_arguments(parser: argparse.ArgumentParser, checkpoints: Any, examples: Optional[int]) -> None:
+def add_arguments(parser: argparse.ArgumentParser, checkpoints: Any, examples: int | None) -> None:
     """Flags of every analysis.
 
     Args:
@@ -74,9 +75,9 @@ class Subject:
     kind: str
     architecture: str
     model: Any
-    state: Dict[str, Any]
+    state: dict[str, Any]
 
-    def described(self) -> Dict[str, str]:
+    def described(self) -> dict[str, str]:
         return {"path": self.path, "name": self.name, "architecture": self.architecture}
 
 
@@ -94,7 +95,7 @@ def check_output(prefix: str, endings: Sequence[str]) -> None:
             raise UserError(f"{prefix + ending} is a folder: choose another --output")
 
 
-def load_subjects(args: argparse.Namespace) -> List[Subject]:
+def load_subjects(args: argparse.Namespace) -> list[Subject]:
     """The checkpoints of --path on --device, all of one kind, and the flags of that kind filled in.
 
     Raises:
@@ -147,7 +148,7 @@ def _load(path: str, args: argparse.Namespace) -> Subject:
         raise UserError(f"--ema is for classifiers; of a translation model, {path}, ringformer average --ema takes it")
     require_fairseq()
     from ..export.loading import architecture, load_model
-    from .fairseq_engine import build_task, check_dictionaries
+    from ..text.fairseq_engine import build_task, check_dictionaries
 
     if args.data is None:
         raise UserError(f"{path} is a translation model: give --text, and --data DIR of fairseq-preprocess")
@@ -176,7 +177,7 @@ def _take_defaults(args: argparse.Namespace, kind: str) -> None:
                 setattr(args, flag, default)
 
 
-def _names(subjects: Sequence[Subject]) -> List[str]:
+def _names(subjects: Sequence[Subject]) -> list[str]:
     """Names that tell the models apart: architectures, else as much of the paths as it takes."""
     for names in (
         [subject.architecture for subject in subjects],
@@ -190,7 +191,7 @@ def _names(subjects: Sequence[Subject]) -> List[str]:
 
 def _warn_of_other_data(command: str, subjects: Sequence[Subject]) -> None:
     """Say so where translation models may have different vocabularies, and it cannot be seen from here."""
-    from .fairseq_engine import training_data
+    from ..text.fairseq_engine import training_data
 
     folders = [training_data(subject.state) for subject in subjects]
     for subject, folder in zip(subjects, folders):
@@ -217,7 +218,7 @@ class Examples:
         self._device = next(subjects[0].model.parameters()).device
         self._open_text(args, subjects) if self.kind == TEXT else self._open_images(args, subjects)
 
-    def _draw(self, args: argparse.Namespace, among: List[int]) -> None:
+    def _draw(self, args: argparse.Namespace, among: list[int]) -> None:
         import torch
 
         generator = torch.Generator().manual_seed(args.seed)
@@ -259,7 +260,7 @@ class Examples:
         from ..vision.data import StreamedImages, eval_transform, open_images
 
         classes = [list(subject.state["classes"]) for subject in subjects]
-        sets: Dict[Any, Any] = {}
+        sets: dict[Any, Any] = {}
         self._reads = [input_config(subject.state) for subject in subjects]
         for subject, own, size in zip(subjects, classes, self._reads):
             if own != classes[0]:
@@ -285,8 +286,8 @@ class Examples:
     def __len__(self) -> int:
         return len(self.indices)
 
-    def batches(self, budget: int, power: int = 1, by_length: bool = False) -> Iterator[Tuple[Any, ...]]:
-        """For each model, what :func:`~fairseq_ringformer.analysis.states.trace` reads.
+    def batches(self, budget: int, power: int = 1, by_length: bool = False) -> Iterator[tuple[Any, ...]]:
+        """For each model, what :func:`~fairseq_ringformer.analysis.inspection.states.trace` reads.
 
         Args:
             budget: most examples times length ** power in a batch; a length is tokens, or 197 for an image.
@@ -294,8 +295,8 @@ class Examples:
         """
         return self._sentences(budget, power, by_length) if self.kind == TEXT else self._image_batches(budget, power)
 
-    def _sentences(self, budget: int, power: int, by_length: bool) -> Iterator[Tuple[Any, ...]]:
-        from ..analysis.states import groups
+    def _sentences(self, budget: int, power: int, by_length: bool) -> Iterator[tuple[Any, ...]]:
+        from ..analysis.inspection.states import groups
 
         def length(index: int) -> int:
             return int(max(self.dataset.src_sizes[index], self.dataset.tgt_sizes[index])) + 1
@@ -305,7 +306,7 @@ class Examples:
             net_input = self.dataset.collater([self.dataset[order[place]] for place in group])["net_input"]
             yield ({name: value.to(self._device) for name, value in net_input.items()},) * self._models
 
-    def _image_batches(self, budget: int, power: int) -> Iterator[Tuple[Any, ...]]:
+    def _image_batches(self, budget: int, power: int) -> Iterator[tuple[Any, ...]]:
         import torch
 
         size = max(1, budget // 197**power)
@@ -325,14 +326,14 @@ class Examples:
                 yield tuple(stacked[size] for size in self._reads)
 
 
-def progress(batches: Iterator[Any], total: Optional[int] = None, words: str = "batches") -> Any:
+def progress(batches: Iterator[Any], total: int | None = None, words: str = "batches") -> Any:
     """A bar on a terminal's standard error."""
     from tqdm import tqdm
 
     return tqdm(batches, desc=words, total=total, unit=" batches", leave=False, disable=not sys.stderr.isatty())
 
 
-def write_json(found: Dict[str, Any], path: str) -> None:
+def write_json(found: dict[str, Any], path: str) -> None:
     """Write `found`, numbers that are none as null."""
     from .. import __version__
 

@@ -4,10 +4,10 @@ import argparse
 import json
 import os
 import shutil
-from typing import Any, Dict, Optional
+from typing import Any
 
-from ..prepared import RECIPE
-from ..subwords import FILES, FLAGS, Codec, Subwords, build_codec
+from ..text.prepared import RECIPE
+from ..text.subwords import FILES, FLAGS, Codec, Subwords, build_codec
 from .errors import UserError
 
 ARGUMENTS = ("bpe", *FILES.values(), "tokenizer")
@@ -61,7 +61,7 @@ def find_subwords(args: argparse.Namespace, data: str) -> Subwords:
     return Subwords(none_is_none.get(kind, kind), model, none_is_none.get(tokenizer, tokenizer))
 
 
-def find_recipe(data: str) -> Optional[Dict[str, Any]]:
+def find_recipe(data: str) -> dict[str, Any] | None:
     """The recipe in the folder `data`, or beside it if it is the recipe's ``bin``; its model's path made whole.
 
     Raises:
@@ -96,7 +96,7 @@ def load_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec:
 
 def load_wordpieces(name: str):
     """The WordPieces of `name`; UserError with what to do if they cannot be had."""
-    from ..wordpieces import WordPieces
+    from ..text.wordpieces import WordPieces
 
     try:
         return WordPieces.load(name)

@@ -17,13 +17,14 @@ import io
 import json
 import os
 import sys
-from typing import BinaryIO, Iterator
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from .._fairseq import quiet
+from ..text.stream import Engine, Search, Translated, read_lines, translate_lines
 from . import subwords
 from .average import positive
 from .errors import UserError, require_fairseq
-from .text_stream import Engine, Search, Translated, read_lines, translate_lines
 
 HELP = "translate raw text with trained or exported models"
 # What belongs to fairseq's data folder; an exported model knows it itself.
@@ -123,7 +124,7 @@ def _check(args: argparse.Namespace) -> None:
 def _load(args: argparse.Namespace, alone: bool) -> Engine:
     search = Search(args.beam, args.lenpen, args.nbest, args.batch_size, args.max_tokens)
     if args.model is not None:
-        from .ctranslate2_engine import CTranslate2Engine
+        from ..text.ctranslate2_engine import CTranslate2Engine
 
         return CTranslate2Engine(
             args.model, search, args.device, args.threads, args.translators, alone=alone, scores=args.json
@@ -131,7 +132,7 @@ def _load(args: argparse.Namespace, alone: bool) -> Engine:
     require_fairseq()
     import torch
 
-    from .fairseq_engine import FairseqEngine
+    from ..text.fairseq_engine import FairseqEngine
 
     if args.threads:
         torch.set_num_threads(args.threads)

@@ -15,11 +15,12 @@ import argparse
 import contextlib
 import os
 import sys
-from typing import BinaryIO, Dict, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
+from ..text.stream import read_lines
 from .errors import UserError, reason
 from .subwords import load_wordpieces
-from .text_stream import read_lines
 
 HELP = "cut text into WordPieces, and back; make fairseq's dictionary of them"
 STANDARD = "-"
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _targets(args: argparse.Namespace, files) -> Dict[str, str]:
+def _targets(args: argparse.Namespace, files) -> dict[str, str]:
     """Where the text of each file goes; None for standard output. UserError where that cannot be."""
     if files is None:
         if args.dictionary is None:
@@ -139,7 +140,7 @@ def _convert(source: str, stream: BinaryIO, target: BinaryIO, convert) -> int:
     lines: Iterable[str] = read_lines(stream, lambda text: _note(f"{source}: {text}"))
     number = 0
     shown = sys.stderr.isatty() and not target.isatty()
-    for number, line in enumerate(tqdm(convert(lines), unit=" lines", disable=not shown, file=sys.stderr), start=1):
+    for number, line in enumerate(tqdm(convert(lines), unit=" lines", disable=not shown, file=sys.stderr), start=1):  # noqa: B007
         target.write(line.encode("utf-8") + b"\n")
     return number
 

@@ -1,7 +1,5 @@
 """A ring as a model of CTranslate2, which runs it in C++, in int8 where asked, without torch and fairseq."""
 
-from typing import Dict, List
-
 import torch
 from ctranslate2.converters import Converter
 from ctranslate2.specs import attention_spec, common_spec, transformer_spec
@@ -35,7 +33,7 @@ class RingConverter(Converter):
         ValueError: if CTranslate2 has no such model, saying why.
     """
 
-    def __init__(self, model: FairseqEncoderDecoderModel, source: List[str], target: List[str]):
+    def __init__(self, model: FairseqEncoderDecoderModel, source: list[str], target: list[str]):
         self.symbols = {"source": source, "target": target}
         options = model.cfg
         activation = str(options.activation_fn)
@@ -114,7 +112,7 @@ class RingConverter(Converter):
         return spec
 
 
-def _layers(model: FairseqEncoderDecoderModel, side: str) -> List[PlainLayer]:
+def _layers(model: FairseqEncoderDecoderModel, side: str) -> list[PlainLayer]:
     if isinstance(model, RingFormerModel):
         return plain_layers(getattr(model, side).stack)
     layers = [
@@ -154,5 +152,5 @@ def _set_linear(spec: common_spec.LinearSpec, layer: PlainLayer, *names: str) ->
         )
 
 
-def _set_norm(spec: common_spec.LayerNormSpec, weights: Dict[str, Tensor], prefix: str) -> None:
+def _set_norm(spec: common_spec.LayerNormSpec, weights: dict[str, Tensor], prefix: str) -> None:
     spec.gamma, spec.beta = weights[f"{prefix}weight"].detach().clone(), weights[f"{prefix}bias"].detach().clone()

@@ -3,7 +3,7 @@
 import argparse
 import enum
 import functools
-from typing import Any, Dict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +31,7 @@ COMMON_OPTIONS = (
 VERSION = 3.0
 
 
-def fold_checkpoint(state: Dict[str, Any], model: RingFormerModel) -> Dict[str, Any]:
+def fold_checkpoint(state: dict[str, Any], model: RingFormerModel) -> dict[str, Any]:
     """The checkpoint of fairseq's `transformer` that equals `model`.
 
     Args:
@@ -46,10 +46,10 @@ def fold_checkpoint(state: Dict[str, Any], model: RingFormerModel) -> Dict[str, 
     return {**plain_containers({**state, "args": None, "cfg": cfg, "model": None}), "model": transformer_state(model)}
 
 
-def transformer_options(model: RingFormerModel) -> Dict[str, Any]:
+def transformer_options(model: RingFormerModel) -> dict[str, Any]:
     """The options of the `transformer` that :func:`transformer_state` fits."""
     cfg: RingFormerConfig = model.cfg
-    options: Dict[str, Any] = {"_name": "transformer", "arch": "transformer"}
+    options: dict[str, Any] = {"_name": "transformer", "arch": "transformer"}
     for side in SIDES:
         stack = getattr(model, side).stack
         options.update((f"{side}_{name}", getattr(cfg, f"{side}_{name}")) for name in SIDE_OPTIONS)
@@ -60,7 +60,7 @@ def transformer_options(model: RingFormerModel) -> Dict[str, Any]:
     return plain_containers(options)
 
 
-def transformer_state(model: RingFormerModel) -> Dict[str, Tensor]:
+def transformer_state(model: RingFormerModel) -> dict[str, Tensor]:
     """The weights of `model` under the names of fairseq's `transformer`; biases that it lacks are zero.
 
     Raises:

@@ -5,7 +5,6 @@ Level signals are linear, so they fold into the weights beside which they stand 
 """
 
 import functools
-from typing import Dict, List, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -15,12 +14,12 @@ from ..modules.weights import Norm
 
 # Weights of one layer, under the names of fairseq's TransformerEncoderLayer and TransformerDecoderLayer; biases that a
 # part does not have are left out.
-PlainLayer = Dict[str, Tensor]
+PlainLayer = dict[str, Tensor]
 
 NORMS = {"self_attn": "self_attn_layer_norm", "cross_attn": "encoder_attn_layer_norm", "ffn": "final_layer_norm"}
 
 
-def why_not_plain(stack: Stack) -> Optional[str]:
+def why_not_plain(stack: Stack) -> str | None:
     """What keeps `stack` from being plain layers; None if nothing does."""
     if stack.static_signal is not None:
         return (
@@ -36,7 +35,7 @@ def why_not_plain(stack: Stack) -> Optional[str]:
 
 
 @torch.no_grad()
-def plain_layers(stack: Stack) -> List[PlainLayer]:
+def plain_layers(stack: Stack) -> list[PlainLayer]:
     """The weights of every level of `stack` as a plain layer, signals folded in.
 
     A weight that levels share and no signal changes is the same tensor in each of them, so that a writer can store it
@@ -75,7 +74,7 @@ def plain_layers(stack: Stack) -> List[PlainLayer]:
     return layers
 
 
-def _unpack(prefix: str, parts: Tuple[str, ...], module: Union[Projection, Norm]) -> PlainLayer:
+def _unpack(prefix: str, parts: tuple[str, ...], module: Projection | Norm) -> PlainLayer:
     """The weight and bias of `module` under their names; a packed projection's by `parts`."""
     layer = {}
     for name, tensor in (("weight", module.weight), ("bias", module.bias)):

@@ -1,32 +1,32 @@
 """Building the model of a checkpoint without the data that it was trained on."""
 
 import argparse
-from typing import Any, Dict, Optional
+from typing import Any
 
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY, FairseqEncoderDecoderModel, build_model
 from fairseq.models.transformer import TransformerModel
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 
-from ..analysis.parameters import numbered_dictionary
+from ..analysis.counts.translation import numbered_dictionary
 from ..models.ringformer import RingFormerModel, vocabularies
 
 # Options of a run that must not follow its checkpoint: files that were needed for training only.
 OVERRIDES = {"encoder_embed_path": None, "decoder_embed_path": None}
 
 
-def architecture(state: Dict[str, Any]) -> Optional[str]:
+def architecture(state: dict[str, Any]) -> str | None:
     """The architecture that the checkpoint `state` names; None if it names none."""
     options = _options(state)
     return options.get("_name") or options.get("arch")
 
 
-def _options(state: Dict[str, Any]) -> Dict[str, Any]:
+def _options(state: dict[str, Any]) -> dict[str, Any]:
     options = (state.get("cfg") or {}).get("model") or {}
     return dict(vars(options) if isinstance(options, argparse.Namespace) else options)
 
 
-def load_model(state: Dict[str, Any]) -> FairseqEncoderDecoderModel:
+def load_model(state: dict[str, Any]) -> FairseqEncoderDecoderModel:
     """The model of the checkpoint `state`, in fp32 and evaluation mode; its dictionaries have the right sizes only.
 
     Raises:

@@ -1,7 +1,7 @@
 """Image classifiers as ONNX files, checked against torch before they are kept."""
 
 import json
-from typing import Any, Dict
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +19,7 @@ def plain_classifier(model: nn.Module) -> nn.Module:
     return fold_classifier(model) if folds else model
 
 
-def export_onnx(model: nn.Module, path: str, info: Dict[str, Any], original: nn.Module) -> float:
+def export_onnx(model: nn.Module, path: str, info: dict[str, Any], original: nn.Module) -> float:
     """Write `model` to `path` as ONNX, with the batch's size left open.
 
     Args:

@@ -1,7 +1,6 @@
 """How CTranslate2 runs a model on this machine: instructions, translators and threads. Imports nothing heavy."""
 
 import os
-from typing import Optional, Tuple
 
 # Bytes of weights from which a sentence alone is translated faster by all threads together; see :func:`layout`.
 LARGE_MODEL = 100_000_000
@@ -33,8 +32,8 @@ def use_wide_vectors(weight_bytes: int) -> None:
 
 
 def layout(
-    threads: int, translators: Optional[int], weight_bytes: int, alone: bool = False, gpu: bool = False
-) -> Tuple[int, int]:
+    threads: int, translators: int | None, weight_bytes: int, alone: bool = False, gpu: bool = False
+) -> tuple[int, int]:
     """Translators that work side by side, and threads of each.
 
     Measured in int8 on two cores, greedy and beam 5, at widths 128/512 (5 MB), 512/2048 (40 MB) and 1024/4096 (132 MB):

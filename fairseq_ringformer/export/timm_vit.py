@@ -1,6 +1,6 @@
 """A ring that classifies images as timm's own VisionTransformer, which needs nothing of this package."""
 
-from typing import Any, Dict, Optional
+from typing import Any
 
 import timm
 import torch
@@ -22,7 +22,7 @@ NAMES = {
 }
 
 
-def stock_args(model: RingClassifier) -> Dict[str, Any]:
+def stock_args(model: RingClassifier) -> dict[str, Any]:
     """Keywords that make timm's VisionTransformer as large as `model`."""
     config = model.stack.config
     hidden = 1 if config.ffn is None else config.ffn_dim
@@ -42,7 +42,7 @@ def stock_args(model: RingClassifier) -> Dict[str, Any]:
     )
 
 
-def why_not_stock(model: RingClassifier) -> Optional[str]:
+def why_not_stock(model: RingClassifier) -> str | None:
     """What keeps `model` from being timm's VisionTransformer; None if nothing does."""
     if model.stack.final_norm is None:
         return "a model pruned without its final norm does not fold: it is no classifier any more"
@@ -50,7 +50,7 @@ def why_not_stock(model: RingClassifier) -> Optional[str]:
 
 
 @torch.no_grad()
-def stock_weights(model: RingClassifier) -> Dict[str, Tensor]:
+def stock_weights(model: RingClassifier) -> dict[str, Tensor]:
     """The weights of `model` under the names of timm's VisionTransformer.
 
     Raises:
@@ -59,7 +59,7 @@ def stock_weights(model: RingClassifier) -> Dict[str, Tensor]:
     problem = why_not_stock(model)
     if problem:
         raise ValueError(problem)
-    weights: Dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for level, layer in enumerate(plain_layers(model.stack)):
         for name, parts in NAMES.items():
             for kind in ("weight", "bias"):
@@ -94,7 +94,7 @@ def fold_classifier(model: RingClassifier) -> nn.Module:
     return stock.eval()
 
 
-def fold_classifier_checkpoint(state: Dict[str, Any], model: RingClassifier) -> Dict[str, Any]:
+def fold_classifier_checkpoint(state: dict[str, Any], model: RingClassifier) -> dict[str, Any]:
     """The checkpoint `state`, whose weights are in `model`, as one of timm's VisionTransformer.
 
     Raises:

@@ -1,6 +1,6 @@
 """fairseq's side of the decoder: previous output tokens to vocabulary scores, at once or step by step."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -34,7 +34,7 @@ class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
         dictionary,
         embed_tokens: nn.Embedding,
         own_embeddings: bool = True,
-        ffn_bank: Optional[Bank] = None,
+        ffn_bank: Bank | None = None,
     ):
         super().__init__(dictionary)
         self.stack = Stack(stack, ffn_bank=ffn_bank, make_dropout=fairseq_dropout(type(self).__name__))
@@ -58,11 +58,11 @@ class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
     def forward(
         self,
         prev_output_tokens: Tensor,
-        encoder_out: Optional[EncoderOut] = None,
-        incremental_state: Optional[Dict[str, Any]] = None,
+        encoder_out: EncoderOut | None = None,
+        incremental_state: dict[str, Any] | None = None,
         features_only: bool = False,
         **options,
-    ) -> Tuple[Tensor, Dict[str, Any]]:
+    ) -> tuple[Tensor, dict[str, Any]]:
         """Score the next token after every prefix of `prev_output_tokens` `(batch, tgt_len)`.
 
         Args:
@@ -79,14 +79,14 @@ class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
     def extract_features(
         self,
         prev_output_tokens: Tensor,
-        encoder_out: Optional[EncoderOut] = None,
-        incremental_state: Optional[Dict[str, Any]] = None,
+        encoder_out: EncoderOut | None = None,
+        incremental_state: dict[str, Any] | None = None,
         full_context_alignment: bool = False,
-        alignment_layer: Optional[int] = None,
-        alignment_heads: Optional[int] = None,
-        src_lengths: Optional[Tensor] = None,
+        alignment_layer: int | None = None,
+        alignment_heads: int | None = None,
+        src_lengths: Tensor | None = None,
         return_all_hiddens: bool = False,
-    ) -> Tuple[Tensor, Dict[str, Any]]:
+    ) -> tuple[Tensor, dict[str, Any]]:
         """Like :meth:`forward`, without the output head.
 
         Args:
@@ -136,38 +136,38 @@ class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
             weight, bias = self._head_in(features.dtype, weight, bias)
         return F.linear(features, weight, bias)
 
-    def _head_in(self, dtype: torch.dtype, weight: Tensor, bias: Optional[Tensor]) -> Tuple[Tensor, Optional[Tensor]]:
-        def cast() -> Tuple[Tensor, Optional[Tensor]]:
+    def _head_in(self, dtype: torch.dtype, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        def cast() -> tuple[Tensor, Tensor | None]:
             return weight.to(dtype), None if bias is None else bias.to(dtype)
 
         if torch.is_grad_enabled() or self.training:
             return cast()
         return self.kept.get(dtype, self._head_places, cast)
 
-    def _head_places(self) -> List[Place]:
+    def _head_places(self) -> list[Place]:
         if self.output_projection is not None:
             return places(self.output_projection)
         own = [(self._parameters, "output_bias")] if self.output_bias is not None else []
         return [*places(self.embed_tokens), *own]
 
-    def reorder_incremental_state(self, incremental_state: Dict[str, Any], new_order: Tensor) -> None:
+    def reorder_incremental_state(self, incremental_state: dict[str, Any], new_order: Tensor) -> None:
         """Follow the beam: row i continues what row ``new_order[i]`` was."""
         cache = self.get_incremental_state(incremental_state, CACHE)
         if cache is not None:
             cache.reorder(new_order)
 
-    def reorder_incremental_state_scripting(self, incremental_state: Dict[str, Any], new_order: Tensor) -> None:
+    def reorder_incremental_state_scripting(self, incremental_state: dict[str, Any], new_order: Tensor) -> None:
         """fairseq's way in; all the state is here, so there is no need to look for it in every sub-module at every step."""
         self.reorder_incremental_state(incremental_state, new_order)
 
-    def _cache(self, incremental_state: Dict[str, Any]) -> DecoderCache:
+    def _cache(self, incremental_state: dict[str, Any]) -> DecoderCache:
         cache = self.get_incremental_state(incremental_state, CACHE)
         if cache is None:
             cache = DecoderCache(self.stack.levels)
             self.set_incremental_state(incremental_state, CACHE, cache)
         return cache
 
-    def _padding_that_shows(self, tokens: Tensor, causal: bool) -> Optional[Tensor]:
+    def _padding_that_shows(self, tokens: Tensor, causal: bool) -> Tensor | None:
         # Padding on the right needs no mask: what a causal position sees lies to its left.
         padding_mask = tokens.eq(self.padding_idx)
         seen = padding_mask[:, 0] if causal else padding_mask

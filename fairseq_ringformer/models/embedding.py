@@ -1,7 +1,7 @@
 """The way in, the same on both sides: tokens and positions to the stack's input."""
 
 import math
-from typing import Callable, Optional
+from collections.abc import Callable
 
 import torch
 from fairseq import utils
@@ -50,7 +50,7 @@ class InputEmbedding:
         """Scaled embeddings `(batch, length, embed_dim)` of `tokens` `(batch, length)`, without positions."""
         return self.embed_scale * self.embed_tokens(tokens)
 
-    def finish_input(self, x: Tensor, positions: Optional[Tensor]) -> Tensor:
+    def finish_input(self, x: Tensor, positions: Tensor | None) -> Tensor:
         """Add `positions`, normalise and drop out; the result is in the type that the stack computes in."""
         if positions is not None:
             x = x + positions
@@ -60,7 +60,7 @@ class InputEmbedding:
             x = x.to(self.compute_dtype)
         return dropout(x, drop_probability(self.dropout_module))
 
-    def token_positions(self, tokens: Tensor) -> Optional[Tensor]:
+    def token_positions(self, tokens: Tensor) -> Tensor | None:
         """Positions counted from 1, padding 0, `(batch, length)`, for the static signal; None if there is none."""
         if self.stack.static_signal is None:
             return None

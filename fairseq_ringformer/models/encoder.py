@@ -1,7 +1,5 @@
 """fairseq's side of the encoder: tokens to encoder output."""
 
-from typing import Dict, List, Optional, Tuple
-
 import torch
 from fairseq.models import FairseqEncoder
 from torch import Tensor, nn
@@ -10,7 +8,7 @@ from ..modules import Stack, StackConfig
 from .config import RingFormerConfig
 from .embedding import InputEmbedding, fairseq_dropout
 
-EncoderOut = Dict[str, List[Tensor]]
+EncoderOut = dict[str, list[Tensor]]
 
 
 class RingFormerEncoder(InputEmbedding, FairseqEncoder):
@@ -29,7 +27,7 @@ class RingFormerEncoder(InputEmbedding, FairseqEncoder):
         self.build_input(cfg, "encoder", embed_tokens)
 
     def forward(
-        self, src_tokens: Tensor, src_lengths: Optional[Tensor] = None, return_all_hiddens: bool = False
+        self, src_tokens: Tensor, src_lengths: Tensor | None = None, return_all_hiddens: bool = False
     ) -> EncoderOut:
         """Encode `src_tokens` `(batch, src_len)`.
 
@@ -68,7 +66,7 @@ class RingFormerEncoder(InputEmbedding, FairseqEncoder):
         return {**encoder_out, "rows": [rows]}
 
 
-def memory_of(encoder_out: EncoderOut) -> Tuple[Tensor, Optional[Tensor]]:
+def memory_of(encoder_out: EncoderOut) -> tuple[Tensor, Tensor | None]:
     """What the decoder reads: `(sentences, src_len, embed_dim)`, and where that is padding `(sentences, src_len)` or None.
 
     Each sentence is read by as many consecutive rows of the decoder.

@@ -1,7 +1,6 @@
 """Checkpoints from before queries, keys and values were packed into one weight, and signals into one per projection."""
 
 import re
-from typing import Dict
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ PACKED = re.compile(r"(.*\.stack\.(?:self|cross)_attn\.\d+\.)([qkv])_proj\.(weig
 SIGNAL = re.compile(r"(.*\.stack\.signals\.)(\d+)\.(q|k|v|ffn)\.(up|down|weight)")
 
 
-def pack_old_weights(state_dict: Dict[str, Tensor]) -> None:
+def pack_old_weights(state_dict: dict[str, Tensor]) -> None:
     """Turn the separate weights of an old `state_dict` into the packed ones, in place; a new one stays as it is."""
     for key in [key for key in state_dict if key.endswith(("k_proj.weight", "k_proj.bias"))]:
         match = PACKED.fullmatch(key)

@@ -4,8 +4,6 @@ One class builds them all; they differ in their row of the sharing table (:data:
 architectures in numbers only.
 """
 
-from typing import Dict, Optional, Tuple
-
 from fairseq import utils
 from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
 from torch import Tensor, nn
@@ -103,7 +101,7 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         return cls(cfg, encoder, decoder)
 
     @classmethod
-    def build_embeddings(cls, cfg: RingFormerConfig, source, target) -> Dict[str, nn.Embedding]:
+    def build_embeddings(cls, cfg: RingFormerConfig, source, target) -> dict[str, nn.Embedding]:
         """Token embeddings of both sides; the same module with ``--share-all-embeddings``."""
         encoder = cls.build_embedding(source, cfg.encoder_embed_dim, cfg.encoder_embed_path)
         if not cfg.share_all_embeddings:
@@ -120,7 +118,7 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         return {"encoder": encoder, "decoder": encoder}
 
     @classmethod
-    def build_embedding(cls, dictionary, embed_dim: int, path: Optional[str] = None) -> nn.Embedding:
+    def build_embedding(cls, dictionary, embed_dim: int, path: str | None = None) -> nn.Embedding:
         """Embeddings of `dictionary`, normal with deviation ``embed_dim ** -0.5``, padding zero; or read from `path`."""
         embedding = nn.Embedding(len(dictionary), embed_dim, padding_idx=dictionary.pad())
         nn.init.normal_(embedding.weight, std=embed_dim**-0.5)
@@ -137,7 +135,7 @@ class RingFormerModel(FairseqEncoderDecoderModel):
     def forward(
         self,
         src_tokens: Tensor,
-        src_lengths: Optional[Tensor],
+        src_lengths: Tensor | None,
         prev_output_tokens: Tensor,
         return_all_hiddens: bool = False,
         **options,
@@ -148,7 +146,7 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             prev_output_tokens, encoder_out=encoder_out, return_all_hiddens=return_all_hiddens, **options
         )
 
-    def upgrade_state_dict_named(self, state_dict: Dict[str, Tensor], name: str) -> None:
+    def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """fairseq's hook before loading; says in words when a checkpoint is of another architecture or dictionary."""
         super().upgrade_state_dict_named(state_dict, name)
         pack_old_weights(state_dict)
@@ -181,7 +179,7 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         )
 
 
-def vocabularies(state_dict: Dict[str, Tensor]) -> Tuple[int, int]:
+def vocabularies(state_dict: dict[str, Tensor]) -> tuple[int, int]:
     """Symbols of source and target that a state dict has embeddings for; without a target table the source's is both's."""
     source = state_dict["encoder.embed_tokens.weight"]
     return len(source), len(state_dict.get("decoder.embed_tokens.weight", source))

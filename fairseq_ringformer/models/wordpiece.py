@@ -7,7 +7,7 @@ from typing import Optional
 from fairseq.data.encoders import register_bpe
 from fairseq.dataclass import FairseqDataclass
 
-from ..wordpieces import CONTINUATION, WordPieces
+from ..text.wordpieces import CONTINUATION, WordPieces
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class WordPieceConfig(FairseqDataclass):
 
 @register_bpe("wordpiece", dataclass=WordPieceConfig)
 class WordPieceBPE:
-    """See :class:`~fairseq_ringformer.wordpieces.WordPieces`.
+    """See :class:`~fairseq_ringformer.text.wordpieces.WordPieces`.
 
     Raises:
         ValueError: if the vocabulary is not named, or cannot be had.

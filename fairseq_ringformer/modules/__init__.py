@@ -5,8 +5,8 @@ from .cache import DecoderCache
 from .config import StackConfig
 from .dropout import add_dropped, drop_probability, dropout
 from .feed_forward import FeedForward
-from .sharing import ROWS, VISION_ROWS, Architecture, Bank, Row, parse_sharing
 from .projection import Projection
+from .sharing import ROWS, VISION_ROWS, Architecture, Bank, Row, parse_sharing
 from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal, coordinate_table
 from .stack import Stack, StackOutput
 from .weights import Keeps, Place, keep_weights, places, stack_weights

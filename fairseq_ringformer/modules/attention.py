@@ -1,6 +1,6 @@
 """Multi-head attention: its weights, and the attending itself (arXiv 2502.13181, eq. 6)."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,9 +30,7 @@ class SelfAttention(nn.Module):
         device, dtype: of the weights.
     """
 
-    def __init__(
-        self, embed_dim: int, bias: bool = False, dropout: Optional[nn.Module] = None, device=None, dtype=None
-    ):
+    def __init__(self, embed_dim: int, bias: bool = False, dropout: nn.Module | None = None, device=None, dtype=None):
         super().__init__()
         factory = {"device": device, "dtype": dtype}
         self.qkv_proj = nn.Linear(embed_dim, 3 * embed_dim, bias=bias, **factory)
@@ -61,7 +59,7 @@ class CrossAttention(nn.Module):
         embed_dim: int,
         memory_dim: int,
         bias: bool = False,
-        dropout: Optional[nn.Module] = None,
+        dropout: nn.Module | None = None,
         device=None,
         dtype=None,
     ):
@@ -112,11 +110,11 @@ def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    mask: Optional[Tensor] = None,
+    mask: Tensor | None = None,
     causal: bool = False,
-    dropout: Optional[nn.Module] = None,
+    dropout: nn.Module | None = None,
     need_weights: bool = False,
-) -> Tuple[Tensor, Optional[Tensor]]:
+) -> tuple[Tensor, Tensor | None]:
     """Weighted sum of the values; the weights are the softmax of the scaled products of queries and keys.
 
     Args:
@@ -147,7 +145,7 @@ def attend(
     return out.to(own_dtype), weights if need_weights else None
 
 
-def _fused_is_quicker(query: Tensor, key: Tensor, mask: Optional[Tensor]) -> bool:
+def _fused_is_quicker(query: Tensor, key: Tensor, mask: Tensor | None) -> bool:
     if is_traced(query) or query.device.type != "cpu" or not torch.is_grad_enabled():
         return True
     if query.dtype == torch.bfloat16:
@@ -169,7 +167,7 @@ class AbsorbedAttention(NamedTuple):
     dropout: nn.Module
     num_heads: int
 
-    def __call__(self, x: Tensor, mask: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+    def __call__(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Output `(1, length, embed_dim)` for `x` of this shape, and weights `(1, heads, length, src_len)`."""
         scores = self.scores(x).view(1, x.size(1), self.num_heads, -1)
         weights = torch.softmax(scores if mask is None else scores.add_(mask), dim=-1)
@@ -177,7 +175,7 @@ class AbsorbedAttention(NamedTuple):
         return self.out(dropped.flatten(2)), weights.transpose(1, 2)
 
 
-def absorb(own: CrossAttentionWeights, key: Tensor, value: Tensor) -> Optional[AbsorbedAttention]:
+def absorb(own: CrossAttentionWeights, key: Tensor, value: Tensor) -> AbsorbedAttention | None:
     """`own` over the memory of one sentence, `key` and `value` `(1, heads, src_len, head_dim)`; None if it does not pay.
 
     It pays where what is read at a step is no more than the projection, or so little that only the calls count.
@@ -200,7 +198,7 @@ def causal_mask(length: int, like: Tensor) -> Tensor:
     return torch.full((length, length), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
 
 
-def attention_mask(x: Tensor, padding_mask: Optional[Tensor], causal: bool) -> Optional[Tensor]:
+def attention_mask(x: Tensor, padding_mask: Tensor | None, causal: bool) -> Tensor | None:
     """Additive mask `(batch or 1, 1, length or 1, length)` over `x` `(batch, length, channels)`; None without padding.
 
     A causal attention needs no mask where nothing is padding. With both, the diagonal stays visible: a padded position

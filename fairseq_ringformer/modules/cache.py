@@ -3,14 +3,14 @@
 A ring runs one attention module at every level; a cache keyed by module would let each level overwrite the others.
 """
 
-from typing import List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .attention import AbsorbedAttention
 
-KeyValue = Tuple[Tensor, Tensor]
+KeyValue = tuple[Tensor, Tensor]
 
 # Steps by which the self-attention cache grows: each growth copies what is there.
 GROWTH = 32
@@ -23,9 +23,9 @@ class Memory(NamedTuple):
     `absorbed`, for each copy, is the quicker form of attending over one sentence alone, or None.
     """
 
-    keys_values: List[KeyValue]
-    mask: Optional[Tensor]
-    absorbed: List[Optional[AbsorbedAttention]]
+    keys_values: list[KeyValue]
+    mask: Tensor | None
+    absorbed: list[AbsorbedAttention | None]
 
     def select(self, sentences: Tensor) -> "Memory":
         """The same with sentence i taken from ``sentences[i]``."""
@@ -50,11 +50,11 @@ class DecoderCache:
         self.levels = levels
         self.length = 0
         self.sentences = self.beams = self.slots = 0
-        self.memory: Optional[Memory] = None
-        self._pool: Optional[Tensor] = None
-        self._mask: Optional[Tensor] = None
+        self.memory: Memory | None = None
+        self._pool: Tensor | None = None
+        self._mask: Tensor | None = None
 
-    def enter(self, rows: int, memory: Optional[Memory]) -> None:
+    def enter(self, rows: int, memory: Memory | None) -> None:
         """Begin a step of `rows` sequences; `memory` is kept at the first."""
         if self.length:
             return
@@ -81,7 +81,7 @@ class DecoderCache:
             grown[..., : self.slots, :] = self._pool[..., : self.slots, :]
         self._pool = grown
 
-    def step_mask(self, like: Tensor) -> Optional[Tensor]:
+    def step_mask(self, like: Tensor) -> Tensor | None:
         """Additive mask `(sentences, 1, beams, slots)` of this step: what each beam has come from, and itself."""
         if self.beams == 1 and self._mask is None:
             return None

@@ -1,7 +1,7 @@
 """What a stack is built from: sizes, sharing maps and signals, checked before anything is allocated."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Callable, Optional
 
 from torch import Tensor
 
@@ -47,13 +47,13 @@ class StackConfig:
     num_heads: int
     ffn_dim: int
     self_attn: SharingMap
-    ffn: Optional[SharingMap]
+    ffn: SharingMap | None
     norm: SharingMap
-    cross_attn: Optional[SharingMap] = None
-    ffn_norm: Optional[SharingMap] = None
+    cross_attn: SharingMap | None = None
+    ffn_norm: SharingMap | None = None
     norm_per: str = "sublayer"
     signal: str = "none"
-    signal_rank: Optional[int] = None
+    signal_rank: int | None = None
     attention_signal: str = "none"
     ffn_signal: str = "none"
     signal_input: str = "normalised"
@@ -61,7 +61,7 @@ class StackConfig:
     attn_bias: bool = False
     ffn_bias: bool = False
     norm_eps: float = 1e-5
-    memory_dim: Optional[int] = None
+    memory_dim: int | None = None
     activation: Callable[[Tensor], Tensor] = gelu
     dropout: float = 0.0
     attention_dropout: float = 0.0

@@ -1,6 +1,7 @@
 """Position-wise feed-forward block (arXiv 2502.13181, eq. 7)."""
 
-from typing import Callable, NamedTuple, Optional
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 from .dropout import drop_probability, dropout
 from .projection import Projection, reset_linears
 from .tracing import is_traced
-
 
 # Elements up to which four plain operations beat torch's GELU, which wakes its threads for any number.
 FEW = 1 << 14
@@ -38,7 +38,7 @@ class FeedForward(nn.Module):
         embed_dim: int,
         ffn_dim: int,
         bias: bool = False,
-        dropout: Optional[nn.Module] = None,
+        dropout: nn.Module | None = None,
         device=None,
         dtype=None,
     ):
@@ -60,6 +60,6 @@ class FeedForwardWeights(NamedTuple):
     activation: Callable[[Tensor], Tensor]
     dropout: nn.Module
 
-    def __call__(self, x: Tensor, read: Optional[Tensor] = None) -> Tensor:
+    def __call__(self, x: Tensor, read: Tensor | None = None) -> Tensor:
         """`(batch, length, embed_dim)` to the same; `read` as in :class:`~.projection.Projection`."""
         return self.fc2(dropout(self.activation(self.fc1(x, read)), drop_probability(self.dropout)))

@@ -1,7 +1,8 @@
 """A projection as one level of the ring sees it: the shared weight, with the level's signal folded in or beside it."""
 
 import functools
-from typing import Callable, List, NamedTuple, Optional
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,10 +27,10 @@ class Projection(NamedTuple):
     """
 
     weight: Tensor
-    bias: Optional[Tensor]
-    signal: Optional[ThinSignal] = None
+    bias: Tensor | None
+    signal: ThinSignal | None = None
 
-    def __call__(self, x: Tensor, read: Optional[Tensor] = None) -> Tensor:
+    def __call__(self, x: Tensor, read: Tensor | None = None) -> Tensor:
         """The projection of `x` `(..., in)`, `(..., out)`; its signal reads `read`, of the same shape (default: `x`)."""
         if self.signal is None:
             return F.linear(x, self.weight, self.bias)
@@ -37,8 +38,8 @@ class Projection(NamedTuple):
 
 
 def project_levels(
-    linears: List[nn.Linear], signals: Optional[LevelSignals], dtype: torch.dtype, fold: bool, kept: bool = False
-) -> List[Projection]:
+    linears: list[nn.Linear], signals: LevelSignals | None, dtype: torch.dtype, fold: bool, kept: bool = False
+) -> list[Projection]:
     """The projections of all levels in `dtype`.
 
     Args:
@@ -71,9 +72,9 @@ def lay_out(weight: Tensor, kept: bool) -> Tensor:
     return weight.t().contiguous().t() if kept else weight
 
 
-def folded_weights(linears: List[nn.Linear], signals: LevelSignals, dtype: torch.dtype) -> List[Tensor]:
+def folded_weights(linears: list[nn.Linear], signals: LevelSignals, dtype: torch.dtype) -> list[Tensor]:
     """The weight of each level, `(out, in)`, with its signal folded in."""
-    weights: List[Optional[Tensor]] = [None] * len(linears)
+    weights: list[Tensor | None] = [None] * len(linears)
     for copy in dict.fromkeys(linears):
         users = [level for level, linear in enumerate(linears) if linear is copy]
         folded = signals.fold(copy.weight, None if len(users) == len(linears) else users)

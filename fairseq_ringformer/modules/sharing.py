@@ -5,12 +5,12 @@ which copy each level takes. ``(0, 1, 2)`` gives every level its own copy, ``(0,
 architectures of the RingFormer paper (arXiv 2502.13181) are the rows of :data:`ROWS`; a new scheme is a new row.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Dict, Optional, Tuple
 
 from torch import nn
 
-SharingMap = Tuple[int, ...]
+SharingMap = tuple[int, ...]
 
 SHARING_FORMS = "own, one, cycle:K, sequence:K or one copy number per level such as 0,0,1,1,2,2"
 
@@ -94,7 +94,7 @@ class Row:
     ffn: str
     norm: str
     signal: str = "none"
-    ffn_norm: Optional[str] = None
+    ffn_norm: str | None = None
     norm_per: str = "sublayer"
 
 
@@ -111,7 +111,7 @@ def _both(row: Row) -> Architecture:
 
 
 # The paper's vanilla and One Wide FFN rows reuse one norm within a level: Table 1's counts fit no other reading.
-ROWS: Dict[str, Architecture] = {
+ROWS: dict[str, Architecture] = {
     "vanilla_transformer": _both(Row("own", "own", "own", norm="own", norm_per="level")),
     "one_wide_ffn": Architecture(
         encoder=Row("own", "own", "one", norm="own", ffn_norm="one", norm_per="level"),
@@ -122,7 +122,7 @@ ROWS: Dict[str, Architecture] = {
 }
 
 # Image classification (Tables 2 and 3): an encoder alone, with a norm for each sub-layer.
-VISION_ROWS: Dict[str, Row] = {
+VISION_ROWS: dict[str, Row] = {
     "vanilla": Row("own", "own", "own", norm="own"),
     "owf": Row("own", "own", "one", norm="own", ffn_norm="one"),
     "universal": ROWS["universal_transformer"].encoder,

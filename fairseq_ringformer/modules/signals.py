@@ -7,7 +7,7 @@ Transformer (arXiv 1807.03819) is a coordinate embedding added to the state inst
 """
 
 import math
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,7 @@ class ThinSignal(NamedTuple):
     """
 
     down: Tensor
-    up: Optional[Tensor]
+    up: Tensor | None
     place: str
     parts: int
     rank: int
@@ -34,7 +34,7 @@ class ThinSignal(NamedTuple):
     def to(self, dtype: torch.dtype) -> "ThinSignal":
         return self._replace(down=self.down.to(dtype), up=None if self.up is None else self.up.to(dtype))
 
-    def project(self, x: Tensor, weight: Tensor, bias: Optional[Tensor], read: Tensor) -> Tensor:
+    def project(self, x: Tensor, weight: Tensor, bias: Tensor | None, read: Tensor) -> Tensor:
         """The projection of `x` `(..., in_dim)` by `weight` `(parts * out, in_dim)`, with the signal of `read`."""
         parts, shape, in_dim = self.parts, x.shape, x.size(-1)
         flat, read = x.reshape(-1, in_dim), read.reshape(-1, in_dim)
@@ -71,7 +71,7 @@ class LevelSignals(nn.Module):
             raise ValueError(f"a signal before the projection maps {in_dim} channels to as many, not to {out_dim}")
         self.levels, self.parts, self.in_dim, self.out_dim, self.place = levels, parts, in_dim, out_dim, place
 
-    def fold(self, weight: Tensor, levels: Optional[List[int]] = None) -> Tensor:
+    def fold(self, weight: Tensor, levels: list[int] | None = None) -> Tensor:
         """The shared `weight` `(parts * out, in_dim)` as each of `levels` (all) sees it, `(levels, parts * out, in_dim)`.
 
         Exact: the signal is folded in, and the projection's bias stays as it is.
@@ -80,15 +80,15 @@ class LevelSignals(nn.Module):
         signal = self.matrix(levels) if self.place == AFTER else self._behind(shared, levels)
         return (shared + signal).flatten(1, 2)
 
-    def matrix(self, levels: Optional[List[int]] = None) -> Tensor:
+    def matrix(self, levels: list[int] | None = None) -> Tensor:
         """M of `levels`, `(levels, parts, out_dim, in_dim)`."""
         raise NotImplementedError
 
-    def _behind(self, shared: Tensor, levels: Optional[List[int]]) -> Tensor:
+    def _behind(self, shared: Tensor, levels: list[int] | None) -> Tensor:
         """W M of `levels`, `(levels, parts, out, in_dim)`, for W `(parts, out, in_dim)`."""
         raise NotImplementedError
 
-    def beside(self) -> List[ThinSignal]:
+    def beside(self) -> list[ThinSignal]:
         """Every level's signal as products of its own, beside the projection."""
         raise NotImplementedError
 
@@ -106,7 +106,7 @@ class LevelSignals(nn.Module):
         return f"{self.in_dim}, {self.out_dim}, {self.place}, levels={self.levels}, parts={self.parts}"
 
 
-def _of(stacked: Tensor, levels: Optional[List[int]]) -> Tensor:
+def _of(stacked: Tensor, levels: list[int] | None) -> Tensor:
     return stacked if levels is None else stacked[levels]
 
 
@@ -138,13 +138,13 @@ class LowRankSignals(LevelSignals):
         nn.init.normal_(self.down, std=self.in_dim**-0.5)
         nn.init.zeros_(self.up)
 
-    def matrix(self, levels: Optional[List[int]] = None) -> Tensor:
+    def matrix(self, levels: list[int] | None = None) -> Tensor:
         return _of(self.up, levels) @ _of(self.down, levels)
 
-    def _behind(self, shared: Tensor, levels: Optional[List[int]]) -> Tensor:
+    def _behind(self, shared: Tensor, levels: list[int] | None) -> Tensor:
         return _times(shared, _of(self.up, levels)) @ _of(self.down, levels)
 
-    def beside(self) -> List[ThinSignal]:
+    def beside(self) -> list[ThinSignal]:
         pairs = zip(unbind(self.down, self.levels), unbind(self.up, self.levels))
         return [ThinSignal(down, up, self.place, self.parts, self.rank) for down, up in pairs]
 
@@ -168,13 +168,13 @@ class FullRankSignals(LevelSignals):
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.weight)
 
-    def matrix(self, levels: Optional[List[int]] = None) -> Tensor:
+    def matrix(self, levels: list[int] | None = None) -> Tensor:
         return _of(self.weight, levels)
 
-    def _behind(self, shared: Tensor, levels: Optional[List[int]]) -> Tensor:
+    def _behind(self, shared: Tensor, levels: list[int] | None) -> Tensor:
         return _times(shared, _of(self.weight, levels))
 
-    def beside(self) -> List[ThinSignal]:
+    def beside(self) -> list[ThinSignal]:
         matrices = unbind(self.weight, self.levels)
         return [ThinSignal(matrix, None, self.place, self.parts, self.out_dim) for matrix in matrices]
 

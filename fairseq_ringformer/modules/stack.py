@@ -4,7 +4,8 @@ Architectures differ only in which copy of each part a level uses, and in what t
 (:class:`~.config.StackConfig`). Tensors are batch first, `(batch, length, channels)`.
 """
 
-from typing import Callable, Container, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from collections.abc import Callable, Container, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ from .sharing import Bank
 from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal
 from .weights import Keeps, LevelWeights, StackWeights, weights_for
 
-Weights = Dict[str, Tensor]
+Weights = dict[str, Tensor]
 
 
 class StackOutput(NamedTuple):
@@ -40,8 +41,8 @@ class StackOutput(NamedTuple):
     """
 
     state: Tensor
-    states: Optional[List[Tensor]]
-    weights: Dict[int, Weights]
+    states: list[Tensor] | None
+    weights: dict[int, Weights]
 
 
 class Context(NamedTuple):
@@ -51,11 +52,11 @@ class Context(NamedTuple):
     of a static signal; `drop` is the probability of dropping elements of a sub-layer's output.
     """
 
-    self_mask: Optional[Tensor]
+    self_mask: Tensor | None
     causal: bool
-    memory: Optional[Memory]
-    coordinates: Optional[Tensor]
-    cache: Optional[DecoderCache]
+    memory: Memory | None
+    coordinates: Tensor | None
+    cache: DecoderCache | None
     drop: float
 
 
@@ -75,7 +76,7 @@ class Stack(Keeps):
     def __init__(
         self,
         config: StackConfig,
-        ffn_bank: Optional[Bank] = None,
+        ffn_bank: Bank | None = None,
         make_dropout: Callable[[float, str], nn.Module] = lambda p, name: nn.Dropout(p),
         device=None,
         dtype=None,
@@ -108,7 +109,7 @@ class Stack(Keeps):
         self.dropout = make_dropout(config.dropout, "sublayer")
         self.final_norm = norm() if config.pre_norm else None
 
-    def _add_feed_forward(self, config: StackConfig, ffn_bank: Optional[Bank], make_dropout, factory) -> None:
+    def _add_feed_forward(self, config: StackConfig, ffn_bank: Bank | None, make_dropout, factory) -> None:
         def feed_forward() -> FeedForward:
             dropout = make_dropout(config.activation_dropout, "activation")
             return FeedForward(config.embed_dim, config.ffn_dim, config.ffn_bias, dropout, **factory)
@@ -133,7 +134,7 @@ class Stack(Keeps):
             sharing = config.ffn_norm if bank == "ffn" and config.ffn_norm is not None else config.norm
             self.norms[bank] = Bank(make, sharing)
 
-    def named_banks(self) -> Iterator[Tuple[str, Bank]]:
+    def named_banks(self) -> Iterator[tuple[str, Bank]]:
         """Every bank of copies that this stack owns, with its name."""
         return ((name, module) for name, module in self.named_modules() if isinstance(module, Bank))
 
@@ -149,15 +150,15 @@ class Stack(Keeps):
     def forward(
         self,
         x: Tensor,
-        padding_mask: Optional[Tensor] = None,
-        positions: Optional[Tensor] = None,
-        memory: Optional[Tensor] = None,
-        memory_padding_mask: Optional[Tensor] = None,
+        padding_mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        memory: Tensor | None = None,
+        memory_padding_mask: Tensor | None = None,
         causal: bool = False,
-        cache: Optional[DecoderCache] = None,
+        cache: DecoderCache | None = None,
         return_states: bool = False,
         need_weights: Container[int] = (),
-        stop: Optional[int] = None,
+        stop: int | None = None,
     ) -> StackOutput:
         """Run every level in turn.
 
@@ -187,7 +188,7 @@ class Stack(Keeps):
         context = self._context(x, padding_mask, positions, causal, held, cache)
 
         states = [x] if return_states else None
-        weights: Dict[int, Weights] = {}
+        weights: dict[int, Weights] = {}
         for level in range(self.levels if stop is None else stop):
             arguments = (level, prepared.levels[level], x, context, level in need_weights)
             if self.checkpoint_activations and torch.is_grad_enabled():
@@ -209,11 +210,11 @@ class Stack(Keeps):
     def _context(
         self,
         x: Tensor,
-        padding_mask: Optional[Tensor],
-        positions: Optional[Tensor],
+        padding_mask: Tensor | None,
+        positions: Tensor | None,
         causal: bool,
-        memory: Optional[Memory],
-        cache: Optional[DecoderCache],
+        memory: Memory | None,
+        cache: DecoderCache | None,
     ) -> Context:
         """What all levels share in a pass over `x`, or in a step of `cache`."""
         coordinates = None
@@ -231,15 +232,15 @@ class Stack(Keeps):
 
     def _level(
         self, level: int, own: LevelWeights, x: Tensor, context: Context, need_weights: bool
-    ) -> Tuple[Tensor, Optional[Weights]]:
+    ) -> tuple[Tensor, Weights | None]:
         """One turn of the ring, with the weights that are `own` to the level or shared."""
-        weights: Optional[Weights] = {} if need_weights else None
+        weights: Weights | None = {} if need_weights else None
         if context.coordinates is not None:
             x = x + context.coordinates + self.static_signal.step(level).to(x.dtype)
 
         skip = self._skip_probability(level)
 
-        def sublayer(part: str, run: Callable[[Tensor, Optional[Tensor]], Tensor], x: Tensor) -> Tensor:
+        def sublayer(part: str, run: Callable[[Tensor, Tensor | None], Tensor], x: Tensor) -> Tensor:
             """Residual and norm around `run`; a signal reads what its projection reads, unless told otherwise."""
             norm = own.norms[part]
             read = x if self.config.signal_input == "state" else None
@@ -260,13 +261,7 @@ class Stack(Keeps):
         return self.config.drop_path * level / (self.levels - 1)
 
     def _self_attention(
-        self,
-        level: int,
-        own: LevelWeights,
-        x: Tensor,
-        read: Optional[Tensor],
-        context: Context,
-        weights: Optional[Weights],
+        self, level: int, own: LevelWeights, x: Tensor, read: Tensor | None, context: Context, weights: Weights | None
     ) -> Tensor:
         attn = own.self_attn
         heads = split_heads(attn.qkv(x, read), 3, self.config.num_heads)
@@ -282,7 +277,7 @@ class Stack(Keeps):
         return attn.out(merge_heads(out))
 
     def _cross_attention(
-        self, level: int, own: LevelWeights, x: Tensor, context: Context, weights: Optional[Weights]
+        self, level: int, own: LevelWeights, x: Tensor, context: Context, weights: Weights | None
     ) -> Tensor:
         attn, copy = own.cross_attn, self.cross_attn.sharing[level]
         key, value = context.memory.keys_values[copy]
@@ -303,8 +298,8 @@ class Stack(Keeps):
         return attn.out(merge_heads(out)).view_as(x)
 
     def _memory(
-        self, prepared: StackWeights, memory: Optional[Tensor], padding_mask: Optional[Tensor], step_by_step: bool
-    ) -> Optional[Memory]:
+        self, prepared: StackWeights, memory: Tensor | None, padding_mask: Tensor | None, step_by_step: bool
+    ) -> Memory | None:
         """Cross-attention keys and values, once per copy: they depend on the memory alone, not on the level."""
         if self.cross_attn is None:
             return None
@@ -327,7 +322,7 @@ def _of_rows(weights: Tensor, shape: torch.Size) -> Tensor:
     return by_row.reshape(batch, heads, length, src_len)
 
 
-def _level_signals(config: StackConfig, factory: Dict) -> nn.ModuleDict:
+def _level_signals(config: StackConfig, factory: dict) -> nn.ModuleDict:
     """The signals of all levels: at the packed queries, keys and values, and at the feed-forward."""
 
     def signals(parts: int, out_dim: int, place: str) -> LevelSignals:

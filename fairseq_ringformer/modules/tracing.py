@@ -1,6 +1,6 @@
 """Whether a graph is being recorded: then nothing may be chosen by shape, as the graph must hold for any."""
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor

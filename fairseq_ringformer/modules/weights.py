@@ -1,7 +1,8 @@
 """The weights of every level, ready to compute with: signals folded in or left thin, in the type of the activations."""
 
 import operator
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,6 @@ from .attention import CrossAttentionWeights, SelfAttentionWeights
 from .feed_forward import FeedForwardWeights
 from .projection import Projection, project_levels
 from .tracing import is_traced
-
 
 PARTS = ("attn", "ffn")  # that a signal can stand at
 
@@ -30,21 +30,21 @@ class LevelWeights(NamedTuple):
     """One turn of the ring; `cross_attn` and `ffn` are None where the stack has none, `norms` are by sub-layer."""
 
     self_attn: SelfAttentionWeights
-    cross_attn: Optional[CrossAttentionWeights]
-    ffn: Optional[FeedForwardWeights]
-    norms: Dict[str, Norm]
+    cross_attn: CrossAttentionWeights | None
+    ffn: FeedForwardWeights | None
+    norms: dict[str, Norm]
 
 
 class StackWeights(NamedTuple):
     """All levels; the keys' and values' projection of each copy of the cross-attention; the norm behind the last level."""
 
-    levels: List[LevelWeights]
-    memories: List[Projection]
-    final_norm: Optional[Norm]
+    levels: list[LevelWeights]
+    memories: list[Projection]
+    final_norm: Norm | None
 
 
 def stack_weights(
-    stack: nn.Module, dtype: torch.dtype = torch.float32, thin: Tuple[str, ...] = (), kept: bool = False
+    stack: nn.Module, dtype: torch.dtype = torch.float32, thin: tuple[str, ...] = (), kept: bool = False
 ) -> StackWeights:
     """The weights of `stack` (a :class:`~.stack.Stack`) in `dtype`.
 
@@ -57,7 +57,7 @@ def stack_weights(
     if stack.config.signal_input == "state":
         thin = PARTS
 
-    def shared(bank: nn.ModuleList, name: str, part: str = "") -> List[Projection]:
+    def shared(bank: nn.ModuleList, name: str, part: str = "") -> list[Projection]:
         signals = stack.signals[part] if stack.signals is not None and part in stack.signals else None
         sharing = stack.config.ffn if bank is stack.ffn else bank.sharing
         linears = [getattr(bank[sharing[level]], name) for level in levels]
@@ -90,10 +90,10 @@ def stack_weights(
 
 
 # Where a parameter stands: the dictionary of the module that has it, and its name there.
-Place = Tuple[Dict[str, Optional[nn.Parameter]], str]
+Place = tuple[dict[str, nn.Parameter | None], str]
 
 
-def places(*modules: nn.Module) -> List[Place]:
+def places(*modules: nn.Module) -> list[Place]:
     """Where the parameters of `modules` stand."""
     return [
         (own._parameters, name)
@@ -113,10 +113,10 @@ class Kept:
     """
 
     def __init__(self):
-        self._kept: Dict[Any, Any] = {}
-        self._places: List[Place] = []
-        self._parameters: List[nn.Parameter] = []
-        self._seen: List[Tuple[int, int]] = []
+        self._kept: dict[Any, Any] = {}
+        self._places: list[Place] = []
+        self._parameters: list[nn.Parameter] = []
+        self._seen: list[tuple[int, int]] = []
 
     def __deepcopy__(self, memo) -> "Kept":
         return Kept()
@@ -128,7 +128,7 @@ class Kept:
         self._kept.clear()
         self._parameters.clear()
 
-    def get(self, key: Any, where: Callable[[], List[Place]], compute: Callable[[], Any]) -> Any:
+    def get(self, key: Any, where: Callable[[], list[Place]], compute: Callable[[], Any]) -> Any:
         """What `compute` has made, or makes now, of the parameters that stand at `where`."""
         if not self._kept:
             self._places = where()
@@ -192,18 +192,18 @@ def keep_weights(stack: nn.Module, dtype: torch.dtype, folded: bool) -> None:
     stack.kept.get(key, lambda: _places(stack), lambda: stack_weights(stack, dtype, thin, kept=True))
 
 
-def _precision(dtype: torch.dtype, device: str) -> Tuple[torch.dtype, Optional[torch.dtype]]:
+def _precision(dtype: torch.dtype, device: str) -> tuple[torch.dtype, torch.dtype | None]:
     """What folded weights depend on besides the parameters: under autocast they are products in its type."""
     casts = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     return dtype, torch.get_autocast_dtype(device) if casts else None
 
 
-def _places(stack: nn.Module) -> List[Place]:
+def _places(stack: nn.Module) -> list[Place]:
     # The feed-forward may be the other stack's, and then is none of this stack's modules.
     return places(stack, *(() if stack.ffn is None else (stack.ffn,)))
 
 
-def _thin_for(stack: nn.Module, tokens: int) -> Tuple[str, ...]:
+def _thin_for(stack: nn.Module, tokens: int) -> tuple[str, ...]:
     """Parts where thin products over `tokens` cost less than folding anew."""
     rows = {"attn": 3 * stack.config.embed_dim, "ffn": stack.config.ffn_dim}
     return tuple(part for part, signals in (stack.signals or {}).items() if signals.pays_thin(tokens, rows[part]))

@@ -7,20 +7,21 @@ interpolation), ``state_dict``, and ``state_dict_ema`` where the run kept an ave
 
 import difflib
 import os
-from typing import Any, Dict, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 import timm
 import torch
 from torch import nn
 
-from ..checkpoint_file import read_checkpoint
+from ..files import read_checkpoint
 from .data import InputConfig
 from .data.checking import first_line
 
 REQUIRED = ("arch", "model_args", "state_dict", "num_classes", "classes", "input")
 
 
-def load_classifier(path: str, ema: Optional[bool] = None) -> Tuple[nn.Module, Dict[str, Any]]:
+def load_classifier(path: str, ema: bool | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """The model of a checkpoint, in evaluation mode on the CPU, and the checkpoint.
 
     Args:
@@ -32,7 +33,7 @@ def load_classifier(path: str, ema: Optional[bool] = None) -> Tuple[nn.Module, D
     return model_of(path, read_classifier(path), ema)
 
 
-def model_of(path: str, state: Dict[str, Any], ema: Optional[bool] = None) -> Tuple[nn.Module, Dict[str, Any]]:
+def model_of(path: str, state: dict[str, Any], ema: bool | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """As :func:`load_classifier`, of what was read from `path`."""
     check_classifier(path, state)
     weights = choose_weights(path, state, ema)
@@ -44,7 +45,7 @@ def model_of(path: str, state: Dict[str, Any], ema: Optional[bool] = None) -> Tu
     return model.eval(), state
 
 
-def read_classifier(path: str) -> Dict[str, Any]:
+def read_classifier(path: str) -> dict[str, Any]:
     """The checkpoint at `path`, on the CPU, read with torch's safe loader.
 
     Raises:
@@ -62,7 +63,7 @@ def check_classifier(path: str, state: Mapping[str, Any]) -> None:
         raise ValueError(f"{path}: a readable file, but no classifier's checkpoint (it lacks {', '.join(missing)})")
 
 
-def choose_weights(path: str, state: Mapping[str, Any], ema: Optional[bool] = None) -> Dict[str, torch.Tensor]:
+def choose_weights(path: str, state: Mapping[str, Any], ema: bool | None = None) -> dict[str, torch.Tensor]:
     """The weights, or the averaged ones (`ema`; by default where there are any), of a checkpoint read from `path`."""
     averaged = state.get("state_dict_ema")
     if ema and averaged is None:
@@ -76,7 +77,7 @@ def input_config(state: Mapping[str, Any]) -> InputConfig:
     return InputConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in given})
 
 
-def default_config(arch: str) -> Dict[str, Any]:
+def default_config(arch: str) -> dict[str, Any]:
     """What timm knows of the model `arch`: ``input_size``, ``mean``, ...
 
     Raises:
@@ -108,7 +109,7 @@ def build_model(arch: str, model_args: Mapping[str, Any]) -> nn.Module:
         raise ValueError(f"model {arch}: {reason}") from None
 
 
-def difference(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> Optional[str]:
+def difference(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:
     """In which weight, the first in order, two models differ in name or size; None if they do not."""
     for key in [*expected, *weights]:
         if key not in weights:

@@ -1,6 +1,6 @@
 """The classifier: timm's patch embedding and head around the ring (arXiv 2502.13181, section 4.2)."""
 
-from typing import Any, Dict, List, Optional, Set, Tuple, Union
+from typing import Any
 
 import torch
 from timm.layers import PatchEmbed, resample_abs_pos_embed, trunc_normal_
@@ -13,7 +13,7 @@ from .positions import FixedPositions
 
 POOLS = ("token", "avg", "")
 POSITIONS = ("fixed", "learned")
-Size = Union[int, Tuple[int, int]]
+Size = int | tuple[int, int]
 
 
 class RingClassifier(nn.Module):
@@ -63,15 +63,15 @@ class RingClassifier(nn.Module):
         depth: int = 12,
         num_heads: int = 12,
         pos_embed: str = "fixed",
-        self_attn_sharing: Optional[str] = None,
-        ffn_sharing: Optional[str] = None,
-        norm_sharing: Optional[str] = None,
-        ffn_norm_sharing: Optional[str] = None,
-        norm_per: Optional[str] = None,
-        signal: Optional[str] = None,
-        signal_rank: Optional[int] = None,
-        attention_signal: Optional[str] = None,
-        ffn_signal: Optional[str] = None,
+        self_attn_sharing: str | None = None,
+        ffn_sharing: str | None = None,
+        norm_sharing: str | None = None,
+        ffn_norm_sharing: str | None = None,
+        norm_per: str | None = None,
+        signal: str | None = None,
+        signal_rank: int | None = None,
+        attention_signal: str | None = None,
+        ffn_signal: str | None = None,
         signal_input: str = "normalised",
         drop_rate: float = 0.0,
         pos_drop_rate: float = 0.0,
@@ -91,7 +91,7 @@ class RingClassifier(nn.Module):
             raise ValueError(f"depth {depth}: a model needs at least one level")
         row = VISION_ROWS[architecture]
 
-        def sharing(name: str, given: Optional[str], default: Optional[str]):
+        def sharing(name: str, given: str | None, default: str | None):
             spec = default if given is None else given
             return (
                 None
@@ -172,11 +172,11 @@ class RingClassifier(nn.Module):
             nn.init.zeros_(self.head.bias)
 
     @torch.jit.ignore
-    def no_weight_decay(self) -> Set[str]:
+    def no_weight_decay(self) -> set[str]:
         return {"pos_embed", "cls_token"}
 
     @torch.jit.ignore
-    def group_matcher(self, coarse: bool = False) -> Dict[str, Any]:
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Parameters by depth, for layer-wise learning rates: what several levels share belongs to the last of them."""
         own = [
             (rf"^stack\.{name}\.{copy}\.", (len(bank.sharing) - 1 - bank.sharing[::-1].index(copy),))
@@ -197,7 +197,7 @@ class RingClassifier(nn.Module):
     def get_classifier(self) -> nn.Module:
         return self.head
 
-    def reset_classifier(self, num_classes: int, global_pool: Optional[str] = None) -> None:
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         """A new head for `num_classes` (0: none), with newly drawn weights."""
         if global_pool is not None:
             check_choice("global_pool", global_pool, POOLS)
@@ -205,7 +205,7 @@ class RingClassifier(nn.Module):
         self.num_classes = num_classes
         self.head = self._make_head(self.cls_token.device, self.cls_token.dtype).train(self.training)
 
-    def set_input_size(self, img_size: Optional[Size] = None, patch_size: Optional[Size] = None) -> None:
+    def set_input_size(self, img_size: Size | None = None, patch_size: Size | None = None) -> None:
         """Take images of another size: fixed positions are computed anew, learned ones resampled."""
         check_divisible(img_size or self.patch_embed.img_size, patch_size or self.patch_embed.patch_size)
         old_grid = self.patch_embed.grid_size
@@ -245,7 +245,7 @@ class RingClassifier(nn.Module):
     def forward_intermediates(
         self,
         x: Tensor,
-        indices: Optional[Union[int, List[int]]] = None,
+        indices: int | list[int] | None = None,
         return_prefix_tokens: bool = False,
         norm: bool = False,
         stop_early: bool = False,
@@ -286,8 +286,8 @@ class RingClassifier(nn.Module):
         return features if intermediates_only else (output.state, features)
 
     def prune_intermediate_layers(
-        self, indices: Union[int, List[int]] = 1, prune_norm: bool = False, prune_head: bool = True
-    ) -> List[int]:
+        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
         """Drop the levels after the last of `indices`, and what only they use; returns the levels asked for."""
         wanted, last = feature_take_indices(self.stack.levels, indices)
         self.stack.truncate(last + 1)

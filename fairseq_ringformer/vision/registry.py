@@ -1,6 +1,6 @@
 """The models' names in timm: one for each row of the paper's Tables 2 and 3, and four for small images."""
 
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
@@ -45,7 +45,7 @@ PAPER = [
     _paper("universal", 1560, 6240, 12),
     _paper("ring", 1284, 5120, 12),
 ]
-MODELS: Dict[str, Size] = {
+MODELS: dict[str, Size] = {
     **{f"vit_{size.architecture}_{size.embed_dim}_l{size.depth}_patch16_224": size for size in PAPER},
     **{
         f"vit_{architecture}_tiny_patch4_28": Size(architecture, 96, 384, 4, 3, 10, 4, (1, 28, 28))
@@ -54,7 +54,7 @@ MODELS: Dict[str, Size] = {
 }
 
 
-def _cfg(size: Size) -> Dict[str, Any]:
+def _cfg(size: Size) -> dict[str, Any]:
     grey = size.image[0] == 1
     return {
         "url": "",
@@ -79,7 +79,7 @@ def _cfg(size: Size) -> Dict[str, Any]:
 default_cfgs = generate_default_cfgs({name: _cfg(size) for name, size in MODELS.items()})
 
 
-def checkpoint_filter_fn(state_dict: Dict[str, Any], model: "RingClassifier") -> Dict[str, Any]:
+def checkpoint_filter_fn(state_dict: dict[str, Any], model: "RingClassifier") -> dict[str, Any]:
     """Weights for another image size: learned positions are resampled, as in timm's own."""
     return resample_positions(state_dict, model)
 

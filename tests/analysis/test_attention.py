@@ -1,8 +1,13 @@
 import pytest
 import torch
 
-from fairseq_ringformer.analysis.attention import MeanDistance, patch_distances, patches_only, token_distances
-from fairseq_ringformer.analysis.states import groups, level_counts, trace
+from fairseq_ringformer.analysis.inspection.attention_distance import (
+    MeanDistance,
+    patch_distances,
+    patches_only,
+    token_distances,
+)
+from fairseq_ringformer.analysis.inspection.states import groups, level_counts, trace
 from tests.vision.models import images, small
 
 

@@ -5,7 +5,7 @@ import subprocess
 import numpy
 import pytest
 
-from fairseq_ringformer.analysis.attention_maps import (
+from fairseq_ringformer.analysis.inspection.attention_maps import (
     Maps,
     PictureMaps,
     draw_picture,

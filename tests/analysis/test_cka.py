@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from fairseq_ringformer.analysis.cka import MiniBatchCKA, linear_cka, unbiased_cka, unbiased_hsic
+from fairseq_ringformer.analysis.inspection.cka import MiniBatchCKA, linear_cka, unbiased_cka, unbiased_hsic
 
 
 def features(rows=40, channels=6, seed=0, shift=0.0):

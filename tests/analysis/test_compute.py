@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from fairseq_ringformer.analysis.classifiers import build_on_meta
-from fairseq_ringformer.analysis.compute import (
+from fairseq_ringformer.analysis.counts.compute import (
     FOLDED,
     THIN,
     classifier_compute,
@@ -13,6 +12,7 @@ from fairseq_ringformer.analysis.compute import (
     total,
     translator_compute,
 )
+from fairseq_ringformer.analysis.counts.vision import build_on_meta
 from tests.building import ABLATIONS, MODELS, build
 from tests.vision.models import NAMES, RINGS, small
 

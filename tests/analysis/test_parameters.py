@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from fairseq_ringformer.analysis.paper import as_flags, count_table, paper_tables
-from fairseq_ringformer.analysis import classifiers
-from fairseq_ringformer.analysis.counting import totals
-from fairseq_ringformer.analysis.parameters import build_on_meta, count_parts
-from tests.vision.models import NAMES, RINGS, small
+from fairseq_ringformer.analysis.counts import vision as classifiers
+from fairseq_ringformer.analysis.counts.paper import as_flags, count_table, paper_tables
+from fairseq_ringformer.analysis.counts.parts import totals
+from fairseq_ringformer.analysis.counts.translation import build_on_meta, count_parts
 from tests.building import ABLATIONS, MODELS, WIDE_FFN, build
+from tests.vision.models import NAMES, RINGS, small
 
 # Written out here once more: the tables must not be able to agree with themselves alone.
 TABLE_1 = [44_052_480, 20_984_832, 7_345_152, 8_943_616, 176_185_344, 83_912_704, 29_370_368, 35_713_024]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fairseq_ringformer.analysis.scoring import generate, read_hypotheses, score
+from fairseq_ringformer.text.scoring import generate, read_hypotheses, score
 
 
 def test_a_sentence_without_translation_is_an_error(tmp_path):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from fairseq_ringformer.analysis.signal_report import SignalReport
+from fairseq_ringformer.analysis.inspection.signal_report import SignalReport
 from tests.building import batch, build
 from tests.vision.models import images, small
 

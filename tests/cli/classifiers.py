@@ -1,6 +1,6 @@
 """Checkpoints of tiny image classifiers that have learned nothing, and images for them."""
 
-from fairseq_ringformer.checkpoint_file import write_checkpoint
+from fairseq_ringformer.files import write_checkpoint
 from tests.vision.images import write_folder
 from tests.vision.models import small
 

@@ -4,7 +4,6 @@ import json
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict
 
 import pytest
 import torch
@@ -44,7 +43,7 @@ class Toy:
     data: Path
     run: Path
     other: Path
-    ema: Dict[str, Dict[str, torch.Tensor]] = field(default_factory=dict)
+    ema: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
 
 def sentence(numbers) -> tuple:
@@ -154,9 +153,10 @@ def refused(ringformer):
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory) -> Toy:
-    import fairseq_ringformer  # noqa: F401  registers the models
     from fairseq import options
     from fairseq_cli import preprocess
+
+    import fairseq_ringformer  # noqa: F401  registers the models
 
     root = tmp_path_factory.mktemp("toy")
     toy = Toy(root, data=root / "bin", run=root / "run", other=root / "other")

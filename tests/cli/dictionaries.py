@@ -1,8 +1,8 @@
 """Dictionaries that only their symbols tell apart, for tests."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 
 def turn(data: Path, output: Path, languages: Sequence[str] = ("de", "en")) -> Path:

@@ -55,8 +55,8 @@ def test_a_sentence_and_its_own_translation(ringformer, toy, of_toy, tmp_path):
 
 def test_a_given_target_against_the_stack(ringformer, toy, of_toy, tmp_path):
     from fairseq_ringformer.cli.errors import load_checkpoint
-    from fairseq_ringformer.cli.fairseq_engine import build_task
     from fairseq_ringformer.export.loading import load_model
+    from fairseq_ringformer.text.fairseq_engine import build_task
 
     german, _ = sentence([5])
     found, page = shown(ringformer, tmp_path / "x", *of_toy, "--text", german, "--target", "nine.", "--levels", 2)
@@ -161,7 +161,7 @@ def test_mistakes(ringformer, refused, toy, of_toy, ring, tmp_path):
 def test_models_without_levels_that_can_be_read_are_refused_in_a_line(refused, tmp_path, name, args, command):
     import timm
 
-    from fairseq_ringformer.checkpoint_file import write_checkpoint
+    from fairseq_ringformer.files import write_checkpoint
 
     model = timm.create_model(name, num_classes=5, **args)
     path = tmp_path / "timm.pt"

@@ -46,8 +46,8 @@ def test_of_classifiers_against_one_image_at_a_time(ringformer, tmp_path):
 
 def test_of_a_translation_model_against_one_sentence_at_a_time(ringformer, toy, tmp_path):
     from fairseq_ringformer.cli.errors import load_checkpoint
-    from fairseq_ringformer.cli.fairseq_engine import build_task
     from fairseq_ringformer.export.loading import load_model
+    from fairseq_ringformer.text.fairseq_engine import build_task
 
     path = str(toy.run / "checkpoint_last.pt")
     found, out = measured(ringformer, tmp_path / "y", "--path", path, "--data", toy.data, "--subset", "valid")

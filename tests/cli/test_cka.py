@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fairseq_ringformer.analysis.cka import unbiased_cka
+from fairseq_ringformer.analysis.inspection.cka import unbiased_cka
 from fairseq_ringformer.vision.checkpoint import load_classifier
 from fairseq_ringformer.vision.data import InputConfig, eval_transform, open_images
 from tests.cli.classifiers import CLASSES, INPUT, classifier, write_images
@@ -56,8 +56,8 @@ def test_a_translation_model_with_itself(ringformer, toy, tmp_path):
 def test_rows_are_the_tokens_without_padding(ringformer, toy, tmp_path):
     """Against the model's own states, one sentence at a time, so that nothing is padded."""
     from fairseq_ringformer.cli.errors import load_checkpoint
-    from fairseq_ringformer.cli.fairseq_engine import build_task
     from fairseq_ringformer.export.loading import load_model
+    from fairseq_ringformer.text.fairseq_engine import build_task
 
     paths = [str(toy.run / "checkpoint_last.pt"), str(toy.other / "checkpoint_last.pt")]
     states = [load_checkpoint(path) for path in paths]

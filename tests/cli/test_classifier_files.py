@@ -12,7 +12,7 @@ import pytest
 import timm
 import torch
 
-from fairseq_ringformer.checkpoint_file import write_checkpoint
+from fairseq_ringformer.files import write_checkpoint
 from fairseq_ringformer.vision.checkpoint import load_classifier
 from tests.vision.models import small
 

@@ -16,7 +16,7 @@ def model(tmp_path_factory):
     """A checkpoint of a model of seven classes that has learned nothing; its path."""
     import timm
 
-    from fairseq_ringformer.checkpoint_file import write_checkpoint
+    from fairseq_ringformer.files import write_checkpoint
 
     path = str(tmp_path_factory.mktemp("model") / "best.pt")
     arguments = dict(img_size=8, patch_size=4, embed_dim=16, depth=2, num_heads=2, in_chans=1)

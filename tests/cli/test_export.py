@@ -7,8 +7,8 @@ import stat
 import pytest
 import torch
 
-from fairseq_ringformer.cli.ctranslate2_engine import Recipe
 from fairseq_ringformer.cli.errors import UserError
+from fairseq_ringformer.text.ctranslate2_engine import Recipe
 from tests.cli.dictionaries import turn
 
 CONTENT = ["config.json", "model.bin", "recipe.json", "sentencepiece.model", "shared_vocabulary.json"]

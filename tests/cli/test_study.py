@@ -168,10 +168,10 @@ def test_a_killed_study_ends_with_the_same_figures(tables, data, tmp_path):
 
 def test_a_checkpoint_that_a_kill_has_cut_gives_way_to_the_newest_whole_one(data, tmp_path):
     """fairseq copies its last checkpoint into place: a kill in between leaves half of it."""
-    from fairseq_ringformer.analysis.last_checkpoint import updates_done
-    from fairseq_ringformer.analysis.paper import read_tables
+    from fairseq_ringformer.analysis.counts.paper import read_tables
+    from fairseq_ringformer.analysis.study.last_checkpoint import updates_done
     from fairseq_ringformer.analysis.study.translation import Translation
-    from fairseq_ringformer.checkpoint_file import read_checkpoint, write_checkpoint
+    from fairseq_ringformer.files import read_checkpoint, write_checkpoint
 
     path = tmp_path / "toy.yaml"
     path.write_text(yaml.safe_dump(TABLES, sort_keys=False))
@@ -195,7 +195,7 @@ def test_a_checkpoint_that_a_kill_has_cut_gives_way_to_the_newest_whole_one(data
 def test_flags_of_the_user_win(data, tmp_path):
     from fairseq import options
 
-    from fairseq_ringformer.analysis.paper import read_tables
+    from fairseq_ringformer.analysis.counts.paper import read_tables
     from fairseq_ringformer.analysis.study.translation import Translation
 
     path = tmp_path / "toy.yaml"
@@ -350,7 +350,7 @@ def test_missing_binary_data_end_in_one_line_before_any_work(tables, data, tmp_p
 
 
 def test_rows_may_be_called_by_numbers(tmp_path):
-    from fairseq_ringformer.analysis.paper import read_tables
+    from fairseq_ringformer.analysis.counts.paper import read_tables
 
     numbered = json.loads(json.dumps(TABLES))["toy"]
     for number, row in enumerate(numbered["rows"]):

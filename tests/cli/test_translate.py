@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairseq_ringformer.cli.text_stream import Hypothesis, read_lines, sentences, split_long, translate_lines
+from fairseq_ringformer.text.stream import Hypothesis, read_lines, sentences, split_long, translate_lines
 
 from .conftest import sentence
 from .dictionaries import turn
@@ -364,7 +364,7 @@ def test_missing_embedding_files_of_the_training_are_not_needed(toy, with_fairse
 
 
 def test_long_output_is_possible_for_long_input():
-    from fairseq_ringformer.cli.text_stream import longest_output
+    from fairseq_ringformer.text.stream import longest_output
 
     assert [longest_output(length) for length in (1, 100, 101, 200, 201, 1000)] == [200, 200, 400, 400, 800, 3200]
 

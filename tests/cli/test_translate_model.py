@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_ringformer.cli import ctranslate2_engine
-from fairseq_ringformer.cli.ctranslate2_engine import CTranslate2Engine
-from fairseq_ringformer.subwords import Subwords, build_codec
-from fairseq_ringformer.cli.text_stream import Search, batches
 from fairseq_ringformer.export.runtime import layout
+from fairseq_ringformer.text import ctranslate2_engine
+from fairseq_ringformer.text.ctranslate2_engine import CTranslate2Engine
+from fairseq_ringformer.text.stream import Search, batches
+from fairseq_ringformer.text.subwords import Subwords, build_codec
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,7 +57,7 @@ def test_engines_agree(toy, both, flags):
 
 def test_an_output_without_end_is_cut_where_fairseq_cuts(toy, exported, both, monkeypatch):
     monkeypatch.setattr(ctranslate2_engine, "longest_output", lambda length: 3)
-    from fairseq_ringformer.cli import fairseq_engine
+    from fairseq_ringformer.text import fairseq_engine
 
     monkeypatch.setattr(fairseq_engine, "longest_output", lambda length: 3)
     fairseq, ctranslate2 = both("--json", "--beam", 1, "eins zwei drei vier fünf.")
@@ -88,8 +88,9 @@ def test_special_symbols_in_the_text_are_text(toy, ringformer, tmp_path):
     ids=str,
 )
 def test_text_is_cut_as_fairseq_cuts_it(toy, tmp_path, subwords):
-    import fairseq_ringformer.models.wordpiece  # noqa: F401  registers it
     from fairseq.data import encoders
+
+    import fairseq_ringformer.models.wordpiece  # noqa: F401  registers it
 
     (tmp_path / "codes").write_text("#version: 0.2\ne i\nei n</w>\nb i\n", encoding="utf-8")
     vocabulary = ("[UNK]", "[MASK]", *"ein,&»«.-3", "##e", "##i", "##n")

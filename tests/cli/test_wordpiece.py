@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fairseq_ringformer.wordpieces import WordPieces
+from fairseq_ringformer.text.wordpieces import WordPieces
 
 LETTERS = string.ascii_letters + string.punctuation
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{own}" for own in string.ascii_letters)]

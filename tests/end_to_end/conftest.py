@@ -12,7 +12,6 @@ import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
 
 import pytest
 import torch
@@ -27,7 +26,7 @@ GERMAN = "null eins zwei drei vier fünf sechs sieben acht neun".split()
 ENGLISH = "zero one two three four five six seven eight nine".split()
 
 
-def sentence_pair(digits: List[int]) -> Tuple[str, str]:
+def sentence_pair(digits: list[int]) -> tuple[str, str]:
     """German and English of the toy: digits in opposite order, with a word of its own before the last German one."""
     german = [GERMAN[digit] for digit in digits]
     if len(german) > 1:
@@ -58,7 +57,7 @@ class Toy:
     data: Path
     joined: Path
 
-    def lines(self, split: str, language: str) -> List[str]:
+    def lines(self, split: str, language: str) -> list[str]:
         return (self.text / f"{split}.{language}").read_text(encoding="utf-8").splitlines()
 
 
@@ -67,7 +66,7 @@ class Run:
     """One training: its checkpoints, and what fairseq logged as (tag, numbers)."""
 
     folder: Path
-    log: List[Tuple[str, Dict[str, str]]]
+    log: list[tuple[str, dict[str, str]]]
     output: str
 
     @property
@@ -77,10 +76,10 @@ class Run:
     def state(self, name: str = "checkpoint_last.pt") -> dict:
         return torch.load(self.folder / name, map_location="cpu", weights_only=True)
 
-    def weights(self) -> Dict[str, torch.Tensor]:
+    def weights(self) -> dict[str, torch.Tensor]:
         return self.state()["model"]
 
-    def losses(self, tag: str = "train_inner") -> Dict[int, str]:
+    def losses(self, tag: str = "train_inner") -> dict[int, str]:
         """Losses by update; fairseq prefixes the names of end-of-epoch numbers with the tag."""
         prefix = "" if tag == "train_inner" else f"{tag}_"
         return {int(s[f"{prefix}num_updates"]): s[f"{prefix}loss"] for name, s in self.log if name == tag}
@@ -92,8 +91,8 @@ class Hypothesis:
 
     score: float
     text: str
-    token_scores: List[float]
-    alignment: Optional[str] = None
+    token_scores: list[float]
+    alignment: str | None = None
 
 
 class ProgressLog(logging.Handler):
@@ -101,7 +100,7 @@ class ProgressLog(logging.Handler):
 
     def __init__(self):
         super().__init__(logging.INFO)
-        self.records: List[Tuple[str, Dict[str, str]]] = []
+        self.records: list[tuple[str, dict[str, str]]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(json.JSONDecodeError):
@@ -137,7 +136,7 @@ class Fairseq:
         self.folder = folder
         self.runs = 0
 
-    def call(self, command: str, *flags) -> Tuple[str, List[Tuple[str, Dict[str, str]]]]:
+    def call(self, command: str, *flags) -> tuple[str, list[tuple[str, dict[str, str]]]]:
         """Run ``fairseq-COMMAND`` with `flags`; return what it printed and logged."""
         main = importlib.import_module(f"fairseq_cli.{command}").cli_main
         progress = logging.getLogger("fairseq.logging.progress_bar")
@@ -152,26 +151,26 @@ class Fairseq:
                 progress.removeHandler(log)
         return output.getvalue(), log.records
 
-    def train(self, data: Path, *flags, arch: str = "ringformer_tiny", save_dir: Optional[Path] = None) -> Run:
+    def train(self, data: Path, *flags, arch: str = "ringformer_tiny", save_dir: Path | None = None) -> Run:
         """Train a tiny model; later `flags` win over those given here."""
         self.runs += 1
         folder = save_dir or self.folder / f"run{self.runs}"
         output, log = self.call("train", *training_flags(data, folder, arch), *flags)
         return Run(folder, log, output)
 
-    def generate(self, data: Path, path: str, *flags) -> Dict[int, List[Hypothesis]]:
+    def generate(self, data: Path, path: str, *flags) -> dict[int, list[Hypothesis]]:
         """Translate the test set: sentence number to hypotheses, best first."""
         return self.hypotheses("generate", data, "--path", path, *flags)
 
-    def interactive(self, data: Path, path: str, lines: List[str], *flags) -> Dict[int, List[Hypothesis]]:
+    def interactive(self, data: Path, path: str, lines: list[str], *flags) -> dict[int, list[Hypothesis]]:
         """Translate `lines`, as :meth:`generate`."""
         source = self.folder / "interactive.txt"
         source.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return self.hypotheses("interactive", data, "--path", path, "--input", source, *flags)
 
-    def hypotheses(self, command: str, data: Path, *flags) -> Dict[int, List[Hypothesis]]:
+    def hypotheses(self, command: str, data: Path, *flags) -> dict[int, list[Hypothesis]]:
         output, _ = self.call(command, data, *COMMON, *flags)
-        found: Dict[int, List[Hypothesis]] = {}
+        found: dict[int, list[Hypothesis]] = {}
         for line in output.splitlines():
             kind, _, rest = line.partition("-")
             number, *fields = rest.split("\t")
@@ -189,14 +188,14 @@ COMMON = ("--user-dir", str(USER_DIR), "--cpu", "--num-workers", "0", "--log-for
 COMMON += ("--required-batch-size-multiple", "1")
 
 
-def training_flags(data: Path, folder: Path, arch: str = "ringformer_tiny") -> List[str]:
+def training_flags(data: Path, folder: Path, arch: str = "ringformer_tiny") -> list[str]:
     """A short training of a tiny model that logs every update."""
     flags = [str(data), "--save-dir", str(folder), "--arch", arch, *TINY, *COMMON, "--log-interval", "1", "--seed", "1"]
     flags += ["--optimizer", "adam", "--lr", "0.01", "--max-tokens", "200", "--no-epoch-checkpoints"]
     return flags + ["--max-source-positions", "64", "--max-target-positions", "64"]
 
 
-def run_command(*command, cwd: Path = ROOT, env: Optional[Dict[str, str]] = None) -> subprocess.CompletedProcess:
+def run_command(*command, cwd: Path = ROOT, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
     """Run a real command line with the environment's own executables, in one thread."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", **(env or {})}
@@ -245,7 +244,7 @@ def toy(fairseq, tmp_path_factory) -> Toy:
 @pytest.fixture(scope="session")
 def trained(fairseq, toy):
     """``trained(model, seed)``: a model that has learned something, trained once for all tests."""
-    runs: Dict[Tuple[str, int], Run] = {}
+    runs: dict[tuple[str, int], Run] = {}
 
     def train(model: str = "ringformer", seed: int = 1) -> Run:
         if (model, seed) not in runs:
@@ -261,7 +260,7 @@ def trained(fairseq, toy):
 def load(toy):
     """``load(path)``: the model of a checkpoint and its task, ready for plain forward passes."""
 
-    def load(path: str, data: Optional[Path] = None):
+    def load(path: str, data: Path | None = None):
         from fairseq import checkpoint_utils
 
         overrides = {"data": str(data or toy.data)}

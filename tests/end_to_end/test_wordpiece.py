@@ -5,7 +5,7 @@ import random
 
 import fairseq_ringformer.models.wordpiece  # noqa: F401  registers it
 from fairseq_ringformer.cli.main import main
-from fairseq_ringformer.wordpieces import WordPieces
+from fairseq_ringformer.text.wordpieces import WordPieces
 
 LINKS = (" ", ", ", " - ", "-", "/", " / ", ' "', '" ')
 SIZE = 53

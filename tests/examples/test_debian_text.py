@@ -13,7 +13,7 @@ from corpus.text import clean_pairs, make_splits, write_splits
 from recipe.binarise import binarise
 from recipe.errors import RecipeError
 
-from fairseq_ringformer.wordpieces import WordPieces
+from fairseq_ringformer.text.wordpieces import WordPieces
 
 # Cleaning
 
@@ -146,12 +146,12 @@ def test_sizes_are_proportional_to_the_sources_and_what_is_dropped_is_counted():
     made = sources()
     result = split_by_document(made, 60, seed=1)
     share = len(made["alpha"]) / (len(made["alpha"]) + len(made["beta"]))
-    for split in ("valid", "test"):
-        sizes = {source: len(own) for source, own in result.pairs[split].items()}
+    for subset in ("valid", "test"):
+        sizes = {source: len(own) for source, own in result.pairs[subset].items()}
         assert 48 <= sum(sizes.values()) <= 70
         assert abs(sizes["alpha"] / sum(sizes.values()) - share) < 0.1
     for source, own in made.items():
-        kept = sum(len(result.pairs[split][source]) for split in SPLITS)
+        kept = sum(len(result.pairs[subset][source]) for subset in SPLITS)
         assert kept + sum(result.dropped[source].values()) == len(own)
 
 
@@ -161,7 +161,7 @@ def test_the_split_depends_on_the_seed_alone():
         for own in made.values():
             order(own)
         result = split_by_document(made, 40, seed)
-        return {split: {pair.document for pair in result.pairs[split]["alpha"]} for split in ("valid", "test")}
+        return {subset: {pair.document for pair in result.pairs[subset]["alpha"]} for subset in ("valid", "test")}
 
     assert documents(1, lambda own: None) == documents(1, random.Random(5).shuffle)
     assert documents(1, lambda own: None) != documents(2, lambda own: None)
@@ -191,8 +191,8 @@ def test_make_splits_writes_parallel_files_and_counts_add_up(tmp_path):
     made["s"].append(Pair("d0", "kaputt <b>", "broken <b>"))
     counts = make_splits(made, 20, 1, tmp_path)
     lines = {file.name: file.read_text(encoding="utf-8").splitlines() for file in tmp_path.iterdir()}
-    for split in SPLITS:
-        assert len(lines[f"{split}.de"]) == len(lines[f"{split}.en"]) == counts["s"]["kept"][split] > 0
+    for subset in SPLITS:
+        assert len(lines[f"{subset}.de"]) == len(lines[f"{subset}.en"]) == counts["s"]["kept"][subset] > 0
     for german, english in zip(lines["test.de"], lines["test.en"], strict=True):
         assert [word for word in german.split() if word.isdigit()] == [
             word for word in english.split() if word.isdigit()

@@ -25,25 +25,9 @@ from language.morphology import (  # noqa: E402
     german_number,
     indefinite_article,
 )
-from language.phrases import (  # noqa: E402
-    Adverbial,
-    Gap,
-    Name,
-    NounPhrase,
-    Predicate,
-    PrepositionalPhrase,
-    Pronoun,
-)
+from language.phrases import Adverbial, Gap, Name, NounPhrase, Predicate, PrepositionalPhrase, Pronoun  # noqa: E402
 from language.sampler import Sampler  # noqa: E402
-from language.sentences import (  # noqa: E402
-    Complex,
-    Compound,
-    Existential,
-    Infinitival,
-    Simple,
-    combinations,
-    realise,
-)
+from language.sentences import Complex, Compound, Existential, Infinitival, Simple, combinations, realise  # noqa: E402
 
 SEED = 3
 SIZES = {"train": 2000, "valid": 60, "test": 80}

@@ -8,7 +8,7 @@ import pytest
 from fairseq.data import Dictionary, encoders
 
 import fairseq_ringformer.models.wordpiece  # noqa: F401  registers it
-from fairseq_ringformer.wordpieces import WordPieces
+from fairseq_ringformer.text.wordpieces import WordPieces
 
 SPECIAL = ["[CLS]", "[PAD]", "[SEP]", "[UNK]"]
 LETTERS = string.ascii_letters + string.punctuation

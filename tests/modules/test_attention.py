@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from fairseq_ringformer.modules import CrossAttention, SelfAttention, attend, attention_mask
-from fairseq_ringformer.modules import attention
+from fairseq_ringformer.modules import CrossAttention, SelfAttention, attend, attention, attention_mask
 from fairseq_ringformer.modules.attention import causal_mask, merge_heads, split_heads
 
+MASK = torch.zeros(1)
 MASKS = ("none", "causal", "padding", "both")
 
 
@@ -61,7 +61,7 @@ def test_the_fused_kernel_and_the_two_products_agree(kind, dtype, tolerance, mon
 
 
 def test_the_number_of_keys_chooses_and_tracing_does_not():
-    def chosen(keys, dtype=torch.float32, mask=torch.zeros(1)):
+    def chosen(keys, dtype=torch.float32, mask=MASK):
         query, key = torch.zeros(1, 1, 1, 4, dtype=dtype), torch.zeros(1, 1, keys, 4, dtype=dtype)
         return attention._fused_is_quicker(query, key, mask)
 

@@ -206,7 +206,7 @@ def test_torch_compile_gives_output_and_gradients(name):
         out = run(x)
         out.square().sum().backward()
         found = [out.detach(), *(parameter.grad.clone() for parameter in model.parameters())]
-        expected = found if run is model else expected
+        expected = found if run is model else expected  # noqa: F821
     for own, plain in zip(found, expected):
         torch.testing.assert_close(own, plain, rtol=1e-4, atol=1e-5)
 

@@ -5,11 +5,12 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from recipe.errors import RecipeError
+
 from corpus import lists
 from corpus import packages as debian
 from corpus.catalogue import Source
 from corpus.pairs import write_pairs
-from recipe.errors import RecipeError
 
 PAIRS = "pairs.jsonl"
 ORIGIN = "origin.json"

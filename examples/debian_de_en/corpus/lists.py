@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from corpus.packages import OTHERWISE, run, why
 from recipe.errors import RecipeError
+
+from corpus.packages import OTHERWISE, run, why
 
 LANGUAGES = ("de", "en")
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from recipe.binarise import DICTIONARY
 from recipe.errors import RecipeError
+
 from corpus.split import SPLITS
 
 if TYPE_CHECKING:
-    from fairseq_ringformer.wordpieces import WordPieces
+    from fairseq_ringformer.text.wordpieces import WordPieces
 
 LANGUAGES = ("de", "en")
 SENTENCEPIECE, SUBWORD_NMT, WORDPIECE = "sentencepiece", "subword-nmt", "wordpiece"
@@ -128,7 +129,7 @@ def _learn_subword_nmt(raw: Path, folder: Path, size: int) -> dict[str, Callable
 
 
 def _learn_wordpieces(raw: Path, size: int) -> "WordPieces":
-    from fairseq_ringformer.wordpieces import WordPieces
+    from fairseq_ringformer.text.wordpieces import WordPieces
 
     pieces = WordPieces.train([raw / f"train.{language}" for language in LANGUAGES], size)
     if len(pieces) < size:

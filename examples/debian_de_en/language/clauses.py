@@ -1,7 +1,6 @@
 """Clauses in German and in English: verbs, word order, modals, negation."""
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
 
 from language.morphology import Verb, english_past, english_third, present, preterite
 from language.phrases import INDEFINITE, Adverbial, Nominal, Predicate, PrepositionalPhrase, Pronoun
@@ -31,12 +30,12 @@ class Clause:
 
     verb: Verb
     subject: Nominal
-    accusative: Optional[Nominal] = None
-    dative: Optional[Nominal] = None
-    prepositional: Optional[PrepositionalPhrase] = None
-    predicate: Optional[Predicate] = None
-    phrases: Tuple[PrepositionalPhrase, ...] = ()
-    adverbial: Optional[Adverbial] = None
+    accusative: Nominal | None = None
+    dative: Nominal | None = None
+    prepositional: PrepositionalPhrase | None = None
+    predicate: Predicate | None = None
+    phrases: tuple[PrepositionalPhrase, ...] = ()
+    adverbial: Adverbial | None = None
     tense: str = "present"
     modal: str = ""
     negated: bool = False
@@ -51,7 +50,7 @@ class Clause:
                 return name
         return "phrases" if any(phrase.wh for phrase in self.phrases) else self.front
 
-    def _german_verb(self) -> Tuple[str, str]:
+    def _german_verb(self) -> tuple[str, str]:
         """Return the finite form and the rest of the verb, which closes the clause."""
         person, verb = self.subject.person, self.verb
         if self.modal:
@@ -64,7 +63,7 @@ class Clause:
             return (simple, "") if simple else (present(verb.auxiliary, person), verb.participle)
         return verb.present(person), verb.prefix
 
-    def _german_fields(self, inverted: bool = False) -> List[Tuple[str, str]]:
+    def _german_fields(self, inverted: bool = False) -> list[tuple[str, str]]:
         """Return the fields with their German text in the order of the clause's middle.
 
         Unstressed pronouns come first if the subject is a full phrase after the verb (``inverted``).
@@ -128,7 +127,7 @@ class Clause:
         words = [self.verb.present("sie")] + words[:start] + ["bitte"] + words[start:]
         return " ".join(filter(None, words + [self.verb.prefix]))
 
-    def _english_verb(self, inverted: bool) -> Tuple[str, str]:
+    def _english_verb(self, inverted: bool) -> tuple[str, str]:
         """Return the auxiliary ("" if none) and the rest of the verb."""
         past = self.tense == "past"
         auxiliary, lead = _MODALS[self.modal][self.tense] if self.modal else ("", "")
@@ -152,7 +151,7 @@ class Clause:
     def _tomorrow(self) -> bool:
         return bool(self.tense == "present" and self.adverbial and self.adverbial.when == "future")
 
-    def _english_rest(self, verb: str, front: str) -> List[str]:
+    def _english_rest(self, verb: str, front: str) -> list[str]:
         """Return the verb with everything that follows it."""
         accusative = self.accusative.english(False) if self.accusative and front != "accusative" else ""
         dative = self.dative.english(False) if self.dative and front != "dative" else ""

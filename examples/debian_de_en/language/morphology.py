@@ -5,7 +5,6 @@ The entries of ``language.lexicon`` become the tables ``NOUNS``, ``VERBS`` and `
 
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
 
 from language import lexicon
 
@@ -22,7 +21,7 @@ _WEAK = {"m": "e en en en", "f": "e e en en", "n": "e e en en", "pl": "en en en 
 _MIXED = {"m": "er en en en", "f": "e e en en", "n": "es es en en", "pl": "en en en en"}
 
 
-def ending(table: Dict[str, str], column: str, case: str) -> str:
+def ending(table: dict[str, str], column: str, case: str) -> str:
     """Return the ending for a column (m, f, n or pl) and a case."""
     return table[column].split(" ")[CASES.index(case)]
 
@@ -84,7 +83,7 @@ class Adjective:
     comparative: str
     en: str
     en_comparative: str
-    kinds: Tuple[str, ...]
+    kinds: tuple[str, ...]
 
 
 _IRREGULAR_DE = {
@@ -116,8 +115,8 @@ class Verb:
     changed: str = ""
     participle: str = ""
     auxiliary: str = "haben"
-    objects: Tuple[str, ...] = ()
-    subjects: Tuple[str, ...] = ("person", "kin")
+    objects: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ("person", "kin")
     preposition: str = ""
     case: str = ""
     reflexive: bool = False
@@ -247,15 +246,15 @@ def english_number(number: int) -> str:
     return _EN_TENS[tens - 2] + (f"-{_EN_ONES[ones]}" if ones else "")
 
 
-def _rows(block: str) -> List[List[str]]:
+def _rows(block: str) -> list[list[str]]:
     return [row.split() for line in block.splitlines() for row in line.split(";") if row.strip()]
 
 
-def _column(row: List[str], index: int) -> Optional[str]:
+def _column(row: list[str], index: int) -> str | None:
     return row[index].replace("_", " ") if len(row) > index and row[index] != "-" else None
 
 
-def _read_nouns() -> Dict[str, Noun]:
+def _read_nouns() -> dict[str, Noun]:
     nouns = {}
     for kind, block in lexicon.NOUNS.items():
         for row in _rows(block):
@@ -273,7 +272,7 @@ def _read_nouns() -> Dict[str, Noun]:
     return nouns
 
 
-def _read_verbs() -> Dict[Tuple[str, str], Verb]:
+def _read_verbs() -> dict[tuple[str, str], Verb]:
     verbs = {}
     for frame in (
         "TRANSITIVE",
@@ -310,7 +309,7 @@ def _read_verbs() -> Dict[Tuple[str, str], Verb]:
     return verbs
 
 
-def _read_adjectives() -> Dict[str, Adjective]:
+def _read_adjectives() -> dict[str, Adjective]:
     adjectives = {}
     for row in _rows(lexicon.ADJECTIVES):
         de, _, stem = row[0].partition("/")

@@ -1,7 +1,7 @@
 """Nominals, prepositional phrases, adverbials and predicates, each in German and in English."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 from language.morphology import (
     Adjective,
@@ -107,10 +107,10 @@ class NounPhrase:
     noun: Noun
     determiner: str = "der"
     plural: bool = False
-    adjective: Optional[Adjective] = None
-    count: Optional[int] = None
+    adjective: Adjective | None = None
+    count: int | None = None
     digits: bool = False
-    owner: Optional[Union[Name, "NounPhrase"]] = None
+    owner: Union[Name, "NounPhrase"] | None = None
     relative: Optional["Clause"] = None
 
     @property
@@ -181,8 +181,8 @@ class NounPhrase:
 class Conjoined:
     """Two noun phrases joined by und."""
 
-    first: Union[Name, NounPhrase]
-    second: Union[Name, NounPhrase]
+    first: Name | NounPhrase
+    second: Name | NounPhrase
     person: str = "sie"
     wh: bool = False
 
@@ -289,8 +289,8 @@ class Predicate:
 
     de: str
     en: str
-    standard: Optional[NounPhrase] = None
-    pairs: Tuple[Tuple[str, str], ...] = ()
+    standard: NounPhrase | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
 
     def german(self) -> str:
         """Return the German form."""

@@ -6,7 +6,7 @@ pair and ``combinations`` lists the word pairs whose recombination the test spli
 
 import re
 from dataclasses import dataclass
-from typing import List, Tuple, Union
+from typing import Union
 
 from language.clauses import Clause
 from language.phrases import Conjoined, NounPhrase, Predicate, PrepositionalPhrase
@@ -25,7 +25,7 @@ class Complex:
     """A main clause with a verb-final clause after or, if ``first``, before it."""
 
     main: Clause
-    conjunction: Tuple[str, str]
+    conjunction: tuple[str, str]
     subordinate: Clause
     first: bool = False
 
@@ -35,7 +35,7 @@ class Compound:
     """Two main clauses; the subject of the second may be elided."""
 
     first: Clause
-    conjunction: Tuple[str, str]
+    conjunction: tuple[str, str]
     second: Clause
 
 
@@ -61,7 +61,7 @@ class Existential:
 Sentence = Union[Simple, Complex, Compound, Infinitival, Existential]
 
 
-def _simple(sentence: Simple) -> Tuple[str, str]:
+def _simple(sentence: Simple) -> tuple[str, str]:
     clause = sentence.clause
     if sentence.mood == "imperative":
         return clause.german_imperative() + " !", f"please {clause.english_infinitive()} !"
@@ -71,7 +71,7 @@ def _simple(sentence: Simple) -> Tuple[str, str]:
     return clause.german("second") + " .", clause.english() + " ."
 
 
-def _complex(sentence: Complex) -> Tuple[str, str]:
+def _complex(sentence: Complex) -> tuple[str, str]:
     de, en = sentence.conjunction
     de = f"{de} {sentence.subordinate.german('final')}"
     en = f"{en} {sentence.subordinate.english()}"
@@ -80,7 +80,7 @@ def _complex(sentence: Complex) -> Tuple[str, str]:
     return f"{sentence.main.german('second')} , {de} .", f"{sentence.main.english()} {en} ."
 
 
-def _compound(sentence: Compound) -> Tuple[str, str]:
+def _compound(sentence: Compound) -> tuple[str, str]:
     de, en = sentence.conjunction
     second = sentence.second.german("first" if sentence.second.elided else "second")
     comma = "" if de == "und" else ", "
@@ -92,13 +92,13 @@ def _compound(sentence: Compound) -> Tuple[str, str]:
     )
 
 
-def _infinitival(sentence: Infinitival) -> Tuple[str, str]:
+def _infinitival(sentence: Infinitival) -> tuple[str, str]:
     de, en = sentence.infinitive.german_infinitive(), sentence.infinitive.english_infinitive()
     de = f"{sentence.main.german('second')} , {'um ' if sentence.purpose else ''}{de} ."
     return de, f"{sentence.main.english()} {'in order to' if sentence.purpose else 'to'} {en} ."
 
 
-def _existential(sentence: Existential) -> Tuple[str, str]:
+def _existential(sentence: Existential) -> tuple[str, str]:
     nominal, place = sentence.nominal.german("acc"), sentence.place.german()
     gibt = "gab" if sentence.past else "gibt"
     de = f"{place} {gibt} es {nominal} ." if sentence.place_first else f"es {gibt} {nominal} {place} ."
@@ -122,7 +122,7 @@ def _detokenise(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def realise(sentence: Sentence) -> Tuple[str, str]:
+def realise(sentence: Sentence) -> tuple[str, str]:
     """Return the German and the English sentence of a specification."""
     de, en = _REALISERS[type(sentence)](sentence)
     return _detokenise(de), _detokenise(en)
@@ -132,7 +132,7 @@ def realise(sentence: Sentence) -> Tuple[str, str]:
 _BRANCHES = (Clause, NounPhrase, PrepositionalPhrase, Predicate, Conjoined, tuple)
 
 
-def combinations(node: object) -> List[Tuple[str, str]]:
+def combinations(node: object) -> list[tuple[str, str]]:
     """Return the (verb, object), (adjective, noun) and (number over 20, noun) pairs of a tree."""
     pairs = []
     if isinstance(node, Clause):

@@ -11,9 +11,9 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from recipe.errors import RecipeError
 from tqdm import tqdm
 
-from recipe.errors import RecipeError
 from wmt14.catalogue import Archive
 
 BLOCK = 1 << 20

@@ -15,10 +15,11 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
-from fairseq_ringformer.subwords import Codec, Subwords, build_codec
 from recipe.binarise import DICTIONARY
 from recipe.checks import load_wordpieces
 from recipe.errors import RecipeError
+
+from fairseq_ringformer.text.subwords import Codec, Subwords, build_codec
 from wmt14.catalogue import LANGUAGES
 
 SPLITS = ("train", "valid", "test")

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from recipe.errors import RecipeError
+
 from wmt14.catalogue import CORPORA, LANGUAGES, Corpus
 from wmt14.clean import Cleaner, Limits
 from wmt14.sgm import read_pairs

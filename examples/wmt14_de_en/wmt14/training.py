@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from fairseq_ringformer.analysis.paper import as_flags, paper_tables
 from recipe.errors import RecipeError
+
+from fairseq_ringformer.analysis.counts.paper import as_flags, paper_tables
 
 MODELS = ("ringformer", "universal_transformer", "one_wide_ffn", "vanilla_transformer")
 SIZES = ("tiny", "small", "base", "large")

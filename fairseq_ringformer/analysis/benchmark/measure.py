@@ -1,15 +1,16 @@
 """Taking turns, and what the times say: medians, their ratio to the baseline's, and its spread."""
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy
 
 Work = Callable[[], None]
 
 
-def turns(contenders: int, rounds: int) -> List[List[int]]:
+def turns(contenders: int, rounds: int) -> list[list[int]]:
     """Who runs when: each round has every contender once, and every round begins with the next one.
 
     With two contenders that is A B, B A, A B ...; with more the order is rotated, so that none always goes first and
@@ -31,8 +32,8 @@ def interleave(
     warmup: int = 1,
     pause: float = 0.0,
     clock: Callable[[], float] = time.perf_counter,
-    after_turn: Optional[Callable[[], None]] = None,
-) -> List[List[float]]:
+    after_turn: Callable[[], None] | None = None,
+) -> list[list[float]]:
     """Run every work once per round, in turn.
 
     Args:
@@ -44,7 +45,7 @@ def interleave(
     Returns:
         seconds, by contender and round, warm-up excluded.
     """
-    seconds: List[List[float]] = [[] for _ in works]
+    seconds: list[list[float]] = [[] for _ in works]
     for number, order in enumerate(turns(len(works), warmup + rounds)):
         for index in order:
             time.sleep(pause)
@@ -81,17 +82,17 @@ class Result:
     contender: str
     unit: str
     value: float
-    ratio: Optional[float]
-    spread: Optional[Tuple[float, float]] = None
+    ratio: float | None
+    spread: tuple[float, float] | None = None
     more_is_better: bool = True
-    rounds: List[float] = field(default_factory=list)
-    seconds: List[float] = field(default_factory=list)
-    extra: Dict[str, Any] = field(default_factory=dict)
+    rounds: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def speeds(
     measure: str, setting: str, unit: str, names: Sequence[str], seconds: Sequence[Sequence[float]], work: float
-) -> List[Result]:
+) -> list[Result]:
     """Results of contenders that all did the same `work` (in the numerator of `unit`) in `seconds` per round.
 
     The ratio is that of medians; the spread is that of the ratios within each round, in which both met one machine.
@@ -118,7 +119,7 @@ def speeds(
     return results
 
 
-def sizes(measure: str, setting: str, unit: str, values: Dict[str, float]) -> List[Result]:
+def sizes(measure: str, setting: str, unit: str, values: dict[str, float]) -> list[Result]:
     """Results of a measure without rounds, in which less is better; the first of `values` is the baseline."""
     baseline = next(iter(values.values()))
     return [

@@ -4,9 +4,10 @@ import io
 import multiprocessing
 import resource
 import sys
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Callable, List
+from typing import Any
 
 import torch
 from torch import nn
@@ -57,7 +58,7 @@ class MemoryUse:
 
 
 def training_memory(
-    prepare: Callable[[], Any], begin: Callable[[], Training], batches: List[Any], device: str, threads: int, steps: int
+    prepare: Callable[[], Any], begin: Callable[[], Training], batches: list[Any], device: str, threads: int, steps: int
 ) -> MemoryUse:
     """Peak memory of `steps` training steps over `batches`, in a process of its own.
 
@@ -73,7 +74,7 @@ def training_memory(
 
 
 def _train(
-    prepare: Callable[[], Any], begin: Callable[[], Training], batches: List[Any], device: str, threads: int, steps: int
+    prepare: Callable[[], Any], begin: Callable[[], Training], batches: list[Any], device: str, threads: int, steps: int
 ) -> MemoryUse:
     torch.set_num_threads(threads)
     with quiet():

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ..compute import multiply_adds
+from ..counts.compute import multiply_adds
 from .training import Training, synchronise
 
 # Rows, inner and outer size: square products of several sizes, and the shape of a feed-forward on a large batch.

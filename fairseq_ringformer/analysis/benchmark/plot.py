@@ -1,6 +1,6 @@
 """The ratios of a benchmark as bars."""
 
-from typing import Dict, Iterable, List
+from collections.abc import Iterable
 
 from .measure import Result
 from .report import Outcome
@@ -54,18 +54,18 @@ def draw_ratios(outcome: Outcome, path: str) -> None:
     pyplot.close(figure)
 
 
-def _groups(results: Iterable[Result]) -> Dict[str, List[Result]]:
-    groups: Dict[str, List[Result]] = {}
+def _groups(results: Iterable[Result]) -> dict[str, list[Result]]:
+    groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(f"{result.measure}\n{result.setting}", []).append(result)
     return groups
 
 
-def _colour(name: str, names: List[str]) -> str:
+def _colour(name: str, names: list[str]) -> str:
     return f"C{names.index(name) - 1}"
 
 
-def _draw(axis, title: str, groups: Dict[str, List[Result]], names: List[str]) -> None:
+def _draw(axis, title: str, groups: dict[str, list[Result]], names: list[str]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     position, middles, ends = 0.0, [], [1.0]

@@ -5,8 +5,9 @@ import functools
 import inspect
 import re
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 from torch import nn
 from torch.autograd import DeviceType
@@ -14,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from ...modules import Stack, attention, feed_forward, stack, weights
 
-Host = Tuple[object, str, str]  # an object, the name of a method or function of it, and the part this belongs to
+Host = tuple[object, str, str]  # an object, the name of a method or function of it, and the part this belongs to
 REST = "rest: masks, residuals, shapes"
 MARK = "part: "
 # Modules by class or qualified name, the first that fits; a part inside a part counts for itself alone.
@@ -63,8 +64,8 @@ class Profile:
         operations: time inside each operation, without those it calls, and how often it ran; longest first.
     """
 
-    parts: Dict[str, Tuple[float, float]]
-    operations: Dict[str, Tuple[float, int]]
+    parts: dict[str, tuple[float, float]]
+    operations: dict[str, tuple[float, int]]
 
     @property
     def total(self) -> float:
@@ -87,12 +88,12 @@ def profile_run(run: Callable[[], Any], hosts: Sequence[Host], model: nn.Module,
     return summarise(of_cpu(profiler.events()), "self_device_time_total" if device == "cuda" else "self_cpu_time_total")
 
 
-def of_cpu(events: Sequence[Any]) -> List[Any]:
+def of_cpu(events: Sequence[Any]) -> list[Any]:
     """Operations and ranges alone: the time of a GPU's kernels is theirs already, and kernels stand in the list once more."""
     return [event for event in events if event.device_type == DeviceType.CPU]
 
 
-def part_of(name: str, module: nn.Module) -> Optional[str]:
+def part_of(name: str, module: nn.Module) -> str | None:
     """The part that the module of this qualified name belongs to."""
     for fragment, part in BY_CLASS:
         if fragment in type(module).__name__:
@@ -100,7 +101,7 @@ def part_of(name: str, module: nn.Module) -> Optional[str]:
     return next((part for pattern, part in BY_NAME if pattern.search(name)), None)
 
 
-def _methods(model: nn.Module) -> List[Host]:
+def _methods(model: nn.Module) -> list[Host]:
     """The methods of all modules that belong to a part: `forward`, and what fairseq and this package add to it."""
     found = []
     for name, module in model.named_modules():
@@ -142,13 +143,13 @@ def summarise(events, attribute: str = "self_cpu_time_total") -> Profile:
 
     A backward operation belongs to the part whose forward operation made its node: both carry one sequence number.
     """
-    made: Dict[int, str] = {}
+    made: dict[int, str] = {}
     for event in events:
         # The innermost operation with a number is the one that made the node; events come in order of their start.
         if event.sequence_nr >= 0 and not _is_backward(event):
             made[event.sequence_nr] = _forward_part(event)
-    parts: Dict[str, List[float]] = defaultdict(lambda: [0.0, 0.0])
-    operations: Dict[str, List] = defaultdict(lambda: [0.0, 0])
+    parts: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    operations: dict[str, list] = defaultdict(lambda: [0.0, 0])
     for event in events:
         spent = getattr(event, attribute) / 1000
         node = _backward_node(event)

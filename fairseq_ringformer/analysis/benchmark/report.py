@@ -6,7 +6,7 @@ import platform
 import shlex
 import sys
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import psutil
 import torch
@@ -37,13 +37,13 @@ class Outcome:
         profiles: by what was run and contender, see :class:`.profile.Profile`.
     """
 
-    machine: Dict[str, Any]
-    settings: Dict[str, Any]
+    machine: dict[str, Any]
+    settings: dict[str, Any]
     data: str
     command: str
-    contenders: List[Dict[str, Any]]
-    results: List[Result]
-    profiles: Dict[str, Dict[str, Profile]]
+    contenders: list[dict[str, Any]]
+    results: list[Result]
+    profiles: dict[str, dict[str, Profile]]
 
     @classmethod
     def of(cls, benchmark: Benchmark, profiled: bool = False) -> "Outcome":
@@ -99,7 +99,7 @@ class Outcome:
             )
         )
 
-    def _warnings(self) -> List[str]:
+    def _warnings(self) -> list[str]:
         busy = self.machine["busy"]
         if busy < BUSY:
             return []
@@ -125,7 +125,7 @@ class Outcome:
             tables.append(_aligned(rows, ["", "operation", "ms", "share", "calls"], names=2))
         return "\n\n".join(tables)
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
 
     def write_json(self, path: str) -> None:
@@ -134,7 +134,7 @@ class Outcome:
             file.write("\n")
 
 
-def _part_columns(profile: Profile) -> Dict[str, Dict[str, str]]:
+def _part_columns(profile: Profile) -> dict[str, dict[str, str]]:
     """Cells by heading and part; the last part is the total."""
     backward = sum(both[1] for both in profile.parts.values())
     spent = {**profile.parts, TOTAL: (profile.total - backward, backward)}
@@ -148,7 +148,7 @@ def _part_columns(profile: Profile) -> Dict[str, Dict[str, str]]:
     return columns
 
 
-def _aligned(rows: List[List[str]], headers: List[str], names: int = 1) -> str:
+def _aligned(rows: list[list[str]], headers: list[str], names: int = 1) -> str:
     sides = ["left"] * names + ["right"] * (len(headers) - names)
     return tabulate(rows, headers=headers, colalign=sides, disable_numparse=True)
 
@@ -165,9 +165,9 @@ def show(result: Result) -> str:
     return f"{text}, {tokens:,.0f} tokens/s" if tokens else text
 
 
-def describe_machine(device: str) -> Dict[str, Any]:
+def describe_machine(device: str) -> dict[str, Any]:
     """What the figures depend on."""
-    gpu: Optional[str] = torch.cuda.get_device_name() if device == "cuda" else None
+    gpu: str | None = torch.cuda.get_device_name() if device == "cuda" else None
     return {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

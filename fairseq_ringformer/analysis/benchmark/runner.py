@@ -1,7 +1,8 @@
 """All measures of a benchmark, one after another."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, ClassVar, Dict, List, Sequence, Tuple
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ class Settings:
         seed: of weights, data and dropout.
     """
 
-    measures: Tuple[str, ...]
+    measures: tuple[str, ...]
     rounds: int = 5
     device: str = "cpu"
     threads: int = 1
@@ -45,10 +46,10 @@ class Benchmark:
         trainable: those of the contenders that train.
     """
 
-    measures: ClassVar[Tuple[str, ...]]
+    measures: ClassVar[tuple[str, ...]]
     unit: ClassVar[str]
     data: str
-    trainable: List[Any]
+    trainable: list[Any]
 
     def __init__(self, contenders: Sequence[Any], settings: Settings):
         self.contenders, self.settings = list(contenders), settings
@@ -66,7 +67,7 @@ class Benchmark:
         """Whether a weight of this name belongs to embeddings or head."""
         raise NotImplementedError
 
-    def training_batches(self) -> List[Any]:
+    def training_batches(self) -> list[Any]:
         """The training batches of a round."""
         raise NotImplementedError
 
@@ -90,7 +91,7 @@ class Benchmark:
         """Further methods that a profile of training tells apart."""
         raise NotImplementedError
 
-    def describe(self) -> List[Tuple[str, int, int]]:
+    def describe(self) -> list[tuple[str, int, int]]:
         """Name, parameters and parameters without embeddings and head of each contender."""
         rows = []
         for contender in self.contenders:
@@ -99,19 +100,19 @@ class Benchmark:
             rows.append((contender.name, sum(p.numel() for _, p in named), inner))
         return rows
 
-    def run(self) -> List[Result]:
+    def run(self) -> list[Result]:
         """Results of the chosen measures, in the order of `measures`."""
         torch.set_num_threads(self.settings.threads)
         chosen = [measure for measure in self.measures if measure in self.settings.measures]
         return [result for measure in chosen for result in getattr(self, measure)()]
 
-    def rounds(self, name: str, works: Sequence[Callable[[], Any]], pause: float = 0.0) -> List[List[float]]:
+    def rounds(self, name: str, works: Sequence[Callable[[], Any]], pause: float = 0.0) -> list[list[float]]:
         """Seconds of `works`, by contender and round; see :func:`.measure.interleave`."""
         total = len(works) * (self.settings.rounds + 1)
         with tqdm(total=total, desc=name, unit="turn", leave=False) as progress:
             return interleave(works, self.settings.rounds, pause=pause, after_turn=progress.update)
 
-    def training(self) -> List[Result]:
+    def training(self) -> list[Result]:
         """Speed of training, and the share of the machine's matrix-product peak that this is."""
         batches = self.training_batches()
         trainings = [self.beginning(contender)() for contender in self.trainable]
@@ -121,7 +122,7 @@ class Benchmark:
         results = speeds("training", self.training_setting(), self.unit, names, seconds, amount)
         return results + self._peak_shares(trainings, batches, [amount / result.value for result in results])
 
-    def _peak_shares(self, trainings: List[Training], batches: List[Any], seconds: List[float]) -> List[Result]:
+    def _peak_shares(self, trainings: list[Training], batches: list[Any], seconds: list[float]) -> list[Result]:
         peaks = {dtype: matmul_peak(dtype, self.settings.device) for dtype in (torch.float32, torch.bfloat16)}
         shares = []
         for contender, training, spent in zip(self.trainable, trainings, seconds):
@@ -143,12 +144,12 @@ class Benchmark:
             share.ratio = share.value / shares[0].value
         return shares
 
-    def memory(self) -> List[Result]:
+    def memory(self) -> list[Result]:
         """Peak resident bytes of training, whole and without what the imports took."""
         chosen, batches = self.settings, self.training_batches()
         steps = max(MEMORY_STEPS, len(batches))
-        peaks: Dict[str, float] = {}
-        models: Dict[str, float] = {}
+        peaks: dict[str, float] = {}
+        models: dict[str, float] = {}
         for contender in tqdm(self.trainable, desc="memory", unit="process", leave=False):
             use = training_memory(
                 self.preparation(), self.beginning(contender), batches, chosen.device, chosen.threads, steps
@@ -158,9 +159,9 @@ class Benchmark:
             "memory", "training, peak without imports", "bytes", models
         )
 
-    def checkpoint(self) -> List[Result]:
+    def checkpoint(self) -> list[Result]:
         """Bytes of the file, and parameters."""
-        found: Dict[str, CheckpointSize] = {
+        found: dict[str, CheckpointSize] = {
             contender.name: checkpoint_size(self.build(contender), self.is_outer) for contender in self.trainable
         }
         results = sizes("checkpoint", "whole", "bytes", {name: size.bytes for name, size in found.items()})
@@ -176,9 +177,9 @@ class Benchmark:
             result.extra["parameters"] = found[result.contender].inner_parameters
         return results + inner
 
-    def profiles(self) -> Dict[str, Dict[str, Profile]]:
+    def profiles(self) -> dict[str, dict[str, Profile]]:
         """Where the time of one batch goes, by measure and contender: of training, and what the subclass adds."""
-        found: Dict[str, Dict[str, Profile]] = {}
+        found: dict[str, dict[str, Profile]] = {}
         for contender in tqdm(self.contenders, desc="profile", unit="model", leave=False):
             if "training" in self.settings.measures and contender in self.trainable:
                 found.setdefault("training", {})[contender.name] = self._profile_training(contender)
@@ -186,7 +187,7 @@ class Benchmark:
                 found.setdefault(title, {})[contender.name] = profile
         return found
 
-    def own_profile(self, contender: Any) -> Dict[str, Profile]:
+    def own_profile(self, contender: Any) -> dict[str, Profile]:
         """Profiles of `contender` besides training, by title."""
         raise NotImplementedError
 

@@ -1,6 +1,7 @@
 """What training is to every benchmark: updates on batches, by a trainer of whatever kind."""
 
-from typing import Any, ContextManager, List, Protocol
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -12,10 +13,10 @@ class Training(Protocol):
     model: nn.Module
     dtype: torch.dtype
 
-    def run(self, batches: List[Any]) -> None:
+    def run(self, batches: list[Any]) -> None:
         """One update on each of `batches`: forward, backward, clipping, Adam; returns when the device is done."""
 
-    def gradients_of(self, batch: Any) -> ContextManager[None]:
+    def gradients_of(self, batch: Any) -> AbstractContextManager[None]:
         """Forward and backward pass alone, inside the context; gradients are dropped after it."""
 
 

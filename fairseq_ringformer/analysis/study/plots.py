@@ -1,6 +1,7 @@
 """Pictures of a study: score against parameters, and validation loss over updates."""
 
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .report import LABELS
 

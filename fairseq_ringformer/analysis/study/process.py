@@ -4,14 +4,14 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Callable, List, Mapping, Optional, Tuple
 
 import psutil
 
 MARK = "RINGFORMER_STUDY"  # in the environment of a study's processes: its folder
 POLL = 0.1  # seconds
-Progress = Callable[[str], Optional[Tuple[int, float]]]
+Progress = Callable[[str], tuple[int, float] | None]
 
 
 class Stopped(Exception):
@@ -43,11 +43,11 @@ class Command:
 
     def __init__(
         self,
-        command: List[str],
+        command: list[str],
         log: Path,
         environment: Mapping[str, str],
         stop: threading.Event,
-        errors: Optional[Path] = None,
+        errors: Path | None = None,
     ):
         self.command, self.log, self.environment, self.stop = command, log, environment, stop
         self.errors = errors or log

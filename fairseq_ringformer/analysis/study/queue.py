@@ -9,13 +9,14 @@ import shutil
 import subprocess
 import threading
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any
 
-from ...text_files import write_whole
-from ..paper import Row, Table
+from ...files import write_whole
+from ..counts.paper import Row, Table
 from .process import MARK, Command, Stopped, end_leftovers
 from .report import LABELS
 from .results import RESULTS, append_result, read_results
@@ -63,7 +64,7 @@ class Study:
         table: Table,
         rows: Sequence[Row],
         seeds: Sequence[int],
-        kind: Union[Translation, Vision],
+        kind: Translation | Vision,
         length: Length,
         jobs: int,
         threads: int,
@@ -75,7 +76,7 @@ class Study:
         self.about = {**about, "jobs": jobs, "threads": threads}
         self.stop, self.writing = threading.Event(), threading.Lock()
         # Two rows may be the same model: the second one waits for the first one's scores.
-        self.alone: Dict[str, threading.Lock] = defaultdict(threading.Lock)
+        self.alone: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self.output.mkdir(parents=True, exist_ok=True)
         self.lock = (self.output / ".lock").open("w")
         try:
@@ -87,14 +88,14 @@ class Study:
         known = read_results(results) if results.exists() else []
         self.results = {(entry["grid"], entry["row"], entry["seed"]): entry for entry in known}
 
-    def run(self, states: States) -> List[str]:
+    def run(self, states: States) -> list[str]:
         """Do what is not done yet; the complaints of the runs that failed.
 
         Raises:
             ValueError: if the budget does not hold one update, or results of other options are in the way.
             KeyboardInterrupt: after ending what runs.
         """
-        slots: "queue.SimpleQueue[int]" = queue.SimpleQueue()
+        slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(self.jobs):
             slots.put(slot)
         pool = ThreadPoolExecutor(self.jobs)
@@ -134,7 +135,7 @@ class Study:
                     f"another --output, or the same options (--updates {entry['updates']}, say)"
                 )
 
-    def _updates(self, pool: ThreadPoolExecutor, slots: Any, states: States) -> Dict[str, int]:
+    def _updates(self, pool: ThreadPoolExecutor, slots: Any, states: States) -> dict[str, int]:
         """Updates of each row."""
         if self.length.updates is not None:
             return {row.name: self.length.updates for row in self.rows}
@@ -172,7 +173,7 @@ class Study:
         finally:
             slots.put(slot)
 
-    def _environment(self, slot: int) -> Dict[str, str]:
+    def _environment(self, slot: int) -> dict[str, str]:
         environment = {
             **os.environ,
             MARK: str(self.output),
@@ -183,7 +184,7 @@ class Study:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         return environment
 
-    def _do(self, run: Run, slots: Any, states: States) -> Optional[str]:
+    def _do(self, run: Run, slots: Any, states: States) -> str | None:
         """Train and score one run, unless that is done; what went wrong, if something did."""
         before = self.results.get((self.table.name, run.row.name, run.seed))
         if before is not None:
@@ -211,7 +212,7 @@ class Study:
             slots.put(slot)
         return None
 
-    def _figures(self, run: Run, slot: int, states: States) -> Dict[str, Any]:
+    def _figures(self, run: Run, slot: int, states: States) -> dict[str, Any]:
         """What was measured of a run, and on which machine; from scores.json if the run stands in another table, too."""
         folder = self.output / "runs" / f"{run.row.arch}-seed{run.seed}-{run.key[:8]}"
         scores = folder / SCORES
@@ -224,7 +225,7 @@ class Study:
             self._train(run, folder, environment, states)
         states.tell(run.name, "scoring", run.updates)
 
-        def call(words: List[str], log: Path) -> None:
+        def call(words: list[str], log: Path) -> None:
             log.unlink(missing_ok=True)
             command = Command(words, log, environment, self.stop, log.with_suffix(".errors"))
             if command.run():
@@ -242,7 +243,7 @@ class Study:
         if command.run(self.kind.progress, lambda update, loss: states.advance(run.name, update, loss)):
             raise ValueError(f"training failed: {command.complaint()} (see {folder / LOG})")
 
-    def _describe(self, run: Run) -> Dict[str, Any]:
+    def _describe(self, run: Run) -> dict[str, Any]:
         """What the line of a run says besides its figures."""
         return {
             "grid": self.table.name,
@@ -265,7 +266,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def commit(folder: Path) -> Optional[str]:
+def commit(folder: Path) -> str | None:
     """The commit of the code in `folder`, with a plus if it was changed since; None if it is in no repository."""
     try:
         found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True)

@@ -1,12 +1,13 @@
 """From the results of a study to tables: mean and spread over seeds, significance, the paper's order."""
 
 import statistics
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any
 
-from ...text_files import read_lines
-from ..paper import Table
+from ...files import read_lines
+from ..counts.paper import Table
 from .significance import paired_bootstrap
 
 DISAGREE = "±"  # in place of a p
@@ -29,7 +30,7 @@ def check_comparable(results: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def gather(table: Table, results: Sequence[Mapping[str, Any]], metric: str) -> List[Dict[str, Any]]:
+def gather(table: Table, results: Sequence[Mapping[str, Any]], metric: str) -> list[dict[str, Any]]:
     """A summary of each row of `table` that has results, in the table's order.
 
     Args:
@@ -68,12 +69,12 @@ def gather(table: Table, results: Sequence[Mapping[str, Any]], metric: str) -> L
     return summary
 
 
-def common_seeds(summary: Sequence[Mapping[str, Any]]) -> List[int]:
+def common_seeds(summary: Sequence[Mapping[str, Any]]) -> list[int]:
     """The seeds that all rows have."""
     return sorted(set.intersection(*(set(row["seeds"]) for row in summary))) if summary else []
 
 
-def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, references: Optional[Path]) -> str:
+def add_significance(summary: Sequence[dict[str, Any]], baseline: str, references: Path | None) -> str:
     """Add ``p`` to each row but the baseline's: paired bootstrap of each seed that both have, and the largest p of them.
 
     Seeds are not put together: their translations of a sentence are no independent draws. Where one seed gains and
@@ -91,7 +92,7 @@ def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, reference
     if references is None or not references.is_file():
         return "no significance: the references are not there (--data names the prepared data)"
     wanted = read_lines(references)
-    texts: Dict[int, Dict[str, List[str]]] = {}
+    texts: dict[int, dict[str, list[str]]] = {}
     for name, row in rows.items():
         for run in row["runs"]:
             path = run["file"].parent / run["folder"] / f"hypotheses{references.suffix}"
@@ -101,7 +102,7 @@ def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, reference
             if len(lines) != len(wanted):
                 return f"no significance: {path} and {references} have different numbers of lines"
             texts.setdefault(run["seed"], {})[name] = lines
-    found: Dict[str, Dict[int, float]] = {}
+    found: dict[str, dict[int, float]] = {}
     for seed, own in sorted(texts.items()):
         if baseline in own and len(own) > 1:
             others = {name: lines for name, lines in own.items() if name != baseline}
@@ -114,7 +115,7 @@ def add_significance(summary: Sequence[Dict[str, Any]], baseline: str, reference
     return ""
 
 
-def agreement(summary: Sequence[Mapping[str, Any]]) -> Optional[Dict[str, int]]:
+def agreement(summary: Sequence[Mapping[str, Any]]) -> dict[str, int] | None:
     """How many pairs of rows stand in the published order: ``same`` of ``pairs``; equal scores do not count."""
     rows = [row for row in summary if row["published"] is not None and row["compared"] is not None]
     signs = [(a["compared"] - b["compared"]) * (a["published"] - b["published"]) for a, b in combinations(rows, 2)]
@@ -122,13 +123,13 @@ def agreement(summary: Sequence[Mapping[str, Any]]) -> Optional[Dict[str, int]]:
     return {"same": sum(sign > 0 for sign in signs), "pairs": len(signs)} if signs else None
 
 
-def places(values: Sequence[Optional[float]]) -> List[Optional[int]]:
+def places(values: Sequence[float | None]) -> list[int | None]:
     """The place of each value, the largest first; equal ones share the better place."""
     known = [value for value in values if value is not None]
     return [None if value is None else 1 + sum(other > value for other in known) for value in values]
 
 
-def table_rows(summary: Sequence[Mapping[str, Any]], baseline: str, metric: str) -> List[List[str]]:
+def table_rows(summary: Sequence[Mapping[str, Any]], baseline: str, metric: str) -> list[list[str]]:
     """The cells of a table, a list for each row, headings first."""
     name = LABELS[metric]
     chrf, significance = any(row["chrf"] is not None for row in summary), any("p" in row for row in summary)
@@ -184,7 +185,7 @@ def _difference(row: Mapping[str, Any], base: Mapping[str, Any], metric: str) ->
     return f"{statistics.mean(differences):+.2f}" if differences else ""
 
 
-def _differences(row: Mapping[str, Any], base: Mapping[str, Any], metric: str) -> List[float]:
+def _differences(row: Mapping[str, Any], base: Mapping[str, Any], metric: str) -> list[float]:
     of_base = {run["seed"]: run[metric] for run in base["runs"]}
     return [run[metric] - of_base[run["seed"]] for run in row["runs"] if run["seed"] in of_base]
 
@@ -207,7 +208,7 @@ def markdown(cells: Sequence[Sequence[str]]) -> str:
     return tabulate(cells[1:], headers=cells[0], tablefmt="github", colalign=align, disable_numparse=True)
 
 
-def notes(summary: Sequence[Mapping[str, Any]]) -> List[str]:
+def notes(summary: Sequence[Mapping[str, Any]]) -> list[str]:
     """What a reader must know beside the table: seeds, signature, data, machine, versions, commit."""
     runs = [run for row in summary for run in row["runs"]]
     seeds = sorted({run["seed"] for run in runs})

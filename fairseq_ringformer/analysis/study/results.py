@@ -2,9 +2,9 @@
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
-from ...text_files import write_whole
+from ...files import write_whole
 
 RESULTS = "results.jsonl"
 # What a line must have to be a result.
@@ -26,7 +26,7 @@ KEYS = (
 METRICS = ("bleu", "top1")  # one of them
 
 
-def read_results(path: Path) -> List[Dict[str, Any]]:
+def read_results(path: Path) -> list[dict[str, Any]]:
     """The lines of a file of results.
 
     Raises:
@@ -56,7 +56,7 @@ def read_results(path: Path) -> List[Dict[str, Any]]:
     return found
 
 
-def append_result(path: Path, entry: Dict[str, Any]) -> None:
+def append_result(path: Path, entry: dict[str, Any]) -> None:
     """Add a line. The file appears whole or not at all, so that no interruption can cut it."""
     path = Path(path)
     before = path.read_text(encoding="utf-8") if path.exists() else ""

@@ -1,13 +1,14 @@
 """Whether a difference in BLEU is more than chance: sacreBLEU's paired bootstrap."""
 
-from typing import Any, Dict, List, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 SAMPLES = 1000
 
 
 def paired_bootstrap(
     baseline: Sequence[str], others: Mapping[str, Sequence[str]], references: Sequence[str], samples: int = SAMPLES
-) -> Dict[str, float]:
+) -> dict[str, float]:
     """Compare translations of the same sentences with those of a baseline.
 
     Args:
@@ -21,7 +22,7 @@ def paired_bootstrap(
     from sacrebleu.metrics import BLEU
     from sacrebleu.significance import PairedTest
 
-    systems: List[Any] = [("", list(baseline)), *((name, list(own)) for name, own in others.items())]
+    systems: list[Any] = [("", list(baseline)), *((name, list(own)) for name, own in others.items())]
     test = PairedTest(systems, {"BLEU": BLEU(references=[list(references)])}, None, test_type="bs", n_samples=samples)
     found = test()[1]["BLEU"]
     # Of two equal texts sacreBLEU finds no sample that differs by more than nothing, and thinks the difference certain.

@@ -2,11 +2,11 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Tuple
 
-from ...text_files import write_whole
+from ...files import write_whole
 
 # Updates in which a speed is measured, after those that are slow, and the longest time for it in seconds.
 SKIP, PILOT, LONGEST = 3, 30, 90.0
@@ -20,11 +20,11 @@ class Length:
         equal: with a budget, ``updates`` (as many for all as the slowest row can do) or ``time`` (each row its own).
     """
 
-    updates: Optional[int] = None
-    budget: Optional[float] = None
+    updates: int | None = None
+    budget: float | None = None
     equal: str = "updates"
 
-    def divide(self, seconds: Mapping[str, float]) -> Dict[str, int]:
+    def divide(self, seconds: Mapping[str, float]) -> dict[str, int]:
         """Updates of each row that fit into the budget.
 
         Args:
@@ -51,7 +51,7 @@ class Speeds:
         self.path = path
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            self.known: Dict[str, float] = {key: float(value) for key, value in found.items()}
+            self.known: dict[str, float] = {key: float(value) for key, value in found.items()}
         except (OSError, ValueError, AttributeError, TypeError):
             self.known = {}
 
@@ -72,7 +72,7 @@ class Stopwatch:
 
     def __init__(self, skip: int, updates: int, seconds: float, least: float = 3.0):
         self.skip, self.updates, self.seconds, self.least = skip, updates, seconds, least
-        self.told: List[Tuple[int, float]] = []
+        self.told: list[tuple[int, float]] = []
 
     def tell(self, update: int, loss: float) -> bool:
         """Whether it is enough."""
@@ -81,12 +81,12 @@ class Stopwatch:
         many = update >= self.skip + self.updates or now - self.told[0][1] > self.seconds
         return many and now - self._measured()[0][1] >= self.least
 
-    def _measured(self) -> List[Tuple[int, float]]:
+    def _measured(self) -> list[tuple[int, float]]:
         """What was told after the first updates, or all if there is no more."""
         return [pair for pair in self.told if pair[0] >= self.skip] if len(self.told) > self.skip + 1 else self.told
 
     @property
-    def per_update(self) -> Optional[float]:
+    def per_update(self) -> float | None:
         """None if fewer than two updates were told of."""
         measured = self._measured()
         if len(measured) < 2:

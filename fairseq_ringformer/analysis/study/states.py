@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from typing import Dict, Mapping, Optional
+from collections.abc import Mapping
 
 from tqdm import tqdm
 
@@ -15,9 +15,9 @@ class States:
     def __init__(self):
         self.terminal = sys.stderr.isatty()
         self.lock = threading.Lock()
-        self.bars: Dict[str, tqdm] = {}
+        self.bars: dict[str, tqdm] = {}
         self.lengths: Mapping[str, int] = {}
-        self.told: Dict[str, int] = {}
+        self.told: dict[str, int] = {}
 
     def begin(self, lengths: Mapping[str, int]) -> None:
         """The names of the runs and their updates."""
@@ -33,7 +33,7 @@ class States:
         with self.lock:
             tqdm.write(text, file=sys.stderr)
 
-    def tell(self, name: str, state: str, update: Optional[int] = None) -> None:
+    def tell(self, name: str, state: str, update: int | None = None) -> None:
         """A new state of a run."""
         if not self.terminal:
             self.note(f"{name}: {state}")

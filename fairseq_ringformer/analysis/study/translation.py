@@ -3,15 +3,16 @@
 import contextlib
 import io
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
-from ...checkpoint_file import read_checkpoint
-from ...prepared import PreparedData
-from ..last_checkpoint import LAST, updates_so_far
-from ..paper import Row, Table, as_flags
-from ..scoring import PACKAGE, generation_command, read_hypotheses, score
-from ..training_log import record
+from ...files import read_checkpoint
+from ...text.prepared import PreparedData
+from ...text.scoring import PACKAGE, generation_command, read_hypotheses, score
+from ..counts.paper import Row, Table, as_flags
+from .last_checkpoint import LAST, updates_so_far
+from .training_log import record
 
 # What the study sets itself.
 OWN = (
@@ -78,7 +79,7 @@ class Translation:
         """ValueError unless every row is a model, and fairseq-train accepts its flags."""
         from fairseq import options
 
-        from ..parameters import build_on_meta
+        from ..counts.translation import build_on_meta
 
         for word in self.flags:
             refuse(word, OWN, self.table)
@@ -101,7 +102,7 @@ class Translation:
             except ValueError as error:
                 raise ValueError(f"{row.name}: {error}") from None
 
-    def identity(self, row: Row, seed: int, updates: int, warmup: int) -> Dict[str, Any]:
+    def identity(self, row: Row, seed: int, updates: int, warmup: int) -> dict[str, Any]:
         """What a run depends on, besides the machine."""
         return {
             "flags": self._flags(row, seed, updates, warmup),
@@ -110,12 +111,12 @@ class Translation:
             "lenpen": self.lenpen,
         }
 
-    def conditions(self) -> List[Any]:
+    def conditions(self) -> list[Any]:
         """What all runs of a table must share to be compared, besides their length."""
         share = self.table.warmup / self.table.updates
         return [self.fingerprint, self.beam, self.lenpen, dict(self.table.flags), share, self.flags]
 
-    def describe(self) -> Dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """What all results of a study have in common."""
         return {
             "data": str(self.data.folder),
@@ -125,7 +126,7 @@ class Translation:
             "own_flags": self.flags,
         }
 
-    def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> List[str]:
+    def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> list[str]:
         return [
             "--arch",
             row.arch,
@@ -143,7 +144,7 @@ class Translation:
             str(warmup),
         ]
 
-    def command(self, row: Row, seed: int, updates: int, warmup: int, folder: Path, every: int) -> List[str]:
+    def command(self, row: Row, seed: int, updates: int, warmup: int, folder: Path, every: int) -> list[str]:
         """The fairseq-train command of a run, which goes on where it was; logs its loss every `every` updates."""
         import torch
 
@@ -183,17 +184,17 @@ class Translation:
             *([] if torch.cuda.is_available() else ["--cpu"]),
         ]
 
-    def pilot(self, row: Row, updates: int, folder: Path) -> List[str]:
+    def pilot(self, row: Row, updates: int, folder: Path) -> list[str]:
         """A command that trains without leaving anything, for its speed."""
         return [*self.command(row, 1, updates, 1, folder, 1), "--no-save", "--disable-validation"]
 
     @staticmethod
-    def progress(line: str) -> Optional[Tuple[int, float]]:
+    def progress(line: str) -> tuple[int, float] | None:
         """Update and training loss (bits a token), if `line` of the log tells them."""
         entry = record(line, "train_inner")
         return (int(entry["num_updates"]), float(entry["loss"])) if entry else None
 
-    def curve(self, log: Path) -> List[Tuple[int, float]]:
+    def curve(self, log: Path) -> list[tuple[int, float]]:
         """Validation loss (bits a token) by update."""
         found = {}
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -207,7 +208,7 @@ class Translation:
         """Whether a run has come to its end."""
         return updates_so_far(folder / "checkpoints") >= updates
 
-    def finish(self, folder: Path, call: Callable[[List[str], Path], None]) -> Dict[str, Any]:
+    def finish(self, folder: Path, call: Callable[[list[str], Path], None]) -> dict[str, Any]:
         """The figures of a run that has been trained: translate the test set, and score it.
 
         Args:
@@ -235,11 +236,11 @@ class Translation:
         }
 
 
-def _parameters(state: Dict[str, Any]) -> Dict[str, int]:
+def _parameters(state: dict[str, Any]) -> dict[str, int]:
     """Of the model as it was trained: in all, and without embeddings and head."""
     from ...export.loading import load_model
-    from ..counting import totals
-    from ..parameters import count_parts
+    from ..counts.parts import totals
+    from ..counts.translation import count_parts
 
     inner, total = totals(count_parts(load_model(state)))
     return {"parameters": total.unique, "parameters_inner": inner.unique}

@@ -5,10 +5,11 @@ import csv
 import json
 import re
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
-from ..paper import Row, Table, as_flags
+from ..counts.paper import Row, Table, as_flags
 from .translation import refuse, refuse_settings
 
 OWN = (
@@ -74,19 +75,19 @@ class Vision:
         for options in sets.values():
             open_both(options)
 
-    def identity(self, row: Row, seed: int, updates: int, warmup: int) -> Dict[str, Any]:
+    def identity(self, row: Row, seed: int, updates: int, warmup: int) -> dict[str, Any]:
         """What a run depends on, besides the machine; that the images are the same is train-classifier's to check."""
         return {"flags": self._flags(row, seed, updates, warmup)}
 
-    def conditions(self) -> List[Any]:
+    def conditions(self) -> list[Any]:
         """What all runs of a table must share to be compared, besides their length."""
         return [str(self.data), dict(self.table.flags), self.table.warmup / self.table.updates, self.flags]
 
-    def describe(self) -> Dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """What all results of a study have in common."""
         return {"data": str(self.data), "own_flags": self.flags}
 
-    def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> List[str]:
+    def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> list[str]:
         arguments = [f"{name.replace('-', '_')}={value}" for name, value in row.flags.items()]
         return [
             "--model",
@@ -104,7 +105,7 @@ class Vision:
             str(warmup),
         ]
 
-    def command(self, row: Row, seed: int, updates: int, warmup: int, folder: Path, every: int) -> List[str]:
+    def command(self, row: Row, seed: int, updates: int, warmup: int, folder: Path, every: int) -> list[str]:
         """The command of a run, which goes on where it was; logs its loss every `every` updates."""
         return [
             sys.executable,
@@ -118,12 +119,12 @@ class Vision:
             str(every),
         ]
 
-    def pilot(self, row: Row, updates: int, folder: Path) -> List[str]:
+    def pilot(self, row: Row, updates: int, folder: Path) -> list[str]:
         """A command that trains for its speed alone."""
         return [*self.command(row, 1, updates, 0, folder, 1), "--restart"]
 
     @staticmethod
-    def progress(line: str) -> Optional[Tuple[int, float]]:
+    def progress(line: str) -> tuple[int, float] | None:
         """Update and training loss, if `line` of the log tells them."""
         match = re.match(r"epoch \d+, update (\d+)/\d+: loss ([\d.]+)", line)
         return (int(match[1]), float(match[2])) if match else None
@@ -135,7 +136,7 @@ class Vision:
         except (OSError, ValueError, KeyError):
             return False
 
-    def finish(self, folder: Path, call: Callable[[List[str], Path], None]) -> Dict[str, Any]:
+    def finish(self, folder: Path, call: Callable[[list[str], Path], None]) -> dict[str, Any]:
         """The figures of a run that has been trained, at its end: the best epoch was chosen on the same images.
 
         Raises:

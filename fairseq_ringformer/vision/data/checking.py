@@ -1,6 +1,7 @@
 """Checks of whole data sets before training: every image decodes, both splits have the same classes."""
 
-from typing import Any, List, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -27,10 +28,10 @@ class _Decoded(torch.utils.data.Dataset):
         return False
 
 
-def check_images(images: Images, workers: int, progress: bool = True) -> List[str]:
+def check_images(images: Images, workers: int, progress: bool = True) -> list[str]:
     """Decode every image; the names of the damaged ones, in order."""
     loader = torch.utils.data.DataLoader(_Decoded(images), batch_size=BATCH, num_workers=workers, collate_fn=list)
-    found: List[bool] = []
+    found: list[bool] = []
     with tqdm(total=len(images), desc="checking images", unit="image", disable=not progress, leave=False) as bar:
         for results in loader:
             found += results

@@ -5,8 +5,8 @@ import os
 import random
 import shutil
 import tarfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Callable, Dict, List, Optional, Tuple
 
 from .checking import some
 
@@ -28,13 +28,13 @@ class Sample:
         too_small: classes that were drawn but have too few images, and how many they have.
     """
 
-    images: Dict[str, Dict[str, List[str]]]
+    images: dict[str, dict[str, list[str]]]
     validation_from: str
-    seed: Optional[int]
+    seed: int | None
     source: str
-    too_small: Dict[str, int]
+    too_small: dict[str, int]
 
-    def counts(self) -> Dict[str, int]:
+    def counts(self) -> dict[str, int]:
         return {split: sum(len(own[split]) for own in self.images.values()) for split in ("train", "val")}
 
     def write(self, path: str) -> None:
@@ -88,7 +88,7 @@ class FolderSource:
             raise ValueError(f"{self.train}: no class folders")
         self.has_validation = self.val is not None and bool(_folders(self.val))
 
-    def names(self, cls: str, split: str = "train") -> List[str]:
+    def names(self, cls: str, split: str = "train") -> list[str]:
         """The images of a class, in alphabetical order."""
         folder = os.path.join(self.train if split == "train" else self.val, cls)
         if not os.path.isdir(folder):
@@ -130,7 +130,7 @@ class TarSource:
         if not self.classes:
             raise ValueError(f"{path}: has no tar files of classes; {TRAIN_TAR} is wanted")
 
-    def names(self, cls: str, split: str = "train") -> List[str]:
+    def names(self, cls: str, split: str = "train") -> list[str]:
         """The images of a class, in alphabetical order."""
         with self.open(cls) as archive:
             return sorted(self.members(cls, archive))
@@ -141,7 +141,7 @@ class TarSource:
         except (tarfile.TarError, EOFError) as error:
             raise self.damaged(cls, error) from None
 
-    def members(self, cls: str, archive: tarfile.TarFile) -> Dict[str, tarfile.TarInfo]:
+    def members(self, cls: str, archive: tarfile.TarFile) -> dict[str, tarfile.TarInfo]:
         """The images of a class by name."""
         try:
             found = [member for member in archive if member.isfile() and member.name.lower().endswith(EXTENSIONS)]
@@ -182,9 +182,9 @@ def draw(source, classes: int, train: int, val: int, seed: int, progress: Callab
     wanted = train if source.has_validation else train + val
     order = sorted(source.classes)
     random.Random(f"classes {seed}").shuffle(order)
-    images: Dict[str, Dict[str, List[str]]] = {}
-    too_small: Dict[str, int] = {}
-    lacking_validation: List[str] = []
+    images: dict[str, dict[str, list[str]]] = {}
+    too_small: dict[str, int] = {}
+    lacking_validation: list[str] = []
     for name in progress(order):
         if len(images) == classes:
             break
@@ -229,7 +229,7 @@ def write_images(source, sample: Sample, folder: str, link: str = "", progress: 
             put[link](source.path(name, file, origin), to)
 
 
-def _extract(source: TarSource, name: str, targets: List[Tuple[str, str]]) -> None:
+def _extract(source: TarSource, name: str, targets: list[tuple[str, str]]) -> None:
     if name not in source.classes:
         raise ValueError(f"{source.file}: has no class {name}")
     with source.open(name) as archive:
@@ -246,11 +246,11 @@ def _extract(source: TarSource, name: str, targets: List[Tuple[str, str]]) -> No
                 stream.write(content)
 
 
-def _folders(path: str) -> List[str]:
+def _folders(path: str) -> list[str]:
     with os.scandir(path) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
 
 
-def _shuffled(names: List[str], seed: str) -> List[str]:
+def _shuffled(names: list[str], seed: str) -> list[str]:
     random.Random(seed).shuffle(names)
     return names

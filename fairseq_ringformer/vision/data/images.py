@@ -3,8 +3,9 @@
 import errno
 import io
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any
 
 import torch
 from PIL import Image
@@ -18,7 +19,7 @@ MAX_DAMAGED = 100
 # No fault of the image: the same file can be read later.
 NOT_DAMAGED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
-Sample = Tuple[Any, int, int]
+Sample = tuple[Any, int, int]
 
 
 class UnreadableData(ValueError):
@@ -78,8 +79,8 @@ class Labelled:
     def __init__(
         self,
         source: Any,
-        classes: List[str],
-        transform: Optional[Callable] = None,
+        classes: list[str],
+        transform: Callable | None = None,
         mode: str = "RGB",
         seed: int = 0,
         training: bool = False,
@@ -107,7 +108,7 @@ class Images(Labelled, torch.utils.data.Dataset):
     def __init__(self, source: torch.utils.data.Dataset, *args: Any, **kwargs: Any):
         super().__init__(source, *args, **kwargs)
         self._process = os.getpid()
-        self._in_a_row: Dict[int, Damaged] = {}
+        self._in_a_row: dict[int, Damaged] = {}
 
     def __len__(self) -> int:
         return len(self.source)
@@ -125,11 +126,11 @@ class Images(Labelled, torch.utils.data.Dataset):
             name = getattr(self.source, "samples", {index: [None]})[index][0]
         return str(name) if name else f"image {index}"
 
-    def damaged_names(self, damaged: Tensor) -> List[str]:
+    def damaged_names(self, damaged: Tensor) -> list[str]:
         """The names for the last parts of samples, `(samples,)`, of those that are damaged."""
         return [self.name(index) for index in damaged.tolist() if index >= 0]
 
-    def load(self, index: int) -> Tuple[Image.Image, int]:
+    def load(self, index: int) -> tuple[Image.Image, int]:
         """Decode an image.
 
         Raises:
@@ -159,7 +160,7 @@ class Images(Labelled, torch.utils.data.Dataset):
         """
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: List[int]) -> List[Sample]:
+    def __getitems__(self, indices: list[int]) -> list[Sample]:
         """The samples of a batch, for torch's loader: keeping the random state costs as much as an image."""
         with random_state_kept() if self.training else nullcontext():
             return [self._sample(index) for index in indices]

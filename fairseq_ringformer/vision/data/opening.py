@@ -3,7 +3,8 @@
 import importlib.util
 import os
 import tarfile
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy
 from timm.data import create_dataset
@@ -24,13 +25,13 @@ def open_images(
     split: str,
     *,
     dataset: str = "",
-    transform: Optional[Callable] = None,
+    transform: Callable | None = None,
     seed: int = 0,
     training: bool = False,
     channels: int = 3,
-    classes: Optional[Sequence[str]] = None,
-    num_classes: Optional[int] = None,
-) -> Union[Images, StreamedImages]:
+    classes: Sequence[str] | None = None,
+    num_classes: int | None = None,
+) -> Images | StreamedImages:
     """Open one split of a data set.
 
     Args:
@@ -82,7 +83,7 @@ def open_images(
     return Images(source, names, transform, mode=mode, seed=seed, training=training)
 
 
-def _names(targets: Dict[str, int]) -> List[str]:
+def _names(targets: dict[str, int]) -> list[str]:
     return [str(name) for name, _ in sorted(targets.items(), key=lambda entry: entry[1])]
 
 
@@ -112,7 +113,7 @@ def _of_torchvision(dataset: str, data: str, split: str) -> Any:
         raise ValueError(f"{data}: --dataset {dataset} cannot be read from here ({reason})") from None
 
 
-def _of_files(data: str, split: str, classes: Optional[Sequence[str]]) -> Any:
+def _of_files(data: str, split: str, classes: Sequence[str] | None) -> Any:
     """timm's data set of a folder or tar file, and its classes."""
     root = find_split(data, split)
     try:
@@ -164,7 +165,7 @@ def find_split(data: str, split: str) -> str:
 
 def _check_folders(root: str, paths: Sequence[str]) -> None:
     """Require that every class is one folder: timm takes the last folder's name for the class."""
-    folders: Dict[str, str] = {}
+    folders: dict[str, str] = {}
     for folder in dict.fromkeys(map(os.path.dirname, paths)):
         if os.path.normpath(folder) == os.path.normpath(root):
             loose = next(path for path in paths if os.path.dirname(path) == folder)

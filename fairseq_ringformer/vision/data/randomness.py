@@ -3,8 +3,9 @@
 import hashlib
 import random
 import struct
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import numpy
 import torch

@@ -4,7 +4,8 @@ import json
 import os
 import random
 import tarfile
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from PIL import Image
@@ -21,7 +22,7 @@ SHUFFLED = 4096
 # Of the name of a damaged image, on its way from a worker process.
 NAME_BYTES = 256
 
-Item = Tuple[str, Any, int]
+Item = tuple[str, Any, int]
 
 
 class StreamedImages(Labelled, torch.utils.data.IterableDataset):
@@ -40,8 +41,8 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
     def __init__(
         self,
         source: Callable[[int, int, int, int], Iterator[Item]],
-        classes: List[str],
-        length: Optional[int] = None,
+        classes: list[str],
+        length: int | None = None,
         *args: Any,
         **kwargs: Any,
     ):
@@ -54,7 +55,7 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
         return self.length
 
     @staticmethod
-    def damaged_names(damaged: Tensor) -> List[str]:
+    def damaged_names(damaged: Tensor) -> list[str]:
         """The names in the last parts of samples, `(samples, NAME_BYTES)`, of those that are damaged."""
         return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in damaged[damaged[:, 0] > 0].tolist()]
 
@@ -69,8 +70,8 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
         """
         worker = torch.utils.data.get_worker_info()
         number, workers = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        waiting: List[Tuple[int, str, str]] = []
-        last: Optional[Tuple[Image.Image, int]] = None
+        waiting: list[tuple[int, str, str]] = []
+        last: tuple[Image.Image, int] | None = None
         position = number - workers
         for name, content, target in self.source(self.seed, self._epoch.value, number, workers):
             position += workers
@@ -91,7 +92,7 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
             raise _too_many(waiting)
         yield from self._stand_ins(waiting, last)
 
-    def _stand_ins(self, waiting: Sequence[Tuple[int, str, str]], readable: Optional[Tuple[Image.Image, int]]):
+    def _stand_ins(self, waiting: Sequence[tuple[int, str, str]], readable: tuple[Image.Image, int] | None):
         for position, name, _ in waiting:
             image, target = readable if self.training else (Image.new(self.mode, (256, 256)), -1)
             yield self._transformed(image, position), target, _as_bytes(name)
@@ -109,7 +110,7 @@ def _as_bytes(name: str) -> Tensor:
     return torch.frombuffer(bytearray(name.encode()[-NAME_BYTES:].ljust(NAME_BYTES, b"\0")), dtype=torch.uint8)
 
 
-def _too_many(damaged: Sequence[Tuple[int, str, str]]) -> UnreadableData:
+def _too_many(damaged: Sequence[tuple[int, str, str]]) -> UnreadableData:
     _, name, reason = damaged[0]
     return UnreadableData(f"{len(damaged)} damaged images in a row, the first is {name} ({reason})")
 
@@ -146,7 +147,7 @@ class Shards:
             shard = next((own for own in reversed(error.args) if own in self.paths), "a shard")
             raise UnreadableData(f"{shard}: damaged ({error.args[0] if error.args else error})") from None
 
-    def _item(self, sample: Dict[str, Any]) -> Item:
+    def _item(self, sample: dict[str, Any]) -> Item:
         name = f"{sample['__key__']} of {sample['__url__']}"
         content = next((sample[extension] for extension in EXTENSIONS if extension in sample), None)
         if content is None:
@@ -162,12 +163,12 @@ class Shards:
 def open_shards(
     data: str,
     split: str,
-    transform: Optional[Callable],
+    transform: Callable | None,
     mode: str,
     seed: int,
     training: bool,
-    classes: Optional[Sequence[str]],
-    num_classes: Optional[int],
+    classes: Sequence[str] | None,
+    num_classes: int | None,
 ) -> StreamedImages:
     """The shards of a split in webdataset's format.
 
@@ -209,8 +210,8 @@ def open_shards(
 
 
 def settle_classes(
-    where: str, told: Sequence[str], count: Optional[int], classes: Optional[Sequence[str]], num_classes: Optional[int]
-) -> List[str]:
+    where: str, told: Sequence[str], count: int | None, classes: Sequence[str] | None, num_classes: int | None
+) -> list[str]:
     """The classes of a stream.
 
     Args:
@@ -238,7 +239,7 @@ def _is_whole(path: str) -> bool:
         return stream.read() == bytes(1024)
 
 
-def _info(data: str) -> Dict[str, Any]:
+def _info(data: str) -> dict[str, Any]:
     """The description of a data set in webdataset's format, as far as there is one."""
     for name in ("_info.json", "info.json"):
         path = os.path.join(data, name)

@@ -2,8 +2,9 @@
 
 import math
 import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Callable, Iterator, List, Sequence, Tuple
+from typing import Any
 
 import numpy
 import torch
@@ -34,9 +35,9 @@ class InputConfig:
         crop_pct: the part of the resized image's shorter side that evaluation keeps.
     """
 
-    size: Tuple[int, int, int] = (3, 224, 224)
-    mean: Tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: Tuple[float, ...] = (0.229, 0.224, 0.225)
+    size: tuple[int, int, int] = (3, 224, 224)
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
     interpolation: str = "bicubic"
     crop_pct: float = 0.875
 
@@ -69,8 +70,8 @@ class Augmentation:
 
     crop: str = "rrc"
     padding: int = 2
-    scale: Tuple[float, float] = (0.08, 1.0)
-    ratio: Tuple[float, float] = (0.75, 1.3333)
+    scale: tuple[float, float] = (0.08, 1.0)
+    ratio: tuple[float, float] = (0.75, 1.3333)
     hflip: float = 0.5
     vflip: float = 0.0
     auto_augment: str = "none"
@@ -174,7 +175,7 @@ class ToNormalized:
         return f"{type(self).__name__}(mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()})"
 
 
-def _crop(input: InputConfig, augmentation: Augmentation, random_resized: Callable) -> List[Callable]:
+def _crop(input: InputConfig, augmentation: Augmentation, random_resized: Callable) -> list[Callable]:
     size = input.size[1:]
     if augmentation.crop == "rrc":
         return [random_resized]
@@ -224,11 +225,11 @@ def _require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def _require_one_of(name: str, value: str, choices: Tuple[str, ...]) -> None:
+def _require_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     _require(value in choices, f"{name} {value}: choose one of {', '.join(choices)}")
 
 
-def _rising(bounds: Tuple[float, float]) -> bool:
+def _rising(bounds: tuple[float, float]) -> bool:
     return len(bounds) == 2 and 0 < bounds[0] <= bounds[1]
 
 
@@ -237,5 +238,5 @@ def _listed(value: Any) -> Any:
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
-def _text(bounds: Tuple[float, float]) -> str:
+def _text(bounds: tuple[float, float]) -> str:
     return " ".join(map(str, bounds))

@@ -1,7 +1,8 @@
 """Accuracy of a classifier on a data set, over any number of processes."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -26,12 +27,12 @@ class Scores:
 
     loss: float
     top1: float
-    top5: Optional[float]
+    top5: float | None
     images: int
-    damaged: List[str] = field(default_factory=list)
-    confusion: Optional[Tensor] = None
+    damaged: list[str] = field(default_factory=list)
+    confusion: Tensor | None = None
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """The figures, without top-5 where there is none."""
         figures = dict(loss=self.loss, top1=self.top1, top5=self.top5, images=self.images, damaged=len(self.damaged))
         return {name: value for name, value in figures.items() if value is not None}
@@ -41,7 +42,7 @@ class Scores:
 def evaluate(
     model: Callable[[Tensor], Tensor],
     batches: Iterable,
-    names: Callable[[Tensor], List[str]],
+    names: Callable[[Tensor], list[str]],
     num_classes: int,
     accelerator: Accelerator,
     confusion: bool = False,
@@ -60,7 +61,7 @@ def evaluate(
     device = accelerator.device
     sums = torch.zeros(4, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
     table = torch.zeros(num_classes * num_classes, dtype=torch.long, device=device) if confusion else None
-    damaged: List[str] = []
+    damaged: list[str] = []
     for images, targets, broken in tqdm(batches, desc="evaluate", unit="batch", leave=False, disable=not progress):
         damaged += names(broken)
         with accelerator.autocast():

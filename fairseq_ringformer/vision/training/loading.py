@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from typing import Iterator, Tuple, Union
+from collections.abc import Iterator
 
 import torch
 from accelerate import Accelerator
@@ -11,7 +11,7 @@ from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sampler
 
 from ..data import Images, StreamedImages
 
-Batch = Tuple[Tensor, Tensor, Tensor]
+Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class EpochOrder(Sampler):
@@ -56,7 +56,7 @@ class TrainingBatches:
 
     def __init__(
         self,
-        images: Union[Images, StreamedImages],
+        images: Images | StreamedImages,
         batch_size: int,
         steps: int,
         workers: int,
@@ -88,7 +88,7 @@ class TrainingBatches:
         self.loader = accelerator.prepare_data_loader(loader)
         self.accelerator = accelerator
 
-    def epoch(self, number: int, done: int, last: int) -> Iterator[Tuple[int, Batch]]:
+    def epoch(self, number: int, done: int, last: int) -> Iterator[tuple[int, Batch]]:
         """(step, batch) of the updates `done` to `last` of epoch `number`; steps are counted within the epoch.
 
         A stream can end earlier, where its parts do not divide evenly; it ends after a whole update, too.
@@ -114,7 +114,7 @@ class TrainingBatches:
 
 
 def evaluation_batches(
-    images: Union[Images, StreamedImages], batch_size: int, workers: int, accelerator: Accelerator
+    images: Images | StreamedImages, batch_size: int, workers: int, accelerator: Accelerator
 ) -> Iterator[Batch]:
     """The batches of one process; over all processes each image comes once."""
     loader = DataLoader(images, batch_size, num_workers=workers, pin_memory=accelerator.device.type == "cuda")

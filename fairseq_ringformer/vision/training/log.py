@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from tqdm import tqdm
 
@@ -45,7 +45,7 @@ class Log:
 
     def __init__(self, folder: str, total: int, update: int, main: bool):
         self.folder, self.total, self.main = folder, total, main
-        self.rows: List[Dict[str, Any]] = []
+        self.rows: list[dict[str, Any]] = []
         self.board = None
         self.start, self.started = update, time.monotonic()
         terminal = main and sys.stderr.isatty()
@@ -78,7 +78,7 @@ class Log:
             f"{tqdm.format_interval(remaining)} left"
         )
 
-    def epoch(self, row: Dict[str, Any]) -> None:
+    def epoch(self, row: dict[str, Any]) -> None:
         """The end of an epoch: values for some of ``COLUMNS``."""
         if not self.main:
             return
@@ -119,7 +119,7 @@ def _board(folder: str, update: int):
     return require_tensorboard()(os.path.join(folder, BOARD), purge_step=update + 1 if update else None)
 
 
-def read_rows(folder: str) -> List[Dict[str, Any]]:
+def read_rows(folder: str) -> list[dict[str, Any]]:
     """The rows of DIR/log.csv so far, as texts."""
     try:
         with open(os.path.join(folder, ROWS), encoding="utf-8", newline="") as stream:
@@ -128,7 +128,7 @@ def read_rows(folder: str) -> List[Dict[str, Any]]:
         return []
 
 
-def write_rows(folder: str, rows: List[Dict[str, Any]]) -> None:
+def write_rows(folder: str, rows: list[dict[str, Any]]) -> None:
     """Write DIR/log.csv whole: an interruption leaves the old one."""
     path = os.path.join(folder, ROWS)
     with open(f"{path}.partial", "w", encoding="utf-8", newline="") as stream:
@@ -140,13 +140,13 @@ def write_rows(folder: str, rows: List[Dict[str, Any]]) -> None:
     os.replace(f"{path}.partial", path)
 
 
-def write_json(value: Dict[str, Any], path: str) -> None:
+def write_json(value: dict[str, Any], path: str) -> None:
     with open(f"{path}.partial", "w", encoding="utf-8") as stream:
         stream.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
     os.replace(f"{path}.partial", path)
 
 
-def draw_curves(rows: List[Dict[str, Any]], path: str) -> None:
+def draw_curves(rows: list[dict[str, Any]], path: str) -> None:
     """Write a PNG: loss and top-1 accuracy by epoch."""
     from matplotlib.figure import Figure
 
@@ -165,6 +165,6 @@ def draw_curves(rows: List[Dict[str, Any]], path: str) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _value(row: Dict[str, Any], name: str) -> Optional[float]:
+def _value(row: dict[str, Any], name: str) -> float | None:
     value = row.get(name, "")
     return None if value == "" or math.isnan(float(value)) else float(value)

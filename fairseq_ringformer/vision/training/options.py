@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import difflib
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Tuple, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 
 def option(
@@ -12,11 +12,11 @@ def option(
     group: str,
     help: str,
     *,
-    choices: Optional[Tuple[str, ...]] = None,
-    metavar: Optional[str] = None,
-    at_least: Optional[float] = None,
-    above: Optional[float] = None,
-    below: Optional[float] = None,
+    choices: tuple[str, ...] | None = None,
+    metavar: str | None = None,
+    at_least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
     resumable: bool = False,
 ):
     """A field of :class:`Options`.
@@ -66,12 +66,12 @@ class Options:
     )
 
     model: str = option("", "model", "name in timm, vit_ring_tiny_patch4_28 for one", metavar="NAME")
-    model_arg: Dict[str, Any] = option(
+    model_arg: dict[str, Any] = option(
         {}, "model", "arguments of the model besides the flags, values as in YAML", metavar="KEY=VALUE"
     )
-    num_classes: Optional[int] = option(None, "model", "default: those of the data", metavar="N", at_least=1)
-    img_size: Optional[int] = option(None, "model", "height and width; default: the model's", metavar="N", at_least=1)
-    in_chans: Optional[int] = option(None, "model", "image channels; default: the model's", metavar="N", at_least=1)
+    num_classes: int | None = option(None, "model", "default: those of the data", metavar="N", at_least=1)
+    img_size: int | None = option(None, "model", "height and width; default: the model's", metavar="N", at_least=1)
+    in_chans: int | None = option(None, "model", "image channels; default: the model's", metavar="N", at_least=1)
     dropout: float = _probability(0.0, "model", "of embeddings and of what the sub-layers and the activation put out")
     drop_rate: float = _probability(0.0, "model", "dropout before the head")
     drop_path: float = _probability(0.0, "model", "stochastic depth, at the last level")
@@ -82,8 +82,8 @@ class Options:
         metavar="FILE",
     )
 
-    epochs: Optional[int] = option(None, "length", "passes over the images", metavar="N", at_least=1, resumable=True)
-    max_update: Optional[int] = option(
+    epochs: int | None = option(None, "length", "passes over the images", metavar="N", at_least=1, resumable=True)
+    max_update: int | None = option(
         None, "length", "updates, instead of epochs", metavar="N", at_least=1, resumable=True
     )
     batch_size: int = option(128, "length", "images per process and step", metavar="N", at_least=1, resumable=True)
@@ -99,14 +99,14 @@ class Options:
     opt: str = option("adam", "optimisation", "any of timm's optimisers", metavar="NAME")
     lr: float = option(1e-3, "optimisation", "peak learning rate", metavar="X", above=0)
     weight_decay: float = option(0.0, "optimisation", "not of biases and norms", metavar="X", at_least=0)
-    opt_arg: Dict[str, Any] = option(
+    opt_arg: dict[str, Any] = option(
         {},
         "optimisation",
         "arguments of the optimiser besides the flags, betas=[0.9,0.98] for one",
         metavar="KEY=VALUE",
     )
     clip_grad: float = option(1.0, "optimisation", "largest gradient norm; 0: unlimited", metavar="X", at_least=0)
-    layer_decay: Optional[float] = option(
+    layer_decay: float | None = option(
         None, "optimisation", "factor of the learning rate per level downwards", metavar="X", above=0
     )
     sched: str = option(
@@ -116,7 +116,7 @@ class Options:
         0, "optimisation", "updates in which the learning rate grows from 0", metavar="N", at_least=0
     )
     min_lr: float = option(0.0, "optimisation", "learning rate at the end", metavar="X", at_least=0)
-    ema: Optional[float] = option(
+    ema: float | None = option(
         None,
         "optimisation",
         "also keep an exponential moving average of the weights, with this decay; evaluated and "
@@ -138,8 +138,8 @@ class Options:
         choices=("rrc", "resize", "pad", "none"),
     )
     padding: int = option(2, "augmentation", "pixels on each side, of --crop pad", metavar="N", at_least=0)
-    scale: Tuple[float, float] = option((0.08, 1.0), "augmentation", "share of the area kept, of --crop rrc", above=0)
-    ratio: Tuple[float, float] = option((0.75, 1.3333), "augmentation", "width by height, of --crop rrc", above=0)
+    scale: tuple[float, float] = option((0.08, 1.0), "augmentation", "share of the area kept, of --crop rrc", above=0)
+    ratio: tuple[float, float] = option((0.75, 1.3333), "augmentation", "width by height, of --crop rrc", above=0)
     hflip: float = option(0.5, "augmentation", "probability of a horizontal flip", metavar="P", at_least=0)
     vflip: float = option(0.0, "augmentation", "probability of a vertical flip", metavar="P", at_least=0)
     auto_augment: str = option(
@@ -150,13 +150,13 @@ class Options:
     )
     color_jitter: float = option(0.0, "augmentation", "strength of colour jitter", metavar="X", at_least=0)
     random_erasing: float = option(0.0, "augmentation", "probability of erasing a part", metavar="P", at_least=0)
-    mean: Optional[Tuple[float, ...]] = option(
+    mean: tuple[float, ...] | None = option(
         None, "augmentation", "mean by channel to subtract; default: the model's", metavar="X"
     )
-    std: Optional[Tuple[float, ...]] = option(
+    std: tuple[float, ...] | None = option(
         None, "augmentation", "deviation by channel to divide by; default: the model's", metavar="X", above=0
     )
-    crop_pct: Optional[float] = option(
+    crop_pct: float | None = option(
         None,
         "augmentation",
         "share of the resized side that evaluation keeps; default: the model's",
@@ -184,7 +184,7 @@ class Options:
     save_interval: int = option(
         1000, "run", "updates after which DIR/last.pt is saved inside an epoch", metavar="N", at_least=1, resumable=True
     )
-    threads: Optional[int] = option(
+    threads: int | None = option(
         None, "run", "torch's threads on the CPU; default: torch's choice", metavar="N", at_least=1, resumable=True
     )
     device: str = option("auto", "run", "auto: a GPU if there is one", choices=("auto", "cpu", "cuda"), resumable=True)
@@ -263,13 +263,13 @@ def _number(value: Any) -> Any:
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """A flag for every option; those that are not given do not appear among the parsed arguments."""
     types = get_type_hints(Options)
-    groups: Dict[str, Any] = {}
+    groups: dict[str, Any] = {}
     for entry in dataclasses.fields(Options):
         about, kind = entry.metadata, _plain(types[entry.name])
         group = groups.get(about["group"]) or groups.setdefault(
             about["group"], parser.add_argument_group(about["group"])
         )
-        settings: Dict[str, Any] = dict(dest=entry.name, default=argparse.SUPPRESS, help=_help(entry))
+        settings: dict[str, Any] = dict(dest=entry.name, default=argparse.SUPPRESS, help=_help(entry))
         if kind is bool:
             settings["action"] = argparse.BooleanOptionalAction
         elif get_origin(kind) is dict:
@@ -298,7 +298,7 @@ def _plain(kind: Any) -> Any:
     return parts[0] if type(None) in get_args(kind) else kind
 
 
-def read_config(path: str) -> Dict[str, Any]:
+def read_config(path: str) -> dict[str, Any]:
     """The options in a YAML file whose keys are names of flags, with - or _.
 
     Raises:
@@ -372,7 +372,7 @@ def _describe(kind: Any) -> str:
     return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
 
 
-def gather(given: Dict[str, Any], config: Optional[str] = None) -> Options:
+def gather(given: dict[str, Any], config: str | None = None) -> Options:
     """The options `given` as flags, else those of the file `config`, else the defaults; checked.
 
     Raises:
@@ -393,13 +393,13 @@ def _flag_value(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def as_plain(options: Options) -> Dict[str, Any]:
+def as_plain(options: Options) -> dict[str, Any]:
     """The options as numbers, texts, lists and dictionaries, for YAML and checkpoints."""
     values = dataclasses.asdict(options)
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def changed(before: Dict[str, Any], now: Options) -> List[str]:
+def changed(before: dict[str, Any], now: Options) -> list[str]:
     """The options that differ in a way that a resumed training cannot take, as `--seed: 1 before, 2 now`."""
     after = as_plain(now)
     return [

@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from timm.data import Mixup, resolve_data_config
@@ -27,12 +28,12 @@ from ..data import (
 from ..data.checking import first_line
 from .options import Options
 
-Dataset = Union[Images, StreamedImages]
+Dataset = Images | StreamedImages
 # The model's keywords for what it begins with, which a trained one does without.
 INITIAL = ("pretrained", "checkpoint_path")
 
 
-def model_arguments(options: Options, num_classes: int) -> Dict[str, Any]:
+def model_arguments(options: Options, num_classes: int) -> dict[str, Any]:
     """The keywords of ``timm.create_model``: what the flags say, and what --model-arg adds.
 
     Raises:
@@ -87,7 +88,7 @@ def check_outputs(model: nn.Module, input: InputConfig, num_classes: int) -> Non
         raise ValueError(f"the model gives an image {found[1:]} numbers, not one for each of {num_classes} classes")
 
 
-def _by_channel(values: Tuple[float, ...], channels: int) -> Tuple[float, ...]:
+def _by_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
     """One value for all channels counts for each; those of colours are averaged for grey."""
     values = tuple(map(float, values))
     if len(values) == 1:
@@ -108,7 +109,7 @@ def image_channels(options: Options) -> int:
     return options.in_chans or options.model_arg.get("in_chans") or known["input_size"][0]
 
 
-def open_both(options: Options) -> Tuple[Dataset, Dataset]:
+def open_both(options: Options) -> tuple[Dataset, Dataset]:
     """The images for training and for evaluation, still without the transforms, for which the model must be known.
 
     Raises:
@@ -224,7 +225,7 @@ class Loss:
 
     def __init__(self, options: Options, num_classes: int):
         smoothing = options.label_smoothing
-        self.mix: Optional[Mixup] = None
+        self.mix: Mixup | None = None
         if options.mixup or options.cutmix:
             self.mix = Mixup(options.mixup, options.cutmix, label_smoothing=smoothing, num_classes=num_classes)
             smoothing = 0.0  # is in the mixed targets
@@ -232,7 +233,7 @@ class Loss:
             BinaryCrossEntropy(smoothing) if options.loss == "bce" else nn.CrossEntropyLoss(label_smoothing=smoothing)
         )
 
-    def __call__(self, model: Callable, images: Tensor, targets: Tensor) -> Tuple[Tensor, Tensor]:
+    def __call__(self, model: Callable, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss, and the logits of the images, mixed or not."""
         mixed = targets
         if self.mix is not None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import zlib
 from dataclasses import asdict, dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from ..checkpoint import difference, read_classifier
 from ..data import StreamedImages
@@ -36,18 +36,18 @@ class Progress:
     correct: int = 0
     counted: int = 0
     damaged: int = 0
-    best: Dict[str, Any] = field(default_factory=dict)
-    latest: Dict[str, Any] = field(default_factory=dict)
+    best: dict[str, Any] = field(default_factory=dict)
+    latest: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
-    speeds: List[float] = field(default_factory=list)
-    names: List[str] = field(default_factory=list)
+    speeds: list[float] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
     def end_epoch(self) -> None:
         self.epoch += 1
         self.position = self.counted = self.correct = self.damaged = 0
         self.loss_sum = 0.0
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
@@ -85,7 +85,7 @@ def clear(folder: str) -> None:
     shutil.rmtree(os.path.join(folder, BOARD), ignore_errors=True)
 
 
-def read_last(folder: str) -> Optional[Dict[str, Any]]:
+def read_last(folder: str) -> dict[str, Any] | None:
     """The state to go on from, or None.
 
     Raises:
@@ -104,7 +104,7 @@ def read_last(folder: str) -> Optional[Dict[str, Any]]:
 
 
 def check_continues(
-    folder: str, state: Dict[str, Any], model: Any, arch: str, options: Options, data: str, batches: TrainingBatches
+    folder: str, state: dict[str, Any], model: Any, arch: str, options: Options, data: str, batches: TrainingBatches
 ) -> None:
     """ValueError unless the training of `state` can go on exactly as it began.
 

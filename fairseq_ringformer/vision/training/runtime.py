@@ -3,7 +3,7 @@
 import os
 import random
 from datetime import timedelta
-from typing import Any, Dict
+from typing import Any
 
 import numpy
 import torch
@@ -15,7 +15,7 @@ from ...machine import processor
 from ..data.randomness import seed_of
 
 
-def machine(accelerator: Accelerator) -> Dict[str, Any]:
+def machine(accelerator: Accelerator) -> dict[str, Any]:
     """What the training ran on."""
     device = accelerator.device
     return {

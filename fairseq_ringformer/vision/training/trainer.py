@@ -4,7 +4,7 @@ import os
 import platform
 import statistics
 import time
-from typing import Any, Dict, List
+from typing import Any
 
 import numpy
 import timm
@@ -15,7 +15,7 @@ from timm.utils import ModelEmaV3
 from torch import Tensor
 
 from ... import __version__
-from ...checkpoint_file import write_checkpoint
+from ...files import write_checkpoint
 from ..checkpoint import build_model
 from . import run
 from .evaluation import Scores, evaluate
@@ -116,7 +116,7 @@ class Trainer:
 
     def _refuse_damaged(self, train: Any) -> None:
         """Look through the images in one process; all end if any is damaged."""
-        problem: List[Any] = [None]
+        problem: list[Any] = [None]
         if self.main:
             try:
                 refuse_damaged(train, self.valid, self.options.workers, progress=True)
@@ -155,7 +155,7 @@ class Trainer:
                 yaml.safe_dump(as_plain(self.options), stream, sort_keys=False)
         self.accelerator.wait_for_everyone()
 
-    def _restore(self, state: Dict[str, Any]) -> None:
+    def _restore(self, state: dict[str, Any]) -> None:
         training = state["training"]
         self.model.load_state_dict(state["state_dict"])
         self.plain_optimizer.load_state_dict(training["optimizer"])
@@ -165,7 +165,7 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(training["scaler"])
         self.progress = run.Progress(**training["progress"])
 
-    def train(self) -> Dict[str, Any]:
+    def train(self) -> dict[str, Any]:
         """Train to the end, and return what is in DIR/result.json.
 
         Raises:
@@ -246,9 +246,9 @@ class Trainer:
         return True
 
     def _start_interval(self) -> None:
-        self.losses: List[Tensor] = []
-        self.hits: List[Tensor] = []
-        self.broken: List[Tensor] = []
+        self.losses: list[Tensor] = []
+        self.hits: list[Tensor] = []
+        self.broken: list[Tensor] = []
         self.images = 0
         self.since = time.monotonic()
 
@@ -277,13 +277,13 @@ class Trainer:
         self.log.interval(progress.epoch + 1, progress.update, mean, learning_rate(self.optimizer), images / seconds)
         self._start_interval()
 
-    def _name_damaged(self, damaged: List[str]) -> None:
+    def _name_damaged(self, damaged: list[str]) -> None:
         if self.accelerator.num_processes > 1:
             damaged = gather_object(damaged)
         self.progress.damaged += len(damaged)
         self._note_damaged(sorted(set(damaged)))
 
-    def _note_damaged(self, names: List[str]) -> None:
+    def _note_damaged(self, names: list[str]) -> None:
         new = [name for name in names if name not in set(self.progress.names)]
         self.progress.names += new
         if new and self.main:
@@ -371,7 +371,7 @@ class Trainer:
         }
         write_checkpoint(state, os.path.join(self.folder, run.LAST))
 
-    def result(self) -> Dict[str, Any]:
+    def result(self) -> dict[str, Any]:
         """What the training has come to."""
         progress = self.progress
         return {

@@ -2,7 +2,6 @@ from dataclasses import dataclass
 from typing import Optional
 
 import pytest
-
 from torch.autograd import DeviceType
 
 from fairseq_ringformer.analysis.benchmark.profile import MARK, REST, of_cpu, summarise

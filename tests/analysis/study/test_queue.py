@@ -1,7 +1,6 @@
 """The queue of a study: how long runs are, and that interruptions leave no trace."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from fairseq_ringformer.analysis.paper import Row, Table
+from fairseq_ringformer.analysis.counts.paper import Row, Table
 from fairseq_ringformer.analysis.study.queue import Study
 from fairseq_ringformer.analysis.study.speeds import Length, Speeds, Stopwatch
 from fairseq_ringformer.analysis.study.states import States

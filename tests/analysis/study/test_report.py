@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from fairseq_ringformer.analysis.paper import Row, Table
+from fairseq_ringformer.analysis.counts.paper import Row, Table
 from fairseq_ringformer.analysis.study import report
 from fairseq_ringformer.analysis.study.significance import paired_bootstrap
 

@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from fairseq_ringformer.analysis.paper import Row, Table
+from fairseq_ringformer.analysis.counts.paper import Row, Table
 from fairseq_ringformer.analysis.study import queue
 from fairseq_ringformer.analysis.study.queue import Study
 from fairseq_ringformer.analysis.study.speeds import Length

@@ -3,6 +3,7 @@
 import grammar
 import pytest
 from recipe.errors import RecipeError
+
 from tests.examples.wmt14_de_en.building import SIZES, mirror, write_text
 
 

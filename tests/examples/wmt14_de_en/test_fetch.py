@@ -7,8 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.examples.wmt14_de_en.building import mirror
 from wmt14 import catalogue, fetch
+
+from tests.examples.wmt14_de_en.building import mirror
 
 
 class Server:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from recipe.binarise import DICTIONARY
-from tests.examples.wmt14_de_en.building import load, mirror
 from wmt14 import subwords
+
+from tests.examples.wmt14_de_en.building import load, mirror
 
 prepare = load("prepare")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grammar
 import pytest
+
 from tests.examples.wmt14_de_en.building import RECIPE, mirror, write_text
 
 ROOT = RECIPE.parents[1]
@@ -69,7 +70,7 @@ def strong_data(small_mirror, tmp_path_factory):
 def test_from_archives_to_bleu(small_mirror, tmp_path, subwords):
     data, run = tmp_path / "data", tmp_path / "run"
     if subwords == "wordpiece":
-        from fairseq_ringformer.wordpieces import WordPieces
+        from fairseq_ringformer.text.wordpieces import WordPieces
 
         vocabulary = WordPieces.train([small_mirror / f"raw/train.{language}" for language in ("de", "en")], 600)
         vocabulary.save(tmp_path / "tokenizer.json")

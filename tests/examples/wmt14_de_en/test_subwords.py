@@ -4,8 +4,9 @@ import os
 
 import pytest
 from recipe.errors import RecipeError
-from tests.examples.wmt14_de_en.building import SIZES, write_text
 from wmt14 import subwords
+
+from tests.examples.wmt14_de_en.building import SIZES, write_text
 
 
 def test_long_pairs_are_dropped_from_the_training_text_alone(tmp_path, vocabulary):

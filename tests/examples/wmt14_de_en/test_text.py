@@ -5,8 +5,9 @@ import io
 import tarfile
 
 import pytest
-from tests.examples.wmt14_de_en.building import SIZES
 from wmt14 import catalogue, clean, sgm, text
+
+from tests.examples.wmt14_de_en.building import SIZES
 
 
 def tgz(path, members):

@@ -4,8 +4,9 @@ import json
 import shlex
 
 import pytest
-from tests.examples.wmt14_de_en.building import load
 from wmt14 import training
+
+from tests.examples.wmt14_de_en.building import load
 
 train = load("train")
 
@@ -180,7 +181,7 @@ def test_trainings_that_cannot_be(prepared, capsys, recipe, arguments, message):
 
 
 def test_what_is_trained_is_not_trained_on(prepared, capsys, monkeypatch):
-    from fairseq_ringformer.checkpoint_file import write_checkpoint
+    from fairseq_ringformer.files import write_checkpoint
 
     run = prepared / "run"
     (run / "checkpoints").mkdir(parents=True)
@@ -197,7 +198,7 @@ def test_what_is_trained_is_not_trained_on(prepared, capsys, monkeypatch):
 
 
 def test_a_checkpoint_that_was_cut_gives_way_to_the_one_before(prepared, capsys, monkeypatch):
-    from fairseq_ringformer.checkpoint_file import write_checkpoint
+    from fairseq_ringformer.files import write_checkpoint
 
     checkpoints = prepared / "run/checkpoints"
     checkpoints.mkdir(parents=True)

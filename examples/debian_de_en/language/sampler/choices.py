@@ -1,7 +1,6 @@
 """What the sampler chooses from: words by kind, verbs by frame, adverbials by time."""
 
-from functools import lru_cache
-from typing import List, Tuple
+from functools import cache
 
 from language import lexicon
 from language.morphology import ADJECTIVES, NOUNS, VERBS, Noun, Verb
@@ -32,8 +31,8 @@ BE = Verb("sein", "be", "copula", state=True)
 COST = Verb("kosten", "cost", "copula", participle="gekostet", state=True)
 
 
-@lru_cache(maxsize=None)
-def nouns_of(*kinds: str) -> Tuple[Noun, ...]:
+@cache
+def nouns_of(*kinds: str) -> tuple[Noun, ...]:
     """Return the nouns of the given kinds, or the nouns named."""
     return tuple(noun for noun in NOUNS.values() if noun.kind in kinds or noun.de in kinds)
 
@@ -50,7 +49,7 @@ TRANSITIVE_FOR = {
 CITIES = [Name(*pair.split(":"), "n") for pair in lexicon.CITIES]
 
 
-def _glosses(text: str, when: str) -> List[Adverbial]:
+def _glosses(text: str, when: str) -> list[Adverbial]:
     return [Adverbial(*pair.replace("_", " ").split(":"), when) for pair in text.split()]
 
 

@@ -1,7 +1,7 @@
 """Random clauses."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Optional, Sequence
 
 from language.clauses import Clause
 from language.morphology import NOUNS, Verb, english_number, german_number
@@ -34,7 +34,7 @@ class ClauseSampler(PhraseSampler):
     def clause(
         self,
         tense: str,
-        subject: Optional[Nominal] = None,
+        subject: Nominal | None = None,
         frames: Sequence[str] = (),
         plain: bool = False,
         relative: bool = False,
@@ -171,7 +171,7 @@ class ClauseSampler(PhraseSampler):
             accusative = replace(accusative, determiner="kein")
         return replace(clause, accusative=accusative, negated=True)
 
-    def _copula(self, tense: str, subject: Optional[Nominal], relative: bool = False) -> Clause:
+    def _copula(self, tense: str, subject: Nominal | None, relative: bool = False) -> Clause:
         if subject is None:
             things = ("animal", "place", "room", "thing", "vehicle", "furniture", "clothing", "book", "note", "device")
             subject = self.subject(PEOPLE if self._chance(0.5) else (self.rng.choice(things),), False, relative)

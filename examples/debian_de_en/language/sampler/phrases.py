@@ -1,8 +1,8 @@
 """Random nominals and adverbials."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Dict, Optional, Sequence
 
 from language import lexicon
 from language.clauses import Clause
@@ -34,7 +34,7 @@ class PhraseSampler:
     def _chance(self, probability: float) -> bool:
         return self.rng.random() < probability
 
-    def _weighted(self, weights: Dict[str, float]) -> str:
+    def _weighted(self, weights: dict[str, float]) -> str:
         point = self.rng.random() * sum(weights.values())
         for key, weight in weights.items():
             point -= weight
@@ -94,7 +94,7 @@ class PhraseSampler:
             clause = self.relative_clause(noun, plural)
         return NounPhrase(noun, determiner, plural, adjective, relative=clause)
 
-    def _owner(self, noun: Noun) -> Optional[Nominal]:
+    def _owner(self, noun: Noun) -> Nominal | None:
         if noun.kind == "opening":
             return NounPhrase(self.rng.choice(nouns_of("Haus", "Kirche", "Hotel", "Schule", "Museum", "Zimmer")))
         if noun.kind == "kin" or noun.kind in OWNED:
@@ -105,7 +105,7 @@ class PhraseSampler:
             return NounPhrase(owner, self._possessive() if kin else "der", self._chance(0.25))
         return None
 
-    def relative_clause(self, noun: Noun, plural: bool) -> Optional[Clause]:
+    def relative_clause(self, noun: Noun, plural: bool) -> Clause | None:
         """Return a relative clause about a noun, or None if its kind has none."""
         gap, tense = Gap(noun, plural), self.relative_tense
         if noun.kind in PEOPLE:

@@ -1,7 +1,6 @@
 """Random sentences: what the toy grammar says, and how often."""
 
 from dataclasses import replace
-from typing import Optional
 
 from language.clauses import Clause
 from language.morphology import VERBS
@@ -108,7 +107,7 @@ class Sampler(ClauseSampler):
             clause = replace(clause, adverbial=self.rng.choice(ADVERBIALS["today"] + ADVERBIALS["future"]))
         return Simple(clause, "imperative")
 
-    def _resume(self, subject: Nominal) -> Optional[Nominal]:
+    def _resume(self, subject: Nominal) -> Nominal | None:
         """Return the pronoun that takes up a subject, or None for neuters and quantifiers."""
         if isinstance(subject, Pronoun):
             return subject

@@ -2,8 +2,9 @@
 
 import argparse
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Sequence
+from typing import Any
 
 import torch
 from fairseq.data import Dictionary
@@ -11,7 +12,7 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, BaseFairse
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
 from ....models.ringformer import RingFormerModel
-from ...parameters import numbered_dictionary
+from ...counts.translation import numbered_dictionary
 
 STOCK = "transformer"
 VOCABULARY = re.compile(r"(^|\.)(embed_tokens|output_projection|output_bias)(\.|$)")
@@ -32,7 +33,7 @@ class Contender:
 
     name: str
     arch: str
-    options: Dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     vocabulary: int = 8000
     seed: int = 1
     quantization: str = ""
@@ -83,7 +84,7 @@ def choose(
     seed: int,
     autocast: str = "none",
     quantizations: Sequence[str] = (),
-) -> List[Contender]:
+) -> list[Contender]:
     """The contenders of a benchmark, the baseline first.
 
     Args:
@@ -139,7 +140,7 @@ def _model_parser(arch: str) -> argparse.ArgumentParser:
     return parser
 
 
-def parse_flags(arch: str, flags: Sequence[str], given_to: str = "") -> Dict[str, Any]:
+def parse_flags(arch: str, flags: Sequence[str], given_to: str = "") -> dict[str, Any]:
     """Options that `flags` set, by name.
 
     Raises:
@@ -168,7 +169,7 @@ def parse_flags(arch: str, flags: Sequence[str], given_to: str = "") -> Dict[str
     }
 
 
-def _shared_options(model: RingFormerModel) -> Dict[str, Any]:
+def _shared_options(model: RingFormerModel) -> dict[str, Any]:
     """The options of `model` that fairseq's plain transformer knows as well."""
     options = vars(model.cfg)
     known = [action.dest for action in _model_parser(STOCK)._actions]

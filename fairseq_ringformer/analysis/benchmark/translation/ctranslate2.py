@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from typing import List, Optional, Tuple
 
 from fairseq.data import Dictionary
 from fairseq.tasks.translation import TranslationTask
@@ -63,7 +62,7 @@ class CTranslate2Generation:
         batch_size: int,
         device: str,
         threads: int,
-        translators: Optional[int],
+        translators: int | None,
     ):
         import torch
         from ctranslate2 import Translator
@@ -86,7 +85,7 @@ class CTranslate2Generation:
         torch.set_num_threads(threads)
         self.beam, self.dictionary = beam, task.source_dictionary
 
-    def run(self, samples: List[Sample]) -> List[Tuple[int, ...]]:
+    def run(self, samples: list[Sample]) -> list[tuple[int, ...]]:
         """Translate `samples`; lengths of the best hypotheses, batch by batch."""
         running = []
         for sample in samples:
@@ -109,7 +108,7 @@ class CTranslate2Generation:
         ]
 
 
-def _symbols(sample: Sample, dictionary: Dictionary) -> List[List[str]]:
+def _symbols(sample: Sample, dictionary: Dictionary) -> list[list[str]]:
     """The source sentences as symbols, without padding and the end of the sentence, which CTranslate2 adds."""
     outside = (dictionary.pad(), dictionary.eos())
     return [

@@ -1,7 +1,6 @@
 """Generation with fairseq's SequenceGenerator, outputs forced to the reference's length."""
 
 import argparse
-from typing import List, Tuple
 
 from fairseq import utils
 from fairseq.dataclass.configs import GenerationConfig
@@ -32,7 +31,7 @@ class Generation:
         self.model.prepare_for_inference_(config)
         self.generator = task.build_generator([self.model], config.generation)
 
-    def run(self, samples: List[Sample]) -> List[Tuple[int, ...]]:
+    def run(self, samples: list[Sample]) -> list[tuple[int, ...]]:
         """Translate `samples` one after another; lengths of the best hypotheses, batch by batch."""
         lengths = []
         for sample in samples:

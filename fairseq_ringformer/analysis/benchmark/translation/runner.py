@@ -1,8 +1,9 @@
 """Translation: training by fairseq's Trainer, and generation by its SequenceGenerator or by CTranslate2."""
 
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any
 
 from torch import nn
 
@@ -46,13 +47,13 @@ class Settings(runner.Settings):
         translators: of CTranslate2, side by side; None: chosen by the model's size.
     """
 
-    measures: Tuple[str, ...] = MEASURES
+    measures: tuple[str, ...] = MEASURES
     size: str = "base"
     max_tokens: int = 4096
     criterion: str = "cross_entropy"
-    beams: Tuple[int, ...] = BEAMS
-    batch_sizes: Tuple[int, ...] = BATCH_SIZES
-    translators: Optional[int] = None
+    beams: tuple[int, ...] = BEAMS
+    batch_sizes: tuple[int, ...] = BATCH_SIZES
+    translators: int | None = None
 
 
 class Benchmark(runner.Benchmark):
@@ -86,7 +87,7 @@ class Benchmark(runner.Benchmark):
     def is_outer(self, name: str) -> bool:
         return is_vocabulary(name)
 
-    def training_batches(self) -> List[Sample]:
+    def training_batches(self) -> list[Sample]:
         chosen = self.settings
         return training_batches(
             self.lengths.train,
@@ -110,10 +111,10 @@ class Benchmark(runner.Benchmark):
         chosen = self.settings
         return functools.partial(Training, contender, chosen.criterion, chosen.device, chosen.seed)
 
-    def training_hosts(self, training: Training) -> List[Host]:
+    def training_hosts(self, training: Training) -> list[Host]:
         return [(training.trainer.criterion, "compute_loss", "softmax, loss"), *HOSTS]
 
-    def generation_samples(self, beam: int, batch_size: int) -> List[Sample]:
+    def generation_samples(self, beam: int, batch_size: int) -> list[Sample]:
         """The batches that a round of generation translates."""
         chosen = self.settings
         sentences = AMOUNTS[chosen.size][1].get((beam, batch_size), max(16, batch_size))
@@ -126,7 +127,7 @@ class Benchmark(runner.Benchmark):
             chosen.seed,
         )
 
-    def generation(self) -> List[Result]:
+    def generation(self) -> list[Result]:
         """Sentences and tokens per second of every pair of beam and batch size."""
         results = []
         for batch_size in self.settings.batch_sizes:
@@ -134,7 +135,7 @@ class Benchmark(runner.Benchmark):
                 results += self._generation(beam, batch_size)
         return results
 
-    def _generation(self, beam: int, batch_size: int) -> List[Result]:
+    def _generation(self, beam: int, batch_size: int) -> list[Result]:
         samples = self.generation_samples(beam, batch_size)
         engines = [self._engine(contender, beam, batch_size) for contender in self.contenders]
         names = [contender.name for contender in self.contenders]
@@ -151,7 +152,7 @@ class Benchmark(runner.Benchmark):
                 result.extra["translators"], result.extra["threads of each"] = engine.layout
         return results
 
-    def _engine(self, contender: Contender, beam: int, batch_size: int) -> Union[Generation, CTranslate2Generation]:
+    def _engine(self, contender: Contender, beam: int, batch_size: int) -> Generation | CTranslate2Generation:
         chosen = self.settings
         if not contender.quantization:
             return Generation(contender, self.task, beam, chosen.device)
@@ -159,7 +160,7 @@ class Benchmark(runner.Benchmark):
             contender, self.task, beam, batch_size, chosen.device, chosen.threads, chosen.translators
         )
 
-    def own_profile(self, contender: Contender) -> Dict[str, Profile]:
+    def own_profile(self, contender: Contender) -> dict[str, Profile]:
         """Of generation with the first beam and batch size."""
         if "generation" not in self.settings.measures or contender.quantization:
             return {}

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import io
-from typing import Iterator, List
+from collections.abc import Iterator
 
 import torch
 from fairseq import options
@@ -48,7 +48,7 @@ class Training:
         self.trainer.begin_epoch(1)
         self.model = self.trainer.model
 
-    def run(self, samples: List[Sample]) -> None:
+    def run(self, samples: list[Sample]) -> None:
         """One update on each of `samples`: forward, backward, clipping, Adam."""
         for sample in samples:
             if self.trainer.train_step([sample]) is None:

@@ -2,13 +2,13 @@
 
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import numpy
 import torch
 from fairseq.data import Dictionary, LanguagePairDataset, data_utils
 
-Sample = Dict[str, Any]
+Sample = dict[str, Any]
 
 # Lengths of the Debian quick set's 63,735 training pairs, end of sentence included: log(source) is normal, and
 # log(target) is linear in it, with normal noise.
@@ -64,7 +64,7 @@ def read_lengths(folder: str) -> Lengths:
 
 def training_batches(
     lengths: numpy.ndarray, dictionary: Dictionary, max_tokens: int, count: int, longest: int, seed: int
-) -> List[Sample]:
+) -> list[Sample]:
     """`count` of the batches that fairseq-train would make of such pairs, spread evenly over short and long.
 
     Args:
@@ -82,7 +82,7 @@ def training_batches(
 
 def generation_batches(
     lengths: numpy.ndarray, dictionary: Dictionary, batch_size: int, count: int, longest: int, seed: int
-) -> List[Sample]:
+) -> list[Sample]:
     """`count` of the batches of `batch_size` that fairseq-generate would make, spread evenly over short and long."""
     lengths = lengths[lengths.max(axis=1) <= longest]
     batches = _batches(lengths, numpy.arange(len(lengths)), max_sentences=batch_size, multiple=1)
@@ -93,10 +93,10 @@ def generation_batches(
 def _batches(
     lengths: numpy.ndarray,
     order: numpy.ndarray,
-    max_tokens: Optional[int] = None,
-    max_sentences: Optional[int] = None,
+    max_tokens: int | None = None,
+    max_sentences: int | None = None,
     multiple: int = 1,
-) -> List[numpy.ndarray]:
+) -> list[numpy.ndarray]:
     # As fairseq's LanguagePairDataset.ordered_indices: by source length, ties by target length, ties by `order`.
     order = order[numpy.argsort(lengths[order, 1], kind="mergesort")]
     order = order[numpy.argsort(lengths[order, 0], kind="mergesort")]
@@ -110,7 +110,7 @@ def _batches(
     )
 
 
-def _spread(items: List, count: int) -> List:
+def _spread(items: list, count: int) -> list:
     """`count` items at the middles of equal parts of the list; all of it, if it is no longer."""
     count = min(count, len(items))
     return [items[int((number + 0.5) * len(items) / count)] for number in range(count)]
@@ -137,11 +137,11 @@ def forced_length(sample: Sample) -> int:
     return sample["target"].size(1) - 1
 
 
-def count_tokens(samples: List[Sample]) -> Tuple[int, int]:
+def count_tokens(samples: list[Sample]) -> tuple[int, int]:
     """Sentences and target tokens (end of sentence included, padding not) of `samples`."""
     return sum(sample["nsentences"] for sample in samples), sum(sample["ntokens"] for sample in samples)
 
 
-def output_tokens(samples: List[Sample]) -> int:
+def output_tokens(samples: list[Sample]) -> int:
     """Tokens that forced outputs have together, end of sentence included; one hypothesis a sentence."""
     return sum(sample["nsentences"] * (forced_length(sample) + 1) for sample in samples)

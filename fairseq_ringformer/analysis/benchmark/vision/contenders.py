@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import timm
 import torch
@@ -11,7 +11,7 @@ from torch import nn
 from ....export.timm_vit import STOCK, fold_classifier, stock_args, why_not_stock
 from ....vision import RingClassifier
 from ....vision.registry import MODELS
-from ...compute import multiply_adds
+from ...counts.compute import multiply_adds
 
 DROPOUT = 0.1  # the paper's, of embeddings, and of what sub-layers and the activation put out
 DROPOUTS = ("pos_drop_rate", "proj_drop_rate")
@@ -33,7 +33,7 @@ class Contender:
 
     name: str
     arch: str
-    options: Dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     seed: int = 1
     folded: bool = False
     mixed_precision: str = "no"
@@ -58,7 +58,7 @@ def build_on_meta(contender: Contender) -> nn.Module:
         return contender.build()
 
 
-def choose(ours: str, baseline: str, seed: int, mixed_precision: str = "no") -> List[Contender]:
+def choose(ours: str, baseline: str, seed: int, mixed_precision: str = "no") -> list[Contender]:
     """The contenders of a benchmark, the baseline first.
 
     Args:
@@ -131,7 +131,7 @@ class Task:
     `multiply_adds` are those of an image in timm's VisionTransformer of the same dimensions.
     """
 
-    size: Tuple[int, int, int]
+    size: tuple[int, int, int]
     classes: int
     multiply_adds: int
 

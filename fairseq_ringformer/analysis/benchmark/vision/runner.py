@@ -1,8 +1,9 @@
 """Image classification: training steps, and images classified."""
 
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -26,7 +27,7 @@ class Amounts(NamedTuple):
 
     limit: float
     images: int
-    batch_sizes: Tuple[int, ...]
+    batch_sizes: tuple[int, ...]
     work: float
 
 
@@ -43,9 +44,9 @@ class Settings(runner.Settings):
         batch_sizes: images in a batch to classify; None: by the size of the model.
     """
 
-    measures: Tuple[str, ...] = MEASURES
-    images: Optional[int] = None
-    batch_sizes: Optional[Tuple[int, ...]] = None
+    measures: tuple[str, ...] = MEASURES
+    images: int | None = None
+    batch_sizes: tuple[int, ...] | None = None
 
 
 class Benchmark(runner.Benchmark):
@@ -81,7 +82,7 @@ class Benchmark(runner.Benchmark):
         """How often something of so many multiply-adds is done in a round."""
         return min(most, max(1, round(self.amounts.work / multiply_adds)))
 
-    def training_batches(self) -> List[Batch]:
+    def training_batches(self) -> list[Batch]:
         # A backward pass has twice the products of the forward pass.
         count = self._times(3 * self.task.multiply_adds * self.images, STEPS)
         return random_batches(count, self.images, self.task.size, self.task.classes, self.settings.seed)
@@ -98,14 +99,14 @@ class Benchmark(runner.Benchmark):
     def beginning(self, contender: Contender) -> Callable[[], Training]:
         return functools.partial(Training, contender, self.settings.device, self.settings.seed)
 
-    def training_hosts(self, training: Training) -> List[Host]:
+    def training_hosts(self, training: Training) -> list[Host]:
         return [
             (training, "loss", "softmax, loss"),
             (torch.nn.utils, "clip_grad_norm_", "clipping, scaling gradients"),
             (classifier, "dropout", "dropout"),
         ]
 
-    def inference(self) -> List[Result]:
+    def inference(self) -> list[Result]:
         """Images per second by batch size."""
         engines = [Inference(contender, self.settings.device) for contender in self.contenders]
         names = [contender.name for contender in self.contenders]
@@ -114,12 +115,12 @@ class Benchmark(runner.Benchmark):
             images = random_images(batch_size, self.task.size, self.settings.seed).to(self.settings.device)
             times = self._times(self.task.multiply_adds * batch_size, CALLS)
             setting = f"batch {batch_size}"
-            works = [lambda own=own: own.run(images, times) for own in engines]
+            works = [functools.partial(own.run, images, times) for own in engines]
             seconds = self.rounds(f"inference, {setting}", works)
             results += speeds("inference", setting, "images/s", names, seconds, batch_size * times)
         return results
 
-    def own_profile(self, contender: Contender) -> Dict[str, Profile]:
+    def own_profile(self, contender: Contender) -> dict[str, Profile]:
         """Of inference with the first batch size."""
         if "inference" not in self.settings.measures:
             return {}

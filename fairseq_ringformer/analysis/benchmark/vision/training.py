@@ -1,7 +1,7 @@
 """Training steps and classification, on random images."""
 
 import contextlib
-from typing import Iterator, List, Tuple
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -15,15 +15,15 @@ LEARNING_RATE = 1e-4  # small: random images teach nothing
 CLIP_NORM = 1.0
 TYPES = {"no": torch.float32, "bf16": torch.bfloat16}
 
-Batch = Tuple[Tensor, Tensor]  # images `(batch, channels, height, width)` and targets `(batch,)`
+Batch = tuple[Tensor, Tensor]  # images `(batch, channels, height, width)` and targets `(batch,)`
 
 
-def random_images(count: int, size: Tuple[int, int, int], seed: int) -> Tensor:
+def random_images(count: int, size: tuple[int, int, int], seed: int) -> Tensor:
     """Normal noise `(count, channels, height, width)`."""
     return torch.randn(count, *size, generator=torch.Generator().manual_seed(seed))
 
 
-def random_batches(count: int, images: int, size: Tuple[int, int, int], classes: int, seed: int) -> List[Batch]:
+def random_batches(count: int, images: int, size: tuple[int, int, int], classes: int, seed: int) -> list[Batch]:
     """`count` batches of `images` random images with random targets below `classes`."""
     batches = []
     for number in range(count):
@@ -62,7 +62,7 @@ class Training:
         self.optimizer = create_optimizer_v2(self.model, "adam", lr=LEARNING_RATE, weight_decay=0.0)
         torch.manual_seed(seed)
 
-    def run(self, batches: List[Batch]) -> None:
+    def run(self, batches: list[Batch]) -> None:
         """One update on each of `batches`: forward, cross-entropy, backward, clipping, Adam."""
         try:
             for batch in batches:

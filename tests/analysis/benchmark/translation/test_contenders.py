@@ -5,8 +5,8 @@ import pytest
 from fairseq_ringformer.analysis.benchmark.translation.contenders import build_task, choose, parse_flags
 from fairseq_ringformer.analysis.benchmark.translation.runner import Benchmark, Settings
 from fairseq_ringformer.analysis.benchmark.translation.workload import Lengths, sample_lengths
-from fairseq_ringformer.analysis.counting import totals
-from fairseq_ringformer.analysis.parameters import build_on_meta, count_parts
+from fairseq_ringformer.analysis.counts.parts import totals
+from fairseq_ringformer.analysis.counts.translation import build_on_meta, count_parts
 
 
 def pick(*flags, ours="ringformer_tiny", baseline="transformer", own=(), vocabulary=60, **options):

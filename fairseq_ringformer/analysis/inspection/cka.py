@@ -6,7 +6,7 @@ inner products of the features. The mini-batch estimator takes the three means o
 over mini-batches, by their numbers of rows, so that no matrix over all examples is needed.
 """
 
-from typing import List, Optional, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -70,8 +70,8 @@ class MiniBatchCKA:
             raise ValueError(f"mini-batches of {batch_rows} rows: the unbiased estimator needs at least 4")
         self.batch_rows = batch_rows
         self.rows = 0
-        self._waiting: List[List[Tensor]] = [[], []]
-        self._sums: Optional[List[Tensor]] = None
+        self._waiting: list[list[Tensor]] = [[], []]
+        self._sums: list[Tensor] | None = None
 
     def add(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> None:
         """Add the same rows as each level of either model has them, `(rows, channels)`."""
@@ -85,7 +85,7 @@ class MiniBatchCKA:
             self._count([[own[: self.batch_rows] for own in held] for held in self._waiting])
             self._waiting = [[own[self.batch_rows :] for own in held] for held in self._waiting]
 
-    def _count(self, features: List[List[Tensor]]) -> None:
+    def _count(self, features: list[list[Tensor]]) -> None:
         first, second = map(_kernels, features)
         rows = len(features[0][0])
         found = [rows * part for part in (unbiased_hsic(first, second), _own(first), _own(second))]

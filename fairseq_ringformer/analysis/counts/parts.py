@@ -1,11 +1,10 @@
 """Parameters of a stack by part, counted from what is registered; nothing is computed with them."""
 
 from dataclasses import dataclass
-from typing import List, Optional
 
 from torch import nn
 
-from ..modules import Bank, Stack
+from ...modules import Bank, Stack
 
 
 @dataclass(frozen=True)
@@ -19,12 +18,12 @@ class PartCount:
     part: str
     copies: int
     unique: int
-    per_level: Optional[int]
+    per_level: int | None
     unrolled: int
     vocabulary: bool = False
 
 
-def stack_parts(stack: Stack, side: str = "") -> List[PartCount]:
+def stack_parts(stack: Stack, side: str = "") -> list[PartCount]:
     """Every part of `stack`, named after its `side` of a model, if it is one of two."""
     prefix = f"{side} " if side else ""
     counts = []
@@ -62,12 +61,12 @@ def whole(part: str, module: nn.Module, vocabulary: bool = False) -> PartCount:
     return PartCount(part, 1, size(module), None, size(module), vocabulary)
 
 
-def size(module: Optional[nn.Module]) -> int:
+def size(module: nn.Module | None) -> int:
     """Parameters of `module`."""
     return 0 if module is None else sum(parameter.numel() for parameter in module.parameters())
 
 
-def totals(counts: List[PartCount]) -> List[PartCount]:
+def totals(counts: list[PartCount]) -> list[PartCount]:
     """Two rows that sum up `counts`: without embeddings and head (the paper's P*), and all."""
     inner = [count for count in counts if not count.vocabulary]
     return [

@@ -3,13 +3,13 @@
 After Raghu et al. 2021 (arXiv 2108.08810) for images, as in Figure 3 of arXiv 2502.13181.
 """
 
-from typing import List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 
-def patch_distances(grid: Tuple[int, int], patch: Tuple[int, int]) -> Tensor:
+def patch_distances(grid: tuple[int, int], patch: tuple[int, int]) -> Tensor:
     """Euclidean distances in pixels between the centres of patches, row by row, `(patches, patches)`.
 
     Args:
@@ -47,10 +47,10 @@ class MeanDistance:
     def __init__(self, causal: bool = False):
         self.causal = causal
         self.queries = 0
-        self._sums: Optional[Tensor] = None
+        self._sums: Tensor | None = None
         self._uniform = 0.0
 
-    def add(self, levels: Sequence[Tensor], distances: Tensor, present: Optional[Tensor] = None) -> None:
+    def add(self, levels: Sequence[Tensor], distances: Tensor, present: Tensor | None = None) -> None:
         """Add a batch.
 
         Args:
@@ -75,7 +75,7 @@ class MeanDistance:
         means = torch.einsum("ij,bij->bi", distances, seen) / seen.sum(-1).clamp(min=1)
         self._uniform += float(means.sum())
 
-    def result(self) -> List[List[float]]:
+    def result(self) -> list[list[float]]:
         """The mean distance of every level (rows) and head."""
         return (self._sums / self.queries).tolist()
 

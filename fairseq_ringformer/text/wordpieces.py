@@ -10,8 +10,9 @@ import contextlib
 import json
 import os
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Any
 
 from .blanks import guess_blanks
 
@@ -44,7 +45,7 @@ class WordPieces:
 
     LOSSY = "no entry [MASK] or [unusedN] to note blanks with: blanks around punctuation are guessed by rule"
 
-    def __init__(self, description: Dict[str, Any]):
+    def __init__(self, description: dict[str, Any]):
         from tokenizers import Tokenizer
 
         check_bert(description)
@@ -59,7 +60,7 @@ class WordPieces:
         self._symbols = sorted(vocabulary, key=vocabulary.get)
         self._unknown = description["model"]["unk_token"]
         unused = (symbol for symbol in self._symbols if UNUSED.fullmatch(symbol))
-        self.marker: Optional[str] = next((mask for mask in MASKS if mask in vocabulary), next(unused, None))
+        self.marker: str | None = next((mask for mask in MASKS if mask in vocabulary), next(unused, None))
 
     @classmethod
     def load(cls, name: str) -> "WordPieces":
@@ -130,8 +131,8 @@ class WordPieces:
 
     def decode(self, pieces: str) -> str:
         """Natural text of `pieces` that are separated by blanks. A symbol for an unknown word becomes <unk>."""
-        words: List[str] = []
-        flips: List[bool] = []
+        words: list[str] = []
+        flips: list[bool] = []
         flip = False
         for piece in pieces.split():
             if piece == self.marker:
@@ -157,9 +158,9 @@ class WordPieces:
         pieces = encoding.tokens
         if self.marker is None or len(pieces) < 2:
             return " ".join(pieces)
-        words: List[str] = []
-        gaps: List[Tuple[int, int]] = []  # before each word, in characters of the text
-        starts: List[int] = []  # of each word, in pieces
+        words: list[str] = []
+        gaps: list[tuple[int, int]] = []  # before each word, in characters of the text
+        starts: list[int] = []  # of each word, in pieces
         end = 0
         for number, (piece, offsets) in enumerate(zip(pieces, encoding.offsets)):
             if piece.startswith(CONTINUATION):
@@ -178,7 +179,7 @@ class WordPieces:
             pieces.insert(number, self.marker)
         return " ".join(pieces)
 
-    def dictionary(self) -> List[str]:
+    def dictionary(self) -> list[str]:
         """The symbols of the vocabulary besides fairseq's own four, in its order.
 
         [CLS], [PAD], [SEP] and [UNK] stand for <s>, <pad>, </s> and <unk>, so that fairseq's dictionary of these
@@ -209,7 +210,7 @@ def _lines(paths: Sequence[str]) -> Iterator[str]:
             yield from stream
 
 
-def check_bert(description: Dict[str, Any]) -> None:
+def check_bert(description: dict[str, Any]) -> None:
     """ValueError unless `description` is that of a BERT tokenizer."""
     model = description.get("model") if isinstance(description, dict) else None
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), (dict, list)):
@@ -226,7 +227,7 @@ def check_bert(description: Dict[str, Any]) -> None:
         raise ValueError(f"its vocabulary lacks {model.get('unk_token')}, the entry for what it cannot spell")
 
 
-def _read(path: str) -> Dict[str, Any]:
+def _read(path: str) -> dict[str, Any]:
     with open(path, encoding="utf-8", newline="\n") as stream:
         try:
             content = stream.read()
@@ -242,7 +243,7 @@ def _read(path: str) -> Dict[str, Any]:
     return _describe(vocabulary, _config(os.path.join(os.path.dirname(path), CONFIG)))
 
 
-def _config(path: str) -> Dict[str, Any]:
+def _config(path: str) -> dict[str, Any]:
     if not os.path.isfile(path):
         return {}
     with open(path, encoding="utf-8") as stream:
@@ -253,7 +254,7 @@ def _config(path: str) -> Dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _describe(vocabulary: Dict[str, int], config: Dict[str, Any]) -> Dict[str, Any]:
+def _describe(vocabulary: dict[str, int], config: dict[str, Any]) -> dict[str, Any]:
     """tokenizer.json of a vocab.txt, with the settings of its tokenizer_config.json."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
@@ -316,7 +317,7 @@ def _fetch(name: str) -> str:
             try:
                 path = hf_hub_download(name, VOCABULARY, local_files_only=local)
             except LocalEntryNotFoundError:
-                raise unreachable
+                raise unreachable from None
             with contextlib.suppress(EntryNotFoundError):  # not every vocabulary has one
                 hf_hub_download(name, CONFIG, local_files_only=local)
             return path

@@ -2,8 +2,9 @@
 
 import itertools
 import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Callable, Iterable, Iterator, List, Protocol, Sequence
+from typing import BinaryIO, Protocol
 
 BOM = b"\xef\xbb\xbf"
 
@@ -48,7 +49,7 @@ class Engine(Protocol):
     def count(self, text: str) -> int:
         """Tokens of `text`; 0 if there is nothing to translate."""
 
-    def translate(self, sentences: List[str]) -> List[List[Hypothesis]]:
+    def translate(self, sentences: list[str]) -> list[list[Hypothesis]]:
         """Hypotheses of each sentence, in the order of `sentences`, best first; every sentence fits `max_tokens`."""
 
 
@@ -65,7 +66,7 @@ class Translated:
 
     number: int
     source: str
-    hypotheses: List[Hypothesis]
+    hypotheses: list[Hypothesis]
     pieces: int
 
     @property
@@ -84,7 +85,7 @@ def longest_output(length: int) -> int:
     return most
 
 
-def batches(lengths: Sequence[int], size: int, max_tokens: int) -> Iterator[List[int]]:
+def batches(lengths: Sequence[int], size: int, max_tokens: int) -> Iterator[list[int]]:
     """Indices of sentences of like length, longest first.
 
     Args:
@@ -94,7 +95,7 @@ def batches(lengths: Sequence[int], size: int, max_tokens: int) -> Iterator[List
     """
     order = sorted(range(len(lengths)), key=lambda index: lengths[index], reverse=True)
     for _, group in itertools.groupby(order, key=lambda index: longest_output(lengths[index])):
-        batch: List[int] = []
+        batch: list[int] = []
         for index in group:
             longest = lengths[batch[0]] if batch else 0
             if len(batch) == size or (len(batch) + 1) * longest > max_tokens:
@@ -139,7 +140,7 @@ def translate_lines(
             yield Translated(number, line, join(list(itertools.islice(hypotheses, len(own)))), len(own))
 
 
-def join(pieces: List[List[Hypothesis]]) -> List[Hypothesis]:
+def join(pieces: list[list[Hypothesis]]) -> list[Hypothesis]:
     """Hypotheses of a line from those of its pieces: the best of each joined, the second best, and so on."""
     return [
         Hypothesis(" ".join(part.text for part in parts), sum(part.score for part in parts) / len(parts))
@@ -153,14 +154,14 @@ _SENTENCE_END = re.compile(
 )
 
 
-def sentences(text: str) -> List[str]:
+def sentences(text: str) -> list[str]:
     """The sentences of `text`, by punctuation alone."""
     ends = [match.end() for match in _SENTENCE_END.finditer(text)]
     parts = (text[start:end].strip() for start, end in zip([0, *ends], [*ends, len(text)]))
     return [part for part in parts if part]
 
 
-def split_long(text: str, count: Callable[[str], int], limit: int) -> List[str]:
+def split_long(text: str, count: Callable[[str], int], limit: int) -> list[str]:
     """Cut `text` into pieces of at most `limit` tokens: its sentences, cut at words or else characters if too long."""
     pieces = []
     for sentence in sentences(text):
@@ -171,7 +172,7 @@ def split_long(text: str, count: Callable[[str], int], limit: int) -> List[str]:
     return pieces
 
 
-def _pack(units: List[str], glue: str, count: Callable[[str], int], limit: int) -> Iterator[str]:
+def _pack(units: list[str], glue: str, count: Callable[[str], int], limit: int) -> Iterator[str]:
     """Pieces of as many `units` as fit each; a unit that does not fit is cut into its characters."""
 
     def fits(start: int, end: int) -> bool:

@@ -5,7 +5,8 @@ timm's VisionTransformer alone.
 """
 
 import contextlib
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,8 @@ class Trace(NamedTuple):
     ``self_attn`` and ``cross_attn``. `present` `(batch, length)`: true where there is a token, false at padding.
     """
 
-    states: List[Tensor]
-    weights: List[Dict[str, Tensor]]
+    states: list[Tensor]
+    weights: list[dict[str, Tensor]]
     present: Tensor
 
 
@@ -31,7 +32,7 @@ def is_translator(model: nn.Module) -> bool:
     return hasattr(model, "encoder") and hasattr(model, "decoder")
 
 
-def sides(model: nn.Module) -> Dict[str, Any]:
+def sides(model: nn.Module) -> dict[str, Any]:
     """The stacks of `model` by side: this package's ``Stack``, or a sequence of stock layers."""
     if is_translator(model):
         return {side: _stack(getattr(model, side)) for side in SIDES}
@@ -51,12 +52,12 @@ def _stack(module: nn.Module) -> Any:
     raise ValueError(f"{type(module).__name__} has no levels that can be looked into")
 
 
-def level_counts(model: nn.Module) -> Dict[str, int]:
+def level_counts(model: nn.Module) -> dict[str, int]:
     """Number of levels of each side."""
     return {side: stack.levels if hasattr(stack, "levels") else len(stack) for side, stack in sides(model).items()}
 
 
-def level_names(levels: int) -> List[str]:
+def level_names(levels: int) -> list[str]:
     """Names of the states of :class:`Trace`."""
     return ["input", *map(str, range(1, levels + 1))]
 
@@ -64,7 +65,7 @@ def level_names(levels: int) -> List[str]:
 @torch.no_grad()
 def trace(
     model: nn.Module, batch: Mapping[str, Tensor], states: bool = False, weights: bool = False
-) -> Dict[str, Trace]:
+) -> dict[str, Trace]:
     """Run `model`, in evaluation mode, and return what each side did.
 
     Args:
@@ -89,10 +90,10 @@ def _all(state: Tensor) -> Tensor:
     return torch.ones(state.shape[:2], dtype=torch.bool, device=state.device)
 
 
-def _trace_translator(model: nn.Module, batch: Mapping[str, Tensor], states: bool, weights: bool) -> Dict[str, Trace]:
+def _trace_translator(model: nn.Module, batch: Mapping[str, Tensor], states: bool, weights: bool) -> dict[str, Trace]:
     source, target = batch["src_tokens"], batch["prev_output_tokens"]
     with contextlib.ExitStack() as hooks:
-        kept: Dict[str, List[Dict[str, Tensor]]] = {side: [] for side in SIDES}
+        kept: dict[str, list[dict[str, Tensor]]] = {side: [] for side in SIDES}
         if weights:
             kept = {side: hooks.enter_context(_kept_weights(stack)) for side, stack in sides(model).items()}
         encoded = model.encoder(source, batch["src_lengths"], return_all_hiddens=True)
@@ -109,14 +110,14 @@ def _trace_translator(model: nn.Module, batch: Mapping[str, Tensor], states: boo
 
 
 @contextlib.contextmanager
-def _kept_weights(stack: nn.Module) -> Iterator[List[Dict[str, Tensor]]]:
+def _kept_weights(stack: nn.Module) -> Iterator[list[dict[str, Tensor]]]:
     """Have `stack` compute the attention weights of all levels in its passes; the last pass's are in the list."""
     if not hasattr(stack, "levels"):
         raise ValueError(
             "the attention weights of fairseq's own transformer cannot be read by head: take the checkpoint that it "
             "was folded from"
         )
-    kept: List[Dict[str, Tensor]] = []
+    kept: list[dict[str, Tensor]] = []
 
     def ask(module, args, kwargs):
         return args, {**kwargs, "need_weights": range(stack.levels)}
@@ -134,8 +135,8 @@ def _kept_weights(stack: nn.Module) -> Iterator[List[Dict[str, Tensor]]]:
 
 def _trace_timm(model: nn.Module, images: Tensor, weights: bool) -> Trace:
     """A pass of timm's VisionTransformer, watched by hooks on its blocks."""
-    states: List[Tensor] = []
-    kept: List[Dict[str, Tensor]] = []
+    states: list[Tensor] = []
+    kept: list[dict[str, Tensor]] = []
     handles, fused = [], []
 
     def keep_state(module, args, output):
@@ -161,7 +162,7 @@ def _trace_timm(model: nn.Module, images: Tensor, weights: bool) -> Trace:
     return Trace(states, kept, _all(states[-1]))
 
 
-def token_rows(found: Trace, tokens: str = "each", prefix: int = 1) -> List[Tensor]:
+def token_rows(found: Trace, tokens: str = "each", prefix: int = 1) -> list[Tensor]:
     """The states of `found` as rows `(rows, channels)`, one tensor for the input and for every level.
 
     Args:
@@ -176,9 +177,9 @@ def token_rows(found: Trace, tokens: str = "each", prefix: int = 1) -> List[Tens
     return [state[:, prefix:].mean(dim=1) for state in found.states]
 
 
-def groups(lengths: Sequence[int], budget: int, power: int = 1, most: Optional[int] = None) -> Iterator[List[int]]:
+def groups(lengths: Sequence[int], budget: int, power: int = 1, most: int | None = None) -> Iterator[list[int]]:
     """Cut the indices of `lengths` into consecutive groups whose size times longest ** power stays within `budget`."""
-    group: List[int] = []
+    group: list[int] = []
     longest = 0
     for index, length in enumerate(lengths):
         reached = max(longest, length)

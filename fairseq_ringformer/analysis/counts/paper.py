@@ -2,12 +2,13 @@
 
 import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any
 
-from ..modules import StackConfig
-from .counting import PartCount, totals
+from ...modules import StackConfig
+from .parts import PartCount, totals
 
 VOCABULARY = 52_000  # BiBERT's WordPieces, shared by both sides
 TRANSLATION, VISION = "translation", "vision"
@@ -33,9 +34,9 @@ class Row:
     arch: str
     flags: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    parameters: Optional[float] = None
-    score: Optional[float] = None
-    note: Optional[str] = None
+    parameters: float | None = None
+    score: float | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Table:
     updates: int
     warmup: int
     flags: Mapping[str, Any]
-    rows: Tuple[Row, ...]
+    rows: tuple[Row, ...]
     inner: bool = False
     truncated: bool = False
 
@@ -67,15 +68,15 @@ class Table:
         return self.kind == VISION
 
 
-def as_flags(options: Mapping[str, Any]) -> List[str]:
+def as_flags(options: Mapping[str, Any]) -> list[str]:
     """``{"signal-rank": 4}`` as words of a command line."""
-    words: List[str] = []
+    words: list[str] = []
     for name, value in options.items():
         words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return words
 
 
-def read_tables(path: Path = PAPER) -> Dict[str, Table]:
+def read_tables(path: Path = PAPER) -> dict[str, Table]:
     """The tables of a file such as ``paper.yaml``, by name.
 
     Raises:
@@ -93,7 +94,7 @@ def read_tables(path: Path = PAPER) -> Dict[str, Table]:
         raise ValueError(f"{path}: not a list of tables as paper.yaml is ({type(error).__name__}: {why})") from None
 
 
-def _table(name: str, entry: Dict[str, Any]) -> Table:
+def _table(name: str, entry: dict[str, Any]) -> Table:
     rows = tuple(_row(row) for row in entry["rows"])
     settings, parameters = entry["settings"], entry.get("parameters", {})
     for key in ("updates", "warmup"):
@@ -121,13 +122,13 @@ def _table(name: str, entry: Dict[str, Any]) -> Table:
     )
 
 
-def _row(entry: Dict[str, Any]) -> Row:
+def _row(entry: dict[str, Any]) -> Row:
     rest = {key: value for key, value in entry.items() if key not in ("row", "model", "flags", "settings")}
     name = str(entry["row"])
     return Row(name, entry.get("model", name), flags=_flags(entry, "flags"), settings=_flags(entry, "settings"), **rest)
 
 
-def _flags(entry: Dict[str, Any], key: str) -> Dict[str, Any]:
+def _flags(entry: dict[str, Any], key: str) -> dict[str, Any]:
     flags = entry.get(key) or {}
     if not isinstance(flags, dict):
         raise ValueError(f"{key} {flags!r} are not written as NAME: VALUE")
@@ -135,12 +136,12 @@ def _flags(entry: Dict[str, Any], key: str) -> Dict[str, Any]:
 
 
 @functools.lru_cache(maxsize=1)
-def paper_tables() -> Dict[str, Table]:
+def paper_tables() -> dict[str, Table]:
     """The tables of the paper, and those of its rows at other sizes."""
     return read_tables()
 
 
-def count_table(number: int) -> List[Dict]:
+def count_table(number: int) -> list[dict]:
     """Count every row of a table of the paper.
 
     Returns:
@@ -168,16 +169,16 @@ def count_table(number: int) -> List[Dict]:
     return results
 
 
-def _count_translator(row: Row) -> Tuple[List[PartCount], StackConfig]:
-    from .parameters import build_on_meta, count_parts
+def _count_translator(row: Row) -> tuple[list[PartCount], StackConfig]:
+    from .translation import build_on_meta, count_parts
 
     # The paper's head has a bias; it counts in totals only.
     model = build_on_meta(row.arch, (*as_flags(row.flags), "--output-bias"), VOCABULARY, VOCABULARY)
     return count_parts(model), model.encoder.stack.config
 
 
-def _count_classifier(row: Row) -> Tuple[List[PartCount], StackConfig]:
-    from .classifiers import build_on_meta, count_parts
+def _count_classifier(row: Row) -> tuple[list[PartCount], StackConfig]:
+    from .vision import build_on_meta, count_parts
 
     model = build_on_meta(row.arch)
     return count_parts(model), model.stack.config

@@ -2,8 +2,8 @@
 
 import contextlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, Optional
 
 # fairseq's names of the sub-word kinds, and what it calls the file of each.
 FILES = {"sentencepiece": "sentencepiece_model", "subword_nmt": "bpe_codes", "wordpiece": "wordpiece_model"}
@@ -20,9 +20,9 @@ class Subwords:
         tokenizer: fairseq's name of what runs before the sub-words, such as ``moses``; None for nothing.
     """
 
-    bpe: Optional[str]
-    model: Optional[str]
-    tokenizer: Optional[str]
+    bpe: str | None
+    model: str | None
+    tokenizer: str | None
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,10 @@ import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
+from ..files import read_lines
 from .subwords import FILES, Subwords
-from .text_files import read_lines
 
 RECIPE = "recipe.json"
 
@@ -26,11 +26,11 @@ class PreparedData:
     """
 
     folder: Path
-    languages: Tuple[str, str]
+    languages: tuple[str, str]
     subwords: Subwords
     raw: Path
     binary: Path
-    details: Dict[str, Any]
+    details: dict[str, Any]
 
     @classmethod
     def read(cls, folder: Path) -> "PreparedData":
@@ -54,11 +54,11 @@ class PreparedData:
             raise _unprepared(folder, error) from None
         return data
 
-    def files(self, subset: str) -> Tuple[Path, Path]:
+    def files(self, subset: str) -> tuple[Path, Path]:
         """The natural text of a subset, ``train``, ``valid`` or ``test``: sources and references, a line each."""
         return tuple(self.raw / f"{subset}.{language}" for language in self.languages)
 
-    def text(self, subset: str) -> Tuple[List[str], List[str]]:
+    def text(self, subset: str) -> tuple[list[str], list[str]]:
         """The lines of :meth:`files`.
 
         Raises:

@@ -1,13 +1,29 @@
-"""Checkpoint files: read without running what they hold, written whole or not at all."""
+"""Files: text and checkpoints, written whole or not at all, and read without running what they hold."""
 
 import os
 import pickle
 import re
 import zipfile
-from typing import Any, Dict
+from pathlib import Path
+from typing import Any
 
 
-def read_checkpoint(path: str) -> Dict[str, Any]:
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, cut at line feeds alone (other separators may stand within a sentence)."""
+    return path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all, also where power fails."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(partial, path)
+
+
+def read_checkpoint(path: str) -> dict[str, Any]:
     """The dictionary in the file at `path`, on the CPU, by torch's safe loader: nothing in it is executed.
 
     Raises:
@@ -38,7 +54,7 @@ def read_checkpoint(path: str) -> Dict[str, Any]:
     return state
 
 
-def write_checkpoint(state: Dict[str, Any], path: str) -> None:
+def write_checkpoint(state: dict[str, Any], path: str) -> None:
     """Write `state` under another name first, so that `path` is never half a checkpoint.
 
     Raises:

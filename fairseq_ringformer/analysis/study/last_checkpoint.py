@@ -4,9 +4,9 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
-from ..checkpoint_file import read_checkpoint
+from ...files import read_checkpoint
 
 LAST = "checkpoint_last.pt"
 
@@ -41,7 +41,7 @@ def _restore(checkpoints: Path) -> int:
     return 0
 
 
-def updates_done(state: Dict[str, Any], path: Path) -> int:
+def updates_done(state: dict[str, Any], path: Path) -> int:
     """Updates after which a checkpoint of fairseq was written; ValueError if it is none."""
     try:
         return state["optimizer_history"][-1]["num_updates"]

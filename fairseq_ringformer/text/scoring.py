@@ -3,12 +3,12 @@
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Sequence
 
-from ..prepared import PreparedData
-from ..subwords import FLAGS
+from .prepared import PreparedData
+from .subwords import FLAGS
 
 PACKAGE = Path(__file__).resolve().parents[1]
 HYPOTHESIS = re.compile(r"D-(\d+)\t[^\t]*\t(.*)")
@@ -26,7 +26,7 @@ class Scores:
 
 def generation_command(
     data: PreparedData, checkpoint: Path, subset: str, beam: int, flags: Sequence[str] = ()
-) -> List[str]:
+) -> list[str]:
     """The fairseq-generate command that translates a subset of `data` into natural text."""
     subwords = data.subwords
     command = [
@@ -73,13 +73,13 @@ def generate(command: Sequence[str], log: Path) -> None:
         raise ValueError(f"fairseq-generate failed: {lines[-1]}")
 
 
-def read_hypotheses(log: Path, count: int) -> List[str]:
+def read_hypotheses(log: Path, count: int) -> list[str]:
     """The best detokenised hypothesis of every one of `count` sentences, in the order of the set.
 
     Raises:
         ValueError: if a sentence has none: a score over a part of the references would not be comparable.
     """
-    best: Dict[int, str] = {}
+    best: dict[int, str] = {}
     for line in log.read_text(encoding="utf-8").split("\n"):
         match = HYPOTHESIS.match(line)
         if match:

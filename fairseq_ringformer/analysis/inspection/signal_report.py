@@ -5,14 +5,15 @@ projection W that levels share: after it, ``W x + M x``, they are compared with 
 """
 
 import contextlib
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..modules import Stack
-from ..modules.signals import AFTER
-from ..modules.weights import StackWeights
+from ...modules import Stack
+from ...modules.signals import AFTER
+from ...modules.weights import StackWeights
 from .states import sides, trace
 
 PARTS = {"attn": ("q", "k", "v"), "ffn": ("ffn",)}
@@ -27,10 +28,10 @@ class PartReport(NamedTuple):
     the most that it can be.
     """
 
-    ratio: List[float]
+    ratio: list[float]
     against: str
-    cosine: List[List[float]]
-    rank: List[float]
+    cosine: list[list[float]]
+    rank: list[float]
     rank_limit: int
 
 
@@ -39,15 +40,15 @@ class Watch:
 
     def __init__(self, stack: Stack):
         self.stack = stack
-        self.present: Optional[Tensor] = None
-        self.inputs: Dict[str, List[Tensor]] = {}
-        self.reads: Dict[str, List[Tensor]] = {}
+        self.present: Tensor | None = None
+        self.inputs: dict[str, list[Tensor]] = {}
+        self.reads: dict[str, list[Tensor]] = {}
         for place in stack.signals:
             zeros = [torch.zeros((), dtype=torch.float64) for _ in range(stack.levels)]
             self.inputs[place], self.reads[place] = zeros, list(zeros)
         self.rows = 0
 
-    def tell(self, place: str, level: int, x: Tensor, read: Optional[Tensor]) -> None:
+    def tell(self, place: str, level: int, x: Tensor, read: Tensor | None) -> None:
         """Count `x` `(batch, length, channels)` that a projection reads, and what its signal reads (None: the same)."""
         x = self._rows(x)
         read = x if read is None else self._rows(read)
@@ -66,7 +67,7 @@ class _Told:
     def __init__(self, projection: Any, watch: Watch, place: str, level: int):
         self.projection, self.watch, self.place, self.level = projection, watch, place, level
 
-    def __call__(self, x: Tensor, read: Optional[Tensor] = None) -> Tensor:
+    def __call__(self, x: Tensor, read: Tensor | None = None) -> Tensor:
         self.watch.tell(self.place, self.level, x, read)
         return self.projection(x, read)
 
@@ -76,7 +77,7 @@ class _KeptWatched:
 
     def __init__(self, watch: Watch):
         self.watch = watch
-        self.held: Dict[Any, StackWeights] = {}
+        self.held: dict[Any, StackWeights] = {}
 
     def forget(self) -> None:
         self.held.clear()
@@ -145,7 +146,7 @@ class SignalReport:
             trace(self.model, batch)
 
     @torch.no_grad()
-    def result(self) -> Dict[str, Dict[str, PartReport]]:
+    def result(self) -> dict[str, dict[str, PartReport]]:
         """By side and part.
 
         Raises:

@@ -2,15 +2,15 @@
 
 import argparse
 import functools
-from typing import Callable, Iterable, List, Optional
+from collections.abc import Callable, Iterable
 
 import torch
 from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
-from ..models.config import SIDES, RingFormerConfig
-from ..models.ringformer import RingFormerModel
-from .counting import PartCount, size, stack_parts, whole
+from ...models.config import SIDES, RingFormerConfig
+from ...models.ringformer import RingFormerModel
+from .parts import PartCount, size, stack_parts, whole
 
 
 def build_on_meta(
@@ -18,7 +18,7 @@ def build_on_meta(
     flags: Iterable[str] = (),
     source_vocab: int = 52_000,
     target_vocab: int = 52_000,
-    error: Optional[Callable[[str], None]] = None,
+    error: Callable[[str], None] | None = None,
 ) -> RingFormerModel:
     """Build an architecture without allocating it.
 
@@ -63,9 +63,9 @@ def numbered_dictionary(size: int) -> Dictionary:
     return dictionary
 
 
-def count_parts(model: RingFormerModel) -> List[PartCount]:
+def count_parts(model: RingFormerModel) -> list[PartCount]:
     """Every parameter of `model`, by part; the `unique` column adds up to the whole model."""
-    counts: List[PartCount] = []
+    counts: list[PartCount] = []
     for side in SIDES:
         host = getattr(model, side)
         if "embed_tokens" in host._modules:

@@ -4,14 +4,15 @@ A ring can run in two forms: with its level signals as thin products beside the 
 (:mod:`~fairseq_ringformer.export.folding`), where they cost nothing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from ..modules import LevelSignals, Stack, keep_weights
+from ...modules import LevelSignals, Stack, keep_weights
 
 THIN, FOLDED = "thin", "folded"
 
@@ -25,7 +26,7 @@ class PartCompute:
     folded: int
 
 
-def stack_compute(stack: Stack, length: int, memory_length: int = 0, side: str = "") -> List[PartCompute]:
+def stack_compute(stack: Stack, length: int, memory_length: int = 0, side: str = "") -> list[PartCompute]:
     """Multiply-adds of `stack` over one sequence of `length` tokens, in closed form.
 
     Args:
@@ -59,7 +60,7 @@ def _per_token(signals: LevelSignals) -> int:
     return signal.down.numel() + (0 if signal.up is None else signal.up.numel())
 
 
-def classifier_compute(model: nn.Module) -> List[PartCompute]:
+def classifier_compute(model: nn.Module) -> list[PartCompute]:
     """Multiply-adds of an image classifier over one image."""
     patches, weight = model.patch_embed.num_patches, model.patch_embed.proj.weight.numel()
     head = model.head.weight.numel() if isinstance(model.head, nn.Linear) else 0
@@ -70,7 +71,7 @@ def classifier_compute(model: nn.Module) -> List[PartCompute]:
     ]
 
 
-def translator_compute(model: nn.Module, source: int, target: int) -> List[PartCompute]:
+def translator_compute(model: nn.Module, source: int, target: int) -> list[PartCompute]:
     """Multiply-adds of a translation model over one pair of sentences, the whole target at once (as in training)."""
     decoder = model.decoder.stack.config
     head = target * decoder.embed_dim * len(model.decoder.dictionary)
@@ -81,12 +82,12 @@ def translator_compute(model: nn.Module, source: int, target: int) -> List[PartC
     ]
 
 
-def total(parts: List[PartCompute], form: str) -> int:
+def total(parts: list[PartCompute], form: str) -> int:
     """The sum over `parts` in a form, :data:`THIN` or :data:`FOLDED`."""
     return sum(getattr(part, form) for part in parts)
 
 
-def _attention_forward(query: Tuple[int, ...], key: Tuple[int, ...], value: Tuple[int, ...], *args, **kwargs) -> int:
+def _attention_forward(query: tuple[int, ...], key: tuple[int, ...], value: tuple[int, ...], *args, **kwargs) -> int:
     return sdpa_flop_count(query, key, value)
 
 
@@ -138,7 +139,7 @@ def measured(model: nn.Module, form: str, source: int = 0, target: int = 0) -> i
     return count
 
 
-def papers_convention(model: nn.Module) -> Dict[str, int]:
+def papers_convention(model: nn.Module) -> dict[str, int]:
     """Operations of an image classifier as the paper seems to have counted them (section 4.2; reconstructed).
 
     A multiply-add is one, and so is every addition to the state and every attention score; a layer norm takes 5 an

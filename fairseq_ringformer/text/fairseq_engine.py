@@ -4,7 +4,7 @@ import argparse
 import math
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
 import torch
 from fairseq import checkpoint_utils, tasks, utils
@@ -15,14 +15,14 @@ from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from ..cli.errors import UserError, load_checkpoint, reason
+from ..cli.subwords import load_codec
 from ..export.loading import OVERRIDES
 from ..models.ringformer import RingFormerModel
-from ..subwords import Subwords
-from .errors import UserError, load_checkpoint, reason
-from .subwords import load_codec
-from .text_stream import Hypothesis, Search, batches, longest_output
+from .stream import Hypothesis, Search, batches, longest_output
+from .subwords import Subwords
 
-Languages = Tuple[Optional[str], Optional[str]]
+Languages = tuple[str | None, str | None]
 
 
 class FairseqEngine:
@@ -43,13 +43,13 @@ class FairseqEngine:
 
     def __init__(
         self,
-        paths: List[str],
+        paths: list[str],
         data: str,
         subwords: Subwords,
         search: Search,
         device: torch.device,
         languages: Languages = (None, None),
-        autocast: Optional[str] = None,
+        autocast: str | None = None,
     ):
         self.search, self.device = search, device
         self.models = []
@@ -74,9 +74,9 @@ class FairseqEngine:
     def count(self, text: str) -> int:
         return len(self._tokens(text)) - 1
 
-    def translate(self, sentences: List[str]) -> List[List[Hypothesis]]:
+    def translate(self, sentences: list[str]) -> list[list[Hypothesis]]:
         tokens = [self._tokens(sentence) for sentence in sentences]
-        results: List[List[Hypothesis]] = [[] for _ in sentences]
+        results: list[list[Hypothesis]] = [[] for _ in sentences]
         for batch in batches([len(line) for line in tokens], self.search.batch_size, self.search.max_batch_tokens):
             for index, hypotheses in zip(batch, self._translate_batch([tokens[index] for index in batch])):
                 results[index] = hypotheses
@@ -89,7 +89,7 @@ class FairseqEngine:
         tokens[:-1][tokens[:-1] < dictionary.nspecial] = dictionary.unk()
         return tokens
 
-    def _translate_batch(self, tokens: List[Tensor]) -> List[List[Hypothesis]]:
+    def _translate_batch(self, tokens: list[Tensor]) -> list[list[Hypothesis]]:
         pad, eos = self.dictionary.pad(), self.dictionary.eos()
         net_input = {
             "src_tokens": collate_tokens(tokens, pad, eos, left_pad=True).to(self.device),
@@ -102,13 +102,13 @@ class FairseqEngine:
             raise UserError("out of GPU memory: lower --max-tokens, --batch-size or --beam, or use the CPU") from None
         return [[self._hypothesis(own) for own in hypotheses[: self.search.nbest]] for hypotheses in found]
 
-    def _hypothesis(self, found: Dict[str, Tensor]) -> Hypothesis:
+    def _hypothesis(self, found: dict[str, Tensor]) -> Hypothesis:
         strip = self.generator.symbols_to_strip_from_output
         words = self.dictionary.string(found["tokens"].int().cpu(), extra_symbols_to_ignore=strip)
         return Hypothesis(self.codec.decode(words), found["score"].item() / math.log(2))
 
 
-def build_task(path: str, state: Dict[str, Any], data: str, languages: Languages) -> TranslationTask:
+def build_task(path: str, state: dict[str, Any], data: str, languages: Languages) -> TranslationTask:
     """The translation task of a checkpoint, with the dictionaries of the folder `data`."""
     if not isinstance(state.get("cfg"), dict) or "task" not in state["cfg"]:
         raise UserError(f"{path}: holds no settings of its task: an old fairseq's checkpoint, or another tool's")
@@ -152,7 +152,7 @@ def _read_dictionary(data: str, language: str) -> Dictionary:
         raise UserError(f"{path} is not a dictionary of fairseq-preprocess: {reason(error)}") from None
 
 
-def check_dictionaries(path: str, state: Dict[str, Any], data: str, task: TranslationTask) -> bool:
+def check_dictionaries(path: str, state: dict[str, Any], data: str, task: TranslationTask) -> bool:
     """Raise UserError unless the dictionaries of `task` are those that the checkpoint `path` was trained with.
 
     Checkpoints hold no dictionaries, but how large they were and where they lay: the symbols are compared where they
@@ -188,15 +188,15 @@ def check_dictionaries(path: str, state: Dict[str, Any], data: str, task: Transl
     return len(compared) == len(sides)
 
 
-def training_data(state: Dict[str, Any]) -> Optional[str]:
+def training_data(state: dict[str, Any]) -> str | None:
     """The folder of the data that a checkpoint was trained on, as it was named then; of several the first."""
     data = _of_task(state, "data")
     return utils.split_paths(data)[0] if isinstance(data, str) and data else None
 
 
 def _trained_dictionary(
-    path: str, state: Dict[str, Any], task: TranslationTask, side: str
-) -> Tuple[str, Optional[Dictionary]]:
+    path: str, state: dict[str, Any], task: TranslationTask, side: str
+) -> tuple[str, Dictionary | None]:
     """The dictionary of the training of `path`, None if it is gone, and the folder that it is in.
 
     A relative folder is looked for where the checkpoint lies and above, since trainings seldom leave their project;
@@ -217,12 +217,12 @@ def _trained_dictionary(
     return folder, None
 
 
-def _of_task(state: Dict[str, Any], name: str) -> Any:
+def _of_task(state: dict[str, Any], name: str) -> Any:
     task = state["cfg"]["task"]  # a mapping, or of old an argparse.Namespace
     return task.get(name) if hasattr(task, "get") else getattr(task, name, None)
 
 
-def _load_model(path: str, task: TranslationTask, autocast: Optional[str]):
+def _load_model(path: str, task: TranslationTask, autocast: str | None):
     try:
         (model,), cfg, _ = checkpoint_utils.load_model_ensemble_and_task([path], arg_overrides=OVERRIDES, task=task)
     except (AssertionError, RuntimeError, ValueError) as error:

@@ -1,13 +1,14 @@
 """Parameters of an image classifier by part, counted on torch's meta device: no weight is allocated."""
 
-from typing import Any, List, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import timm
 import torch
 
-from ..vision import RingClassifier
-from ..vision.checkpoint import build_model
-from .counting import PartCount, size, stack_parts, whole
+from ...vision import RingClassifier
+from ...vision.checkpoint import build_model
+from .parts import PartCount, size, stack_parts, whole
 
 
 def build_on_meta(arch: str, model_args: Mapping[str, Any] = {}) -> RingClassifier:
@@ -23,7 +24,7 @@ def build_on_meta(arch: str, model_args: Mapping[str, Any] = {}) -> RingClassifi
     return model
 
 
-def count_parts(model: RingClassifier) -> List[PartCount]:
+def count_parts(model: RingClassifier) -> list[PartCount]:
     """Every parameter of `model`, by part; the `unique` column adds up to the whole model."""
     counts = [whole("patch embedding", model.patch_embed, vocabulary=True)]
     counts.append(PartCount("class token", 1, model.cls_token.numel(), None, model.cls_token.numel(), True))

@@ -4,14 +4,14 @@ import json
 import math
 import os
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any
 
+from ..cli.errors import UserError
+from ..cli.subwords import load_codec
 from ..export.runtime import cores, layout, use_wide_vectors
-from ..prepared import RECIPE
-from ..subwords import FILES, Subwords
-from .errors import UserError
-from .subwords import load_codec
-from .text_stream import Hypothesis, Search, batches, longest_output
+from .prepared import RECIPE
+from .stream import Hypothesis, Search, batches, longest_output
+from .subwords import FILES, Subwords
 
 FORMAT = "ctranslate2"
 MODEL = "model.bin"
@@ -33,9 +33,9 @@ class Recipe:
 
     source_lang: str
     target_lang: str
-    bpe: Optional[str]
-    bpe_model: Optional[str]
-    tokenizer: Optional[str]
+    bpe: str | None
+    bpe_model: str | None
+    tokenizer: str | None
     max_source_tokens: int
     max_target_tokens: int
     quantization: str
@@ -105,8 +105,8 @@ class CTranslate2Engine:
         folder: str,
         search: Search,
         device: str = "auto",
-        threads: Optional[int] = None,
-        translators: Optional[int] = None,
+        threads: int | None = None,
+        translators: int | None = None,
         alone: bool = False,
         scores: bool = True,
     ):
@@ -123,24 +123,24 @@ class CTranslate2Engine:
     def count(self, text: str) -> int:
         return len(self._tokens(text))
 
-    def translate(self, sentences: List[str]) -> List[List[Hypothesis]]:
+    def translate(self, sentences: list[str]) -> list[list[Hypothesis]]:
         tokens = [self._tokens(sentence) for sentence in sentences]
         lengths = [len(line) + 1 for line in tokens]
         running = []
         for batch in batches(lengths, self.search.batch_size, self.search.max_batch_tokens):
             sources = [tokens[index] for index in batch]
             running.append((batch, self._search(sources, longest_output(lengths[batch[0]])), self._empty(sources)))
-        results: List[List[Hypothesis]] = [[] for _ in sentences]
+        results: list[list[Hypothesis]] = [[] for _ in sentences]
         for batch, found, empty in running:
             for index, hypotheses, scored in zip(batch, found, empty, strict=True):
                 results[index] = self._hypotheses(_result(hypotheses), scored and _result(scored).log_probs[0])
         return results
 
-    def _tokens(self, text: str) -> List[str]:
+    def _tokens(self, text: str) -> list[str]:
         # Text that looks like a special symbol is not one.
         return [UNK if token in SPECIAL else token for token in self.codec.encode(text).split()]
 
-    def _search(self, sources: List[List[str]], longest: int) -> List[Any]:
+    def _search(self, sources: list[list[str]], longest: int) -> list[Any]:
         return self.translator.translate_batch(
             sources,
             asynchronous=True,
@@ -156,13 +156,13 @@ class CTranslate2Engine:
             max_decoding_length=min(longest, self.max_target_tokens),
         )
 
-    def _empty(self, sources: List[List[str]]) -> List[Any]:
+    def _empty(self, sources: list[list[str]]) -> list[Any]:
         """What the empty translation of each source scores, if scores are wanted; see :meth:`_hypotheses`."""
         if not self.scores:
             return [None] * len(sources)
         return self.translator.score_batch(sources, [[]] * len(sources), asynchronous=True, max_input_length=0)
 
-    def _hypotheses(self, result: Any, empty: Optional[float]) -> List[Hypothesis]:
+    def _hypotheses(self, result: Any, empty: float | None) -> list[Hypothesis]:
         """The hypotheses of a sentence, whose empty translation has the log probability `empty`.
 
         No hypothesis is empty. CTranslate2 gives that probability to the others, fairseq does not: so it is taken off.
@@ -179,7 +179,7 @@ class CTranslate2Engine:
         return found
 
 
-def _place(device: str) -> Tuple[str, int]:
+def _place(device: str) -> tuple[str, int]:
     """``cpu`` or ``cuda``, and which one; UserError unless it is there."""
     import ctranslate2
 
@@ -193,11 +193,11 @@ def _place(device: str) -> Tuple[str, int]:
     return kind, int(index or 0)
 
 
-def _load(folder: str, kind: str, index: int, counts: Tuple[int, int]):
+def _load(folder: str, kind: str, index: int, counts: tuple[int, int]):
     import ctranslate2
 
     translators, threads = counts
-    options: Dict[str, Any] = {"inter_threads": translators, "intra_threads": threads, "max_queued_batches": -1}
+    options: dict[str, Any] = {"inter_threads": translators, "intra_threads": threads, "max_queued_batches": -1}
     try:
         return ctranslate2.Translator(folder, kind, device_index=index, **options)
     except (RuntimeError, ValueError) as error:

@@ -4,7 +4,8 @@ import base64
 import html
 import io
 import json
-from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
@@ -27,9 +28,9 @@ class Maps(NamedTuple):
     """
 
     name: str
-    levels: List[int]
-    rows: List[str]
-    columns: List[str]
+    levels: list[int]
+    rows: list[str]
+    columns: list[str]
     weights: NDArray
 
 
@@ -40,7 +41,7 @@ class PictureMaps(NamedTuple):
     patches, of `levels`, counted from 1; they sum to 1 for each head.
     """
 
-    levels: List[int]
+    levels: list[int]
     picture: NDArray
     weights: NDArray
 
@@ -163,7 +164,7 @@ def draw_picture(maps: PictureMaps, title: str) -> Any:
     return figure
 
 
-def sentence_page(parts: Sequence[Maps], title: str, lines: Sequence[Tuple[str, str]]) -> str:
+def sentence_page(parts: Sequence[Maps], title: str, lines: Sequence[tuple[str, str]]) -> str:
     """A page of HTML with all maps of a sentence.
 
     Args:
@@ -176,7 +177,7 @@ def sentence_page(parts: Sequence[Maps], title: str, lines: Sequence[Tuple[str, 
     return _page(title, lines, {"kind": "text", "parts": own})
 
 
-def picture_page(maps: PictureMaps, title: str, lines: Sequence[Tuple[str, str]]) -> str:
+def picture_page(maps: PictureMaps, title: str, lines: Sequence[tuple[str, str]]) -> str:
     """A page of HTML with the image under its maps."""
     from PIL import Image
 
@@ -190,13 +191,13 @@ def picture_page(maps: PictureMaps, title: str, lines: Sequence[Tuple[str, str]]
     return _page(title, lines, {"kind": "image", "picture": picture, **sizes, "parts": [part]})
 
 
-def _packed(weights: NDArray) -> Dict[str, Any]:
+def _packed(weights: NDArray) -> dict[str, Any]:
     """Weights from 0 to 1 as bytes, in steps of 1/255, in base64; `shape` is (levels, heads, rows, columns)."""
     steps = numpy.round(numpy.clip(weights, 0, 1) * 255).astype(numpy.uint8)
     return {"shape": list(weights.shape), "weights": base64.b64encode(steps.tobytes()).decode()}
 
 
-def _page(title: str, lines: Sequence[Tuple[str, str]], data: Dict[str, Any]) -> str:
+def _page(title: str, lines: Sequence[tuple[str, str]], data: dict[str, Any]) -> str:
     about = "\n".join(f"<dt>{html.escape(word)}</dt><dd>{html.escape(text)}</dd>" for word, text in lines)
     # Nothing in the data may end the element that it stands in.
     packed = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")

@@ -1,8 +1,8 @@
 """Where blanks stand between words and punctuation marks: a simple rule for European languages and Chinese."""
 
 import unicodedata
-from functools import lru_cache
-from typing import List, Sequence, Tuple
+from collections.abc import Sequence
+from functools import cache
 
 # Whether a blank stands before the mark and after it.
 OPENING, CLOSING, INSIDE, APART = (True, False), (False, True), (False, False), (True, True)
@@ -22,7 +22,7 @@ BETWEEN_DIGITS = frozenset(".,:–")
 GERMAN_CONJUNCTIONS = frozenset(("und", "oder", "bzw", "sowie"))
 
 
-def guess_blanks(words: Sequence[str]) -> List[bool]:
+def guess_blanks(words: Sequence[str]) -> list[bool]:
     """Whether a blank stands before each of `words`; a punctuation mark is a word of its own, as in BERT's tokenizer.
 
     None before stops and closing brackets, none after opening ones, none around hyphens, slashes, Chinese characters
@@ -59,8 +59,8 @@ def guess_blanks(words: Sequence[str]) -> List[bool]:
     return blanks
 
 
-@lru_cache(maxsize=None)
-def _usual(character: str) -> Tuple[bool, bool]:
+@cache
+def _usual(character: str) -> tuple[bool, bool]:
     if character in MARKS:
         return MARKS[character]
     category = unicodedata.category(character)

@@ -1,15 +1,16 @@
 """Pictures of the analyses."""
 
-from typing import Any, Dict, List, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 # Inches of a cell of a heat map that has its value printed, and the fewest inches of a panel.
 CELL, PANEL = 0.5, 3.2
 
 
 def draw_cka(
-    panels: Dict[str, List[List[float]]],
-    names: Dict[str, Tuple[List[str], List[str]]],
-    models: Tuple[str, str],
+    panels: dict[str, list[list[float]]],
+    names: dict[str, tuple[list[str], list[str]]],
+    models: tuple[str, str],
     title: str,
 ) -> Any:
     """A heat map for each side.
@@ -40,7 +41,7 @@ def draw_cka(
     return figure
 
 
-def _heat_map(axis: Any, values: List[List[float]], rows: Sequence[str], columns: Sequence[str]) -> Any:
+def _heat_map(axis: Any, values: list[list[float]], rows: Sequence[str], columns: Sequence[str]) -> Any:
     from matplotlib import colormaps
 
     colours = colormaps["viridis"].with_extremes(bad="lightgrey")
@@ -56,7 +57,7 @@ def _heat_map(axis: Any, values: List[List[float]], rows: Sequence[str], columns
     return image
 
 
-def draw_distances(models: Dict[str, Dict[str, Dict[str, Any]]], unit: str, title: str) -> Any:
+def draw_distances(models: dict[str, dict[str, dict[str, Any]]], unit: str, title: str) -> Any:
     """Mean attention distance by level, a dot for each head: a column of panels for each model, a row for each side.
 
     Args:
@@ -73,7 +74,7 @@ def draw_distances(models: Dict[str, Dict[str, Dict[str, Any]]], unit: str, titl
     width = max(3.4, 0.35 * widest + 1.2) * len(models) + 1.2
     figure = Figure(figsize=(width, 3.2 * len(sides) + 0.5), layout="constrained")
     axes = figure.subplots(len(sides), len(models), squeeze=False, sharey="row")
-    handles: Dict[str, Any] = {}
+    handles: dict[str, Any] = {}
     for column, (name, found) in enumerate(models.items()):
         for row, side in enumerate(sides):
             axis, own = axes[row, column], found[side]
@@ -89,7 +90,7 @@ def draw_distances(models: Dict[str, Dict[str, Dict[str, Any]]], unit: str, titl
     return figure
 
 
-def _dots(axis: Any, distances: List[List[float]], uniform: float, handles: Dict[str, Any]) -> None:
+def _dots(axis: Any, distances: list[list[float]], uniform: float, handles: dict[str, Any]) -> None:
     from matplotlib import colormaps
 
     levels, heads = range(1, len(distances) + 1), len(distances[0])
@@ -112,7 +113,7 @@ def _dots(axis: Any, distances: List[List[float]], uniform: float, handles: Dict
     axis.grid(axis="y", alpha=0.3)
 
 
-def draw_signals(report: Dict[str, Dict[str, Any]], title: str) -> Any:
+def draw_signals(report: dict[str, dict[str, Any]], title: str) -> Any:
     """A row of panels for each side: ratios and effective ranks by level, and the levels' cosines of each part.
 
     Args:
@@ -141,7 +142,7 @@ def draw_signals(report: Dict[str, Dict[str, Any]], title: str) -> Any:
     return figure
 
 
-def _signal_lines(ratios: Any, ranks: Any, parts: Dict[str, Any]) -> None:
+def _signal_lines(ratios: Any, ranks: Any, parts: dict[str, Any]) -> None:
     limits = set()
     for (part, own), marker in zip(parts.items(), "osD^"):
         levels = range(1, len(own.ratio) + 1)
@@ -160,7 +161,7 @@ def _signal_lines(ratios: Any, ranks: Any, parts: Dict[str, Any]) -> None:
         axis.legend(fontsize=6.5, frameon=False, ncols=2 if axis is ranks else 1)
 
 
-def _cosines(axis: Any, values: List[List[float]]) -> Any:
+def _cosines(axis: Any, values: list[list[float]]) -> Any:
     from matplotlib import colormaps
 
     colours = colormaps["RdBu_r"].with_extremes(bad="lightgrey")

@@ -1,0 +1,1 @@
+"""What the levels of a trained model do: CKA, attention, signals."""

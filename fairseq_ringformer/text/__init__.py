@@ -1,0 +1,1 @@
+"""Text: sub-words, prepared data, and translating it with either engine."""
