@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from .errors import UserError, require_fairseq, require_timm
+from ..errors import UserError
+from .errors import require_fairseq, require_timm
 
 CLASSIFIER = "vit_"  # what the names of this package's classifiers begin with, and of no translation model
 

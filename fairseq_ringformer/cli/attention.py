@@ -14,10 +14,10 @@ attends to, over the picture, weights over the patches renormalised.
 import argparse
 from typing import Any
 
+from ..errors import UserError
 from . import subjects as shared
 from . import subwords
-from .average import positive
-from .errors import UserError
+from .arguments import positive
 
 HELP = "attention of one sentence or image by level and head"
 ENDINGS = (".png", ".svg", ".json", ".html")

@@ -11,8 +11,8 @@ are renormalised. Of text: |i - j| in tokens, in the self-attention of the encod
 import argparse
 from typing import Any
 
+from ..errors import UserError
 from . import subjects as shared
-from .errors import UserError
 
 HELP = "mean attention distance of every head and level"
 ENDINGS = (".png", ".svg", ".json")

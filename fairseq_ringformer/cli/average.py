@@ -11,8 +11,10 @@ import os
 import re
 from typing import Any
 
+from ..errors import UserError
+from .arguments import positive
 from .checkpoints import check_output, without_training_state, write_checkpoint
-from .errors import UserError, load_checkpoint, require_fairseq
+from .errors import load_checkpoint, require_fairseq
 
 HELP = "average checkpoints, or take a run's EMA weights"
 
@@ -20,13 +22,6 @@ HELP = "average checkpoints, or take a run's EMA weights"
 UPDATE = re.compile(r"checkpoint_\d+_(\d+)\.pt")
 EPOCH = re.compile(r"checkpoint(\d+)\.pt")
 BEST = re.compile(r"checkpoint\.best_(.+)_(\d+\.?\d*)\.pt")
-
-
-def positive(text: str) -> int:
-    """An argparse type: a whole number of at least one."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return int(text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,9 +18,10 @@ from collections.abc import Sequence
 
 from .. import extras
 from .._fairseq import quiet
+from ..errors import UserError
 from ..export.runtime import cores
 from .arch import is_classifier
-from .errors import UserError, require_fairseq
+from .errors import require_fairseq
 
 HELP = "speed, memory and size against fairseq's stock transformer, or timm's VisionTransformer"
 TAKES_MODEL_FLAGS = True

@@ -4,7 +4,7 @@ import os
 from typing import Any
 
 from .. import files as checkpoint_file
-from .errors import UserError
+from ..errors import UserError
 
 
 def without_training_state(state: dict[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ mini-batches of rows (Nguyen et al. 2021); a rest of fewer than 4 rows is left o
 import argparse
 from typing import Any
 
+from ..errors import UserError
 from . import subjects as shared
-from .errors import UserError
-from .evaluate import whole
+from .arguments import whole
 
 HELP = "similarity of all levels of two models (CKA)"
 ENDINGS = (".png", ".svg", ".json")

@@ -6,11 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from .. import extras
+from ..errors import UserError
 from ..files import read_checkpoint
-
-
-class UserError(Exception):
-    """A mistake that the user can mend; its text says what is wrong and what to do."""
 
 
 def reason(error: Exception) -> str:

@@ -9,20 +9,11 @@ import json
 import os
 from typing import Any
 
-from .errors import UserError, first_of_machine, gpu_memory, reason, require_timm
+from ..errors import UserError
+from .arguments import add_machine_arguments, whole
+from .errors import first_of_machine, gpu_memory, reason, require_timm
 
 HELP = "measure an image classifier's accuracy"
-
-
-def whole(least: int):
-    """An argparse type: a whole number of at least `least`."""
-
-    def convert(text: str) -> int:
-        if not text.isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {least}")
-        return int(text)
-
-    return convert
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,12 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
     add_machine_arguments(parser)
     parser.add_argument("--workers", type=whole(0), default=2, metavar="N", help="processes that load (default: 2)")
-
-
-def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
-    """--device and --threads, of every command that runs a classifier."""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
-    parser.add_argument("--threads", type=whole(1), metavar="N", help="torch's threads on the CPU")
 
 
 def run(args: argparse.Namespace) -> int:

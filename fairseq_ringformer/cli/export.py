@@ -16,9 +16,10 @@ import tempfile
 from typing import Any
 
 from .._fairseq import quiet
+from ..errors import UserError
 from ..text.ctranslate2_engine import FORMAT, MODEL, Recipe
 from . import subwords
-from .errors import UserError, load_checkpoint, require_fairseq
+from .errors import load_checkpoint, require_fairseq
 
 HELP = "convert a translator for CTranslate2, an image classifier to ONNX"
 ONNX = "onnx"

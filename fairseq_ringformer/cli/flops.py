@@ -11,9 +11,9 @@ import argparse
 import json
 from typing import Any
 
+from ..errors import UserError
 from .arch import build_classifier, build_translator, is_classifier
-from .average import positive
-from .errors import UserError
+from .arguments import positive
 
 HELP = "multiply-adds by part"
 TAKES_MODEL_FLAGS = True

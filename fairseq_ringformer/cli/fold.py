@@ -14,8 +14,9 @@ import argparse
 import os
 from typing import Any
 
+from ..errors import UserError
 from .checkpoints import check_output, is_classifier, without_training_state, write_checkpoint
-from .errors import UserError, check_fairseq_checkpoint, load_any_checkpoint, require_fairseq, require_timm
+from .errors import check_fairseq_checkpoint, load_any_checkpoint, require_fairseq, require_timm
 
 HELP = "a ring as a checkpoint of fairseq's own transformer, or timm's own VisionTransformer"
 

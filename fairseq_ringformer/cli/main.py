@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 
-from .errors import UserError
+from ..errors import UserError
 
 # Sub-command to the module that runs it: `HELP`, `add_arguments(parser)` and `run(args)`. Modules import torch and
 # fairseq only inside `run`, so that --help is quick.

@@ -4,8 +4,9 @@ import argparse
 import os
 
 from .. import extras
+from ..errors import UserError
 from .checkpoints import check_output, is_classifier
-from .errors import UserError, load_any_checkpoint, require_timm
+from .errors import load_any_checkpoint, require_timm
 from .subwords import ARGUMENTS
 
 # Flags of the other engine, which mean nothing here.

@@ -11,8 +11,9 @@ With --arch, every model flag of fairseq-train is taken, and for an image classi
 import argparse
 import json
 
+from ..errors import UserError
 from .arch import build_classifier, build_translator, is_classifier
-from .errors import UserError, require_fairseq, require_timm
+from .errors import require_fairseq, require_timm
 
 HELP = "parameters by part, and the paper's tables"
 TAKES_MODEL_FLAGS = True

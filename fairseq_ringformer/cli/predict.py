@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from .errors import UserError, require_timm
-from .evaluate import add_machine_arguments, whole
+from ..errors import UserError
+from .arguments import add_machine_arguments, whole
+from .errors import require_timm
 
 HELP = "classify images"
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")

@@ -14,8 +14,8 @@ import os
 import tempfile
 from collections.abc import Iterable
 
-from .average import positive
-from .errors import UserError
+from ..errors import UserError
+from .arguments import positive
 
 HELP = "draw classes and images from ImageNet-1K"
 DEFAULTS = {"classes": 100, "train": 1000, "val": 50, "seed": 1}

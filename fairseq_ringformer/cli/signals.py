@@ -11,8 +11,8 @@ of M. A table on standard output, PREFIX.png, PREFIX.svg and PREFIX.json.
 import argparse
 from typing import Any
 
+from ..errors import UserError
 from . import subjects as shared
-from .errors import UserError
 
 HELP = "what the level signals of a ring do"
 ENDINGS = (".png", ".svg", ".json")

@@ -21,8 +21,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError, require_fairseq, require_timm
-from .evaluate import whole
+from ..errors import UserError
+from .arguments import whole
+from .errors import require_fairseq, require_timm
 
 HELP = "train and score the rows of a table"
 TAKES_MODEL_FLAGS = True

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .average import positive
+from ..errors import UserError
+from .arguments import add_machine_arguments, positive, whole
 from .checkpoints import is_classifier
-from .errors import UserError, check_fairseq_checkpoint, load_any_checkpoint, require_fairseq, require_timm
-from .evaluate import add_machine_arguments, whole
+from .errors import check_fairseq_checkpoint, load_any_checkpoint, require_fairseq, require_timm
 
 TEXT, IMAGES = "translation", "images"
 # Flags of one kind alone, and what they are without being given.

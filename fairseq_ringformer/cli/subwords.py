@@ -6,9 +6,9 @@ import os
 import shutil
 from typing import Any
 
+from ..errors import UserError
 from ..text.prepared import RECIPE
 from ..text.subwords import FILES, FLAGS, Codec, Subwords, build_codec
-from .errors import UserError
 
 ARGUMENTS = ("bpe", *FILES.values(), "tokenizer")
 

@@ -12,8 +12,9 @@ DIR/tensorboard tell how it went, DIR/result.json what came of it.
 import argparse
 import os
 
+from ..errors import UserError
 from ..vision.training.options import add_flags, gather
-from .errors import UserError, first_of_machine, gpu_memory, reason, require_timm
+from .errors import first_of_machine, gpu_memory, reason, require_timm
 
 HELP = "train an image classifier"
 SMALLER = "lower --batch-size and raise --grad-accum by as much, or add --checkpoint-activations"

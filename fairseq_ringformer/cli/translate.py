@@ -21,10 +21,11 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from .._fairseq import quiet
+from ..errors import UserError
 from ..text.stream import Engine, Search, Translated, read_lines, translate_lines
 from . import subwords
-from .average import positive
-from .errors import UserError, require_fairseq
+from .arguments import positive
+from .errors import require_fairseq
 
 HELP = "translate raw text with trained or exported models"
 # What belongs to fairseq's data folder; an exported model knows it itself.

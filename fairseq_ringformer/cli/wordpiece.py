@@ -18,8 +18,9 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
+from ..errors import UserError
 from ..text.stream import read_lines
-from .errors import UserError, reason
+from .errors import reason
 from .subwords import load_wordpieces
 
 HELP = "cut text into WordPieces, and back; make fairseq's dictionary of them"

@@ -6,8 +6,8 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..cli.errors import UserError
 from ..cli.subwords import load_codec
+from ..errors import UserError
 from ..export.runtime import cores, layout, use_wide_vectors
 from .prepared import RECIPE
 from .stream import Hypothesis, Search, batches, longest_output

@@ -15,8 +15,9 @@ from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from ..cli.errors import UserError, load_checkpoint, reason
+from ..cli.errors import load_checkpoint, reason
 from ..cli.subwords import load_codec
+from ..errors import UserError
 from ..export.loading import OVERRIDES
 from ..models.ringformer import RingFormerModel
 from .stream import Hypothesis, Search, batches, longest_output

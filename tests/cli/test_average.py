@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from fairseq_ringformer.cli import average
-from fairseq_ringformer.cli.errors import UserError, load_checkpoint
+from fairseq_ringformer.cli.errors import load_checkpoint
+from fairseq_ringformer.errors import UserError
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import stat
 import pytest
 import torch
 
-from fairseq_ringformer.cli.errors import UserError
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.text.ctranslate2_engine import Recipe
 from tests.cli.dictionaries import turn
 

@@ -6,7 +6,7 @@ import pytest
 
 import fairseq_ringformer
 from fairseq_ringformer.cli import main as cli
-from fairseq_ringformer.cli.errors import UserError
+from fairseq_ringformer.errors import UserError
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in cli.COMMANDS)])
