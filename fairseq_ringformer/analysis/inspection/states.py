@@ -82,7 +82,7 @@ def trace(
         return {"encoder": _trace_timm(model, batch["images"], weights)}
     wanted = range(model.stack.levels) if weights else ()
     output = model.stack(model.embed(batch["images"]), return_states=states, need_weights=wanted)
-    by_level = [output.weights[level] for level in sorted(output.weights)]
+    by_level = [output.attn_weights[level] for level in sorted(output.attn_weights)]
     return {"encoder": Trace(output.states or [], by_level, _all(output.state))}
 
 
@@ -123,7 +123,7 @@ def _kept_weights(stack: nn.Module) -> Iterator[list[dict[str, Tensor]]]:
         return args, {**kwargs, "need_weights": range(stack.levels)}
 
     def keep(module, args, output):
-        kept[:] = [output.weights[level] for level in sorted(output.weights)]
+        kept[:] = [output.attn_weights[level] for level in sorted(output.attn_weights)]
 
     handles = [stack.register_forward_pre_hook(ask, with_kwargs=True), stack.register_forward_hook(keep)]
     try:
