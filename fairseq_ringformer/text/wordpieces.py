@@ -317,7 +317,7 @@ def _fetch(name: str) -> str:
             try:
                 path = hf_hub_download(name, VOCABULARY, local_files_only=local)
             except LocalEntryNotFoundError:
-                raise unreachable from None
+                raise unreachable from unreachable.__cause__
             with contextlib.suppress(EntryNotFoundError):  # not every vocabulary has one
                 hf_hub_download(name, CONFIG, local_files_only=local)
             return path
