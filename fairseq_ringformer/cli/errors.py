@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .. import extras
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..files import read_checkpoint
 
 
@@ -14,9 +14,7 @@ def reason(error: Exception) -> str:
     """An error as one line: with the file that the system names, with the remedy where a package lacks."""
     if isinstance(error, ImportError):
         return f"image classifiers need more packages ({error}): {extras.VISION}"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
+    return one_line(error)
 
 
 @contextmanager
@@ -74,7 +72,4 @@ def check_fairseq_checkpoint(path: str, state: dict[str, Any]) -> dict[str, Any]
 
 def load_any_checkpoint(path: str) -> dict[str, Any]:
     """As :func:`load_checkpoint`, whatever the dictionary in the file is for."""
-    try:
-        return read_checkpoint(path)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    return read_checkpoint(path)
