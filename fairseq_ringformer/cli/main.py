@@ -22,7 +22,6 @@ COMMANDS = {
     "train-classifier": "train_classifier",
     "evaluate": "evaluate",
     "predict": "predict",
-    "sample-imagenet": "sample_imagenet",
     "benchmark": "benchmark",
     "study": "study",
     "report": "report",

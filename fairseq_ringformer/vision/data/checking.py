@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from ...errors import UserError
 from .images import Damaged, Images
 
 BATCH = 64
@@ -43,7 +44,7 @@ def check_same_classes(train: Any, valid: Any) -> None:
     """Require the same classes in the same order, else a target means one class here and another there.
 
     Raises:
-        ValueError: naming the classes that only one of them has.
+        UserError: naming the classes that only one of them has.
     """
     if list(train.classes) == list(valid.classes):
         return
@@ -53,7 +54,7 @@ def check_same_classes(train: Any, valid: Any) -> None:
     }
     found = "; ".join(f"only in {split}: {some(names)}" for split, names in only.items() if names)
     found = found or "they have the same names in another order"
-    raise ValueError(
+    raise UserError(
         f"training and validation images are of different classes ({found}): "
         "give both the same class folders, each with at least one image"
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from ...errors import UserError
+from ...errors import UserError, about
 
 # Of the help: the groups of flags, by the first option of each.
 GROUPS = dict(
@@ -194,13 +194,13 @@ class _Pairs(argparse.Action):
                 raise argparse.ArgumentError(self, f"{text}: write KEY=VALUE")
             try:
                 collected[key] = _load_yaml(value) if value else ""
-            except ValueError as error:
+            except UserError as error:
                 raise argparse.ArgumentError(self, f"{text}: {error}") from None
         setattr(namespace, self.dest, collected)
 
 
 def _load_yaml(text: str) -> Any:
-    """What a YAML text says; ValueError, which tells the line, if it is none."""
+    """What a YAML text says; UserError, which tells the line, if it is none."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -213,7 +213,7 @@ def _load_yaml(text: str) -> Any:
         return yaml.load(text, Loader)
     except yaml.YAMLError as error:
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "unreadable"
-        raise ValueError((f"line {mark.line + 1}: " if mark else "") + f"not YAML: {problem}") from None
+        raise UserError((f"line {mark.line + 1}: " if mark else "") + f"not YAML: {problem}") from None
 
 
 def parse(words: Sequence[str]) -> dict[str, Any]:
@@ -236,14 +236,14 @@ def read_config(path: str) -> dict[str, Any]:
     """
     try:
         with open(path, encoding="utf-8") as stream:
-            config = _load_yaml(stream.read()) or {}
+            text = stream.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'not a text in UTF-8'}") from None
+    with about(path):
+        config = _load_yaml(text) or {}
         if not isinstance(config, dict):
-            raise ValueError("expected lines of the form KEY: VALUE")
+            raise UserError("expected lines of the form KEY: VALUE")
         return parse(_as_flags(config))
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from None
 
 
 def _as_flags(config: Mapping[Any, Any]) -> list[str]:
@@ -254,9 +254,9 @@ def _as_flags(config: Mapping[Any, Any]) -> list[str]:
         name = str(key).replace("-", "_")
         if name not in names:
             near = difflib.get_close_matches(name, names, 1)
-            raise ValueError(f"unknown key {key}" + (f"; did you mean {near[0].replace('_', '-')}?" if near else ""))
+            raise UserError(f"unknown key {key}" + (f"; did you mean {near[0].replace('_', '-')}?" if near else ""))
         if name != key and name in config:
-            raise ValueError(f"{name} is given twice")
+            raise UserError(f"{name} is given twice")
         if value in (None, {}, []):
             continue
         if isinstance(value, bool):

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ...errors import UserError
 from ..checkpoint import difference, read_classifier
 from ..data import StreamedImages
 from .loading import TrainingBatches
@@ -26,7 +27,7 @@ class Progress:
         best, latest: top-1 (and top-5), epoch and update of the best and of the last evaluation.
         seconds: of training, without evaluation.
         speeds: images per second, by interval of the log.
-        names: damaged images seen so far.
+        names: damaged images seen so far, except of a stream.
     """
 
     update: int = 0
@@ -64,7 +65,7 @@ def fingerprint(images: Any, split: str) -> str:
 
 
 def check_free(folder: str) -> None:
-    """ValueError if :func:`clear` would remove what cannot be had again, or is not of a training at all.
+    """UserError if :func:`clear` would remove what cannot be had again, or is not of a training at all.
 
     A training that was interrupted before its first checkpoint leaves nothing of worth; its log begins after that.
     """
@@ -72,7 +73,7 @@ def check_free(folder: str) -> None:
     kept = (RESULT, ROWS, BEST) if ours else (*FILES, BOARD)
     found = next((name for name in kept if os.path.exists(os.path.join(folder, name))), None)
     if found:
-        raise ValueError(
+        raise UserError(
             f"{folder} has a {found}, but no {LAST} to go on from: choose another --output, or begin anew with --restart"
         )
 
@@ -89,24 +90,24 @@ def read_last(folder: str) -> dict[str, Any] | None:
     """The state to go on from, or None.
 
     Raises:
-        ValueError: if it is damaged, or holds no training state.
+        UserError: if it is damaged, or holds no training state.
     """
     path = os.path.join(folder, LAST)
     if not os.path.exists(path):
         return None
     try:
         state = read_classifier(path)
-    except ValueError as error:
-        raise ValueError(f"{error} (or begin anew with --restart)") from None
+    except UserError as error:
+        raise UserError(f"{error} (or begin anew with --restart)") from None
     if "training" not in state:
-        raise ValueError(f"{path} holds no training state: choose another --output, or begin anew with --restart")
+        raise UserError(f"{path} holds no training state: choose another --output, or begin anew with --restart")
     return state
 
 
 def check_continues(
     folder: str, state: dict[str, Any], model: Any, arch: str, options: Options, data: str, batches: TrainingBatches
 ) -> None:
-    """ValueError unless the training of `state` can go on exactly as it began.
+    """UserError unless the training of `state` can go on exactly as it began.
 
     Args:
         model: as the options have built it; arch: its name.
@@ -114,10 +115,10 @@ def check_continues(
     """
     path, remedy = os.path.join(folder, LAST), "choose another --output, or begin anew with --restart"
     if state["arch"] != arch:
-        raise ValueError(f"{path} is of {state['arch']}, not of {arch}: {remedy}")
+        raise UserError(f"{path} is of {state['arch']}, not of {arch}: {remedy}")
     problem = difference(state["state_dict"], model.state_dict())
     if problem:
-        raise ValueError(f"{path} is of {arch} in another size, {problem}: {remedy}")
+        raise UserError(f"{path} is of {arch} in another size, {problem}: {remedy}")
     training = state["training"]
     problems = changed(state["options"], options)
     if training["effective_batch"] != batches.effective:
@@ -128,4 +129,4 @@ def check_continues(
     if training["data"] != data:
         problems.append(f"data: {training['data']} before, {data} now")
     if problems:
-        raise ValueError(f"{path} was begun with other options ({'; '.join(problems)}): {remedy}")
+        raise UserError(f"{path} was begun with other options ({'; '.join(problems)}): {remedy}")
