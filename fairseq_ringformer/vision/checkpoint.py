@@ -74,8 +74,8 @@ def choose_weights(path: str, state: Mapping[str, Any], ema: bool | None = None)
 
 def input_config(state: Mapping[str, Any]) -> InputConfig:
     """What the model of a checkpoint wants its images like."""
-    given = state["input"].items()
-    return InputConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in given})
+    config = state["input"].items()
+    return InputConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in config})
 
 
 def default_config(arch: str) -> dict[str, Any]:
@@ -106,8 +106,7 @@ def build_model(arch: str, model_args: Mapping[str, Any]) -> nn.Module:
     try:
         return timm.create_model(arch, **model_args)
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
-        reason = first_line(error)
-        raise UserError(f"model {arch}: {reason}") from None
+        raise UserError(f"model {arch}: {first_line(error)}") from None
 
 
 def difference(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:

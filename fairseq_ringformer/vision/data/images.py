@@ -12,7 +12,7 @@ from PIL import Image
 from timm.data.readers.shared_count import SharedCount
 
 from ...errors import UserError
-from .randomness import random_state_kept, seed_by
+from .randomness import preserved_random_state, seed_by
 from .transforms import image_mode
 
 # So many damaged images in a row are no accident: a failing disk, or files of another kind.
@@ -176,7 +176,7 @@ class Images(Labelled, torch.utils.data.Dataset):
 
     def __getitems__(self, indices: list[int]) -> list[Sample]:
         """The samples of a batch, for torch's loader: keeping the random state costs as much as an image."""
-        with random_state_kept() if self.training else nullcontext():
+        with preserved_random_state() if self.training else nullcontext():
             return [self._sample(index) for index in indices]
 
     def _sample(self, index: int) -> Sample:
@@ -217,5 +217,5 @@ def close_archives(reader: Any) -> None:
     """
     states = getattr(reader, "tar_state", None)
     for state in [] if states is None else states.values() if isinstance(states, dict) else [states]:
-        for own in (*state.children.values(), state):
-            own.reset()
+        for archive in (*state.children.values(), state):
+            archive.reset()

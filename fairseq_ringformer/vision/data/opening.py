@@ -102,7 +102,7 @@ def _of_torchvision(dataset: str, data: str, split: str) -> Any:
     if split not in known:
         raise UserError(f"--dataset {dataset} has no split {split}: choose one of {', '.join(known)}")
     # timm passes some sets' split on as it is.
-    split = next(own for own, names in SPLITS.items() if split in names)
+    split = next(name for name, names in SPLITS.items() if split in names)
     try:
         return create_dataset(dataset, root=data, split=split)
     except AssertionError as error:

@@ -135,7 +135,7 @@ class Shards:
                 yield self._item(sample)
         except (tarfile.TarError, OSError, EOFError) as error:
             # webdataset adds the shard to the arguments of the error.
-            shard = next((own for own in reversed(error.args) if own in self.paths), "a shard")
+            shard = next((path for path in reversed(error.args) if path in self.paths), "a shard")
             raise UnreadableData(f"{shard}: damaged ({error.args[0] if error.args else error})") from None
 
     def _item(self, sample: dict[str, Any]) -> Item:
@@ -172,9 +172,9 @@ def open_shards(
     try:
         reader = create_dataset("wds/", root=data, split=split).reader
     except (RuntimeError, KeyError, ValueError):
-        there = ", ".join(_info(data).get("splits", {})) or "none"
+        splits = ", ".join(_info(data).get("splits", {})) or "none"
         raise UserError(
-            f"{data}: no split {split} in _info.json (there: {there}); "
+            f"{data}: no split {split} in _info.json (there: {splits}); "
             "name it, or the shards and their number of images: 'train-{0000..0015}.tar|100000'"
         ) from None
     paths = [os.path.join(data, name) for name in reader.split_info.filenames]
@@ -187,8 +187,8 @@ def open_shards(
     if training and not reader.num_samples:
         raise UserError(f"{data}: the number of training images is unknown: add it to the shards, '{split}|100000'")
     info = _info(data)
-    told = [str(name) for name in info.get("classes") or ()]
-    names = settle_classes(data, told, info.get("num_classes"), classes, num_classes)
+    own_classes = [str(name) for name in info.get("classes") or ()]
+    names = settle_classes(data, own_classes, info.get("num_classes"), classes, num_classes)
     return StreamedImages(
         Shards(paths, reader.split_info.alt_label, training),
         names,
@@ -201,23 +201,23 @@ def open_shards(
 
 
 def settle_classes(
-    where: str, told: Sequence[str], count: int | None, classes: Sequence[str] | None, num_classes: int | None
+    where: str, own_classes: Sequence[str], count: int | None, classes: Sequence[str] | None, num_classes: int | None
 ) -> list[str]:
     """The classes of a stream.
 
     Args:
         where: what the errors call the stream.
-        told: the names that it has for them, as far as it has any; count: how many it says there are.
+        own_classes: the names that it has for them, as far as it has any; count: how many it says there are.
         classes: those that a model knows; num_classes: how many its user says there are.
 
     Raises:
-        UserError: if `told` or `count` contradict `classes`, or nobody knows how many there are.
+        UserError: if `own_classes` or `count` contradict `classes`, or nobody knows how many there are.
     """
-    if told and classes is not None and list(classes) != list(told):
-        raise UserError(f"{where}: its classes are {some(told)}, not {some(classes)}")
-    if not told and count and classes is not None and len(classes) != count:
+    if own_classes and classes is not None and list(classes) != list(own_classes):
+        raise UserError(f"{where}: its classes are {some(own_classes)}, not {some(classes)}")
+    if not own_classes and count and classes is not None and len(classes) != count:
         raise UserError(f"{where}: it has {count} classes, not {len(classes)}")
-    names = told or classes or range(count or num_classes or 0)
+    names = own_classes or classes or range(count or num_classes or 0)
     if not names:
         raise UserError(f"{where}: how many classes there are is unknown: give --num-classes or classes in _info.json")
     return [str(name) for name in names]

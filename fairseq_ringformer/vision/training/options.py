@@ -262,7 +262,7 @@ def _as_flags(config: Mapping[Any, Any]) -> list[str]:
         if isinstance(value, bool):
             words.append(flag(name if value else f"no_{name}"))
         elif isinstance(value, dict):
-            words += [flag(name), *(f"{part}={json.dumps(given)}" for part, given in value.items())]
+            words += [flag(name), *(f"{part}={json.dumps(setting)}" for part, setting in value.items())]
         elif isinstance(value, list):
             words += [flag(name), *map(str, value)]
         else:

@@ -1,6 +1,5 @@
 """From options to the parts of a training: model, data, loss, optimiser, schedule."""
 
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -79,14 +78,14 @@ def check_outputs(model: nn.Module, input: InputConfig, num_classes: int) -> Non
     """
     try:
         with torch.no_grad():
-            found = tuple(model.eval()(torch.zeros(1, *input.size)).shape)
+            shape = tuple(model.eval()(torch.zeros(1, *input.size)).shape)
     except (AttributeError, TypeError, ValueError, AssertionError, RuntimeError, LookupError) as error:
         reason = first_line(error)
         size = " x ".join(map(str, input.size))
         raise UserError(f"the model cannot read images of {size} (channels, height, width): {reason}") from None
     model.train()
-    if found != (1, num_classes):
-        raise UserError(f"the model gives an image {found[1:]} numbers, not one for each of {num_classes} classes")
+    if shape != (1, num_classes):
+        raise UserError(f"the model gives an image {shape[1:]} numbers, not one for each of {num_classes} classes")
 
 
 def _by_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
@@ -150,19 +149,18 @@ def load_initial(model: nn.Module, path: str) -> None:
         UserError: if any other weight differs in name or size.
     """
     state = read_classifier(path)
-    weights, own = dict(choose_weights(path, state)), model.state_dict()
+    weights, fresh = dict(choose_weights(path, state)), model.state_dict()
     head = next((name for name, part in model.named_modules() if part is model.get_classifier()), "head")
     if state["num_classes"] != model.num_classes:
-        for key in [key for key in own if key.startswith(f"{head}.")]:
-            weights[key] = own[key]
+        weights |= {key: weight for key, weight in fresh.items() if key.startswith(f"{head}.")}
     positions = weights.get("pos_embed")
-    if positions is not None and "pos_embed" in own and positions.shape[-1] == own["pos_embed"].shape[-1]:
+    if positions is not None and "pos_embed" in fresh and positions.shape[-1] == fresh["pos_embed"].shape[-1]:
         grid, prefix = list(model.patch_embed.grid_size), model.num_prefix_tokens
         # Told, since timm takes an unknown grid for a square.
         before = [side // patch for side, patch in zip(input_config(state).size[1:], model.patch_embed.patch_size)]
         if before != grid and before[0] * before[1] + prefix == positions.shape[1]:
             weights["pos_embed"] = resample_abs_pos_embed(positions, grid, before, num_prefix_tokens=prefix)
-    problem = difference(weights, own)
+    problem = difference(weights, fresh)
     if problem:
         raise UserError(f"--init-from {path} does not fit the model: {problem}")
     model.load_state_dict(weights)
@@ -241,18 +239,3 @@ class Loss:
             images, mixed = self.mix(images, targets)
         logits = model(images).float()
         return self.measure(logits, mixed), logits
-
-
-def output_folder(options: Options) -> str:
-    """The folder of the run, made if need be.
-
-    Raises:
-        UserError: if it cannot be made or written to.
-    """
-    try:
-        os.makedirs(options.output, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--output {options.output}: {error.strerror}") from None
-    if not os.access(options.output, os.W_OK):
-        raise UserError(f"--output {options.output}: no permission to write there")
-    return options.output

@@ -2,9 +2,12 @@
 
 import os
 import shutil
+import time
 import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from torch import Tensor
 
 from ...errors import UserError
 from ..checkpoint import difference, read_classifier
@@ -52,6 +55,39 @@ class Progress:
         return asdict(self)
 
 
+@dataclass
+class Interval:
+    """What this process has done since the last line of the log."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    hits: list[Tensor] = field(default_factory=list)
+    damaged: list[Tensor] = field(default_factory=list)
+    images: int = 0
+    begun: float = field(default_factory=time.monotonic)
+
+    def add(self, loss: Tensor, logits: Tensor, targets: Tensor, damaged: Tensor) -> None:
+        """A step: its loss, and of its images, all on the device."""
+        self.losses.append(loss)
+        self.hits.append((logits.argmax(1) == targets).sum())
+        self.damaged.append(damaged)
+        self.images += len(targets)
+
+
+def output_folder(options: Options) -> str:
+    """The folder of the run, made if need be.
+
+    Raises:
+        UserError: if it cannot be made or written to.
+    """
+    try:
+        os.makedirs(options.output, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {options.output}: {error.strerror}") from None
+    if not os.access(options.output, os.W_OK):
+        raise UserError(f"--output {options.output}: no permission to write there")
+    return options.output
+
+
 def fingerprint(images: Any, split: str) -> str:
     """What tells this data set from another wherever it lies: number of images, some of their names, classes."""
     try:
@@ -70,11 +106,11 @@ def check_free(folder: str) -> None:
     A training that was interrupted before its first checkpoint leaves nothing of worth; its log begins after that.
     """
     ours = os.path.exists(os.path.join(folder, OPTIONS))
-    kept = (RESULT, ROWS, BEST) if ours else (*FILES, BOARD)
-    found = next((name for name in kept if os.path.exists(os.path.join(folder, name))), None)
-    if found:
+    valuable = (RESULT, ROWS, BEST) if ours else (*FILES, BOARD)
+    name = next((name for name in valuable if os.path.exists(os.path.join(folder, name))), None)
+    if name:
         raise UserError(
-            f"{folder} has a {found}, but no {LAST} to go on from: choose another --output, or begin anew with --restart"
+            f"{folder} has a {name}, but no {LAST} to go on from: choose another --output, or begin anew with --restart"
         )
 
 

@@ -14,12 +14,12 @@ import torch
 import yaml
 from accelerate.utils import broadcast_object_list, gather_object
 from timm.utils import ModelEmaV3
-from torch import Tensor
 
 from ... import __version__
 from ...errors import UserError
 from ...files import write_checkpoint, write_text
 from ..checkpoint import build_model
+from ..data.checking import first_line
 from . import run
 from .evaluation import Scores, evaluate
 from .loading import TrainingBatches, evaluation_batches
@@ -37,7 +37,6 @@ from .preparation import (
     model_arguments,
     model_input,
     open_both,
-    output_folder,
     refuse_damaged,
     set_transforms,
 )
@@ -59,7 +58,7 @@ class Trainer:
         self.options = options
         self.accelerator = make_accelerator(options)
         self.main = self.accelerator.is_main_process
-        self.folder = output_folder(options)
+        self.folder = run.output_folder(options)
         state = self._last_state()
 
         train, self.valid = open_both(options)
@@ -92,12 +91,12 @@ class Trainer:
     def _last_state(self) -> Any:
         """What the run has saved before, if it is to be gone on with."""
         self.accelerator.wait_for_everyone()
-        there = os.path.exists(os.path.join(self.folder, run.LAST))
-        if self.accelerator.num_processes > 1 and len(set(gather_object([there]))) > 1:
+        exists = os.path.exists(os.path.join(self.folder, run.LAST))
+        if self.accelerator.num_processes > 1 and len(set(gather_object([exists]))) > 1:
             raise UserError(f"not every process sees {self.folder}/{run.LAST}: put --output on a shared file system")
         if self.options.restart:
             return None
-        if self.options.resume and not there:
+        if self.options.resume and not exists:
             raise UserError(f"--resume: there is no {os.path.join(self.folder, run.LAST)} to go on from")
         state = run.read_last(self.folder)
         if state is None:
@@ -148,8 +147,7 @@ class Trainer:
                 trial = torch.zeros(self.options.batch_size, *self.input.size, device=self.accelerator.device)
                 self.model.train()(trial).float().sum().backward()
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"--compile failed, train without it ({reason})") from None
+            raise UserError(f"--compile failed, train without it ({first_line(error)})") from None
         self.model.zero_grad()
 
     def _begin(self) -> None:
@@ -177,7 +175,7 @@ class Trainer:
         """
         self.log = Log(self.folder, self.total, self.progress.update, self.main)
         self.log.note(self.describe())
-        self._start_interval()
+        self.interval = run.Interval()
         try:
             while self.progress.update < self.total:
                 self._epoch()
@@ -223,7 +221,7 @@ class Trainer:
             raise UserError("the data gave no whole batch in an epoch")
         self._end_interval()
         self._evaluate()
-        self._start_interval()
+        self.interval = run.Interval()
 
     def _step(self, step: int, batch: Any) -> bool:
         """One forward and backward pass; whether it ended with an update of the weights."""
@@ -240,52 +238,42 @@ class Trainer:
                 self.schedule.step_update(self.progress.update)
             self.optimizer.step()
             self.optimizer.zero_grad()
-        self.losses.append(loss.detach())
-        self.hits.append((logits.detach().argmax(1) == targets).sum())
-        self.broken.append(damaged)
-        self.images += len(targets)
+        self.interval.add(loss.detach(), logits.detach(), targets, damaged)
         if not self.accelerator.sync_gradients:
             return False
         if self.ema is not None:
             self.ema.update(self.model, step=self.progress.update + 1)
         return True
 
-    def _start_interval(self) -> None:
-        self.losses: list[Tensor] = []
-        self.hits: list[Tensor] = []
-        self.broken: list[Tensor] = []
-        self.images = 0
-        self.since = time.monotonic()
-
     def _end_interval(self) -> None:
         """Put together what the processes have done since the last interval."""
-        if not self.losses:
+        interval = self.interval
+        if not interval.losses:
             return
         accelerator, progress, steps = self.accelerator, self.progress, self.options.grad_accum
-        losses = accelerator.reduce(torch.stack(self.losses).double(), "mean").view(-1, steps).mean(1).tolist()
+        losses = accelerator.reduce(torch.stack(interval.losses).double(), "mean").view(-1, steps).mean(1).tolist()
         for number, loss in enumerate(losses, progress.update - len(losses) + 1):
             if not numpy.isfinite(loss):
                 raise UserError(
                     f"the loss is {loss} at update {number}: lower --lr, or raise --warmup-updates; "
                     f"{self.folder}/{run.LAST} is from before, if there is one"
                 )
-        correct = int(accelerator.reduce(torch.stack(self.hits).sum(), "sum"))
-        images = self.images * accelerator.num_processes
-        seconds = time.monotonic() - self.since
+        correct = int(accelerator.reduce(torch.stack(interval.hits).sum(), "sum"))
+        images = interval.images * accelerator.num_processes
+        seconds = time.monotonic() - interval.begun
         mean = sum(losses) / len(losses)
         progress.loss_sum += mean * images
         progress.correct += correct
         progress.counted += images
         progress.seconds += seconds
         progress.speeds.append(images / seconds)
-        broken = torch.cat(self.broken)
-        damaged = broken[broken >= 0].tolist()
+        damaged = [index for index in torch.cat(interval.damaged).tolist() if index >= 0]
         if accelerator.num_processes > 1:
             damaged = gather_object(damaged)
         progress.damaged += len(damaged)
         self._name_damaged(self.batches.images, damaged)
         self.log.interval(progress.epoch + 1, progress.update, mean, learning_rate(self.optimizer), images / seconds)
-        self._start_interval()
+        self.interval = run.Interval()
 
     def _name_damaged(self, images: Dataset, damaged: Sequence[int]) -> None:
         """Name the damaged images that are not yet in DIR/damaged.txt, by their indices."""
