@@ -7,6 +7,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from ._fairseq import allow_safe_loading
+
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file, cut at line feeds alone (other separators may stand within a sentence)."""
@@ -31,6 +33,7 @@ def read_checkpoint(path: str) -> dict[str, Any]:
     """
     import torch
 
+    allow_safe_loading()
     if not os.path.isfile(path):
         raise ValueError(f"{path}: no such checkpoint")
     try:

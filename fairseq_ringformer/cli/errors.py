@@ -13,7 +13,7 @@ from ..files import read_checkpoint
 def reason(error: Exception) -> str:
     """An error as one line: with the file that the system names, with the remedy where a package lacks."""
     if isinstance(error, ImportError):
-        return f"image classifiers need more packages ({error}): {extras.VISION}"
+        return str(extras.explain(error))
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
@@ -36,24 +36,13 @@ def first_of_machine() -> bool:
 
 
 def require_fairseq() -> None:
-    """Import fairseq, and with it the models of this package; UserError unless a usable one is installed."""
-    from .._fairseq import check_fairseq, quiet_import
-
-    try:
-        check_fairseq()
-    except ImportError as error:
-        raise UserError(str(error)) from None
-    with quiet_import():
-        import fairseq  # noqa: F401
+    """Register the translation models with fairseq; UserError unless a usable one is installed."""
+    from .. import models  # noqa: F401
 
 
 def require_timm() -> None:
-    """Import timm, and with it the image classifiers of this package; UserError unless it is installed."""
-    try:
-        import timm  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"image classifiers need timm ({error}): {extras.VISION}") from None
-    from ..vision import registry  # noqa: F401
+    """Register the image classifiers with timm; UserError unless it is installed."""
+    from .. import vision  # noqa: F401
 
 
 def load_checkpoint(path: str) -> dict[str, Any]:
