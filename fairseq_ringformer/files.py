@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ._fairseq import allow_safe_loading
 from .errors import UserError
 
 StrPath = str | os.PathLike[str]
@@ -109,6 +110,7 @@ def read_checkpoint(path: StrPath) -> dict[str, Any]:
     """
     import torch
 
+    allow_safe_loading()
     if not os.path.isfile(path):
         raise UserError(f"{path}: no such checkpoint")
     try:

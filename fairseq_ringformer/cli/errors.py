@@ -11,7 +11,7 @@ from ..errors import UserError, one_line
 def reason(error: Exception) -> str:
     """An error as one line: with the file that the system names, with the remedy where a package lacks."""
     if isinstance(error, ImportError):
-        return f"image classifiers need more packages ({error}): {extras.VISION}"
+        error = extras.explain(error)
     return one_line(error)
 
 
@@ -38,19 +38,10 @@ def told_once() -> Iterator[None]:
 
 
 def require_fairseq() -> None:
-    """Import fairseq, and with it the models of this package; UserError unless a usable one is installed."""
-    from .._fairseq import check_fairseq, quiet_import
-
-    try:
-        check_fairseq()
-    except ImportError as error:
-        raise UserError(str(error)) from None
-    with quiet_import():
-        import fairseq  # noqa: F401
+    """Register the translation models with fairseq; UserError unless a usable one is installed."""
+    from .. import models  # noqa: F401
 
 
 def require_timm() -> None:
-    """Import timm, and with it the image classifiers of this package; UserError unless it is installed."""
-    with extras.needed("an image classifier", extras.VISION):
-        import timm  # noqa: F401
-    from ..vision import registry  # noqa: F401
+    """Register the image classifiers with timm; UserError unless it is installed."""
+    from .. import vision  # noqa: F401

@@ -13,7 +13,6 @@ should be like, and the names of its classes, are in its metadata as JSON.
 import argparse
 import os
 
-from .. import extras
 from .._fairseq import quiet
 from ..errors import UserError, about
 from ..export.checkpoints import is_classifier, read_fairseq_checkpoint
@@ -88,7 +87,7 @@ def _export_classifier(args: argparse.Namespace) -> int:
     model, state = model_of(args.path, state)
     plain = plain_classifier(model)
     metadata = {key: state[key] for key in ("classes", "input")}
-    with whole_file(args.output) as partial, about(args.path), extras.needed("ONNX", extras.VISION), quiet():
+    with whole_file(args.output) as partial, about(args.path), quiet():
         worst = export_onnx(plain, partial, metadata, original=model)
     folded = "folded, " if plain is not model else ""
     print(

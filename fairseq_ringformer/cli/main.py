@@ -6,6 +6,7 @@ import os
 import sys
 
 from ..errors import UserError
+from ..extras import named
 
 # Sub-command to what it does. The module of the same name has `add_arguments(parser)` and `run(args)`, and is imported
 # for its own command alone: so no command needs the packages of another.
@@ -55,15 +56,17 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one sub-command; a user's mistake ends in one line on standard error and exit status 2."""
     argv = sys.argv[1:] if argv is None else argv
-    parser = build_parser(next((word for word in argv if not word.startswith("-")), None))
-    args, rest = parser.parse_known_args(argv)
-    if rest and not args.takes_model_flags:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    args.model_flags = rest
+    command = next((word for word in argv if not word.startswith("-")), None)
     try:
-        return args.run(args) or 0
+        with named():
+            parser = build_parser(command)
+            args, rest = parser.parse_known_args(argv)
+            if rest and not args.takes_model_flags:
+                parser.error(f"unrecognized arguments: {' '.join(rest)}")
+            args.model_flags = rest
+            return args.run(args) or 0
     except UserError as error:
-        print(f"ringformer {args.command}: {error}", file=sys.stderr)
+        print(f"ringformer {command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -190,7 +190,7 @@ class CTranslate2Engine:
 
 def _place(device: str) -> tuple[str, int]:
     """``cpu`` or ``cuda``, and which one; UserError unless it is there."""
-    with extras.needed("an exported model", extras.DEPLOY):
+    with extras.named():
         import ctranslate2
 
     kind, _, index = device.partition(":")

@@ -65,7 +65,7 @@ def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec
         UserError: if the model is damaged or cannot be had, or a package lacks.
     """
     steps = []
-    with extras.needed(" and ".join(filter(None, (subwords.tokenizer, subwords.bpe))), extras.SUBWORDS):
+    with extras.named():
         if subwords.tokenizer == "moses":
             steps.append(_moses(source_lang, target_lang))
         if subwords.bpe == "wordpiece":

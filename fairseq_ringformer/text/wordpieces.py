@@ -75,7 +75,7 @@ class WordPieces:
         Raises:
             UserError: if there is none, with what to do.
         """
-        with extras.needed("a WordPiece vocabulary", extras.SUBWORDS):
+        with extras.named():
             path = _find(os.fspath(name))
             try:
                 with about(path):

@@ -57,7 +57,7 @@ def test_text_is_cut_as_fairseq_cuts_it(models, bpe, name, tokenizer):
 
 def test_a_package_that_lacks_is_not_called_a_damaged_model(models, monkeypatch):
     monkeypatch.setitem(sys.modules, "subword_nmt.apply_bpe", None)
-    with pytest.raises(UserError, match="subword_nmt needs more packages .*: pip install"):
+    with pytest.raises(UserError, match="these sub-words need subword_nmt.*scripts/setup.sh subwords"):
         build_codec(Subwords("subword_nmt", str(models / "codes"), None), "de", "en")
 
 
