@@ -1,14 +1,13 @@
 """Parameters of a translation model by part, counted on torch's meta device: no weight is allocated."""
 
 import argparse
-import functools
 from collections.abc import Callable, Iterable
 
 import torch
-from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
 from ...models.config import SIDES, RingFormerConfig
+from ...models.dictionaries import numbered_dictionary
 from ...models.ringformer import RingFormerModel
 from .parts import PartCount, size, stack_parts, whole
 
@@ -48,19 +47,6 @@ def build_on_meta(
     task = argparse.Namespace(source_dictionary=source, target_dictionary=target)
     with torch.device("meta"):
         return model_class.build_model(cfg, task)
-
-
-@functools.lru_cache(maxsize=2)
-def numbered_dictionary(size: int) -> Dictionary:
-    """A dictionary of `size` entries, special symbols included, for a model whose text is not at hand."""
-    dictionary = Dictionary()
-    if size < len(dictionary):
-        raise ValueError(
-            f"a vocabulary of {size} entries is too small: fairseq's special symbols are {len(dictionary)}"
-        )
-    for index in range(size - len(dictionary)):
-        dictionary.add_symbol(f"symbol{index}")
-    return dictionary
 
 
 def count_parts(model: RingFormerModel) -> list[PartCount]:

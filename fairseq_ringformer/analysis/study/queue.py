@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...files import write_whole
+from ...files import write_text
 from ..counts.paper import Row, Table
 from .process import MARK, Command, Stopped, end_leftovers
 from .report import LABELS
@@ -232,7 +232,7 @@ class Study:
                 raise ValueError(f"{words[2]} failed: {command.complaint()} (see {log})")
 
         figures = {**self.kind.finish(folder, call), "folder": str(folder.relative_to(self.output)), **self.about}
-        write_whole(scores, json.dumps(figures))
+        write_text(scores, json.dumps(figures))
         return figures
 
     def _train(self, run: Run, folder: Path, environment: Mapping[str, str], states: States) -> None:

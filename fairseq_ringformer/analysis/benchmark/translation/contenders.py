@@ -11,8 +11,8 @@ from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, BaseFairseqModel, FairseqEncoderDecoderModel
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
+from ....models.dictionaries import numbered_dictionary
 from ....models.ringformer import RingFormerModel
-from ...counts.translation import numbered_dictionary
 
 STOCK = "transformer"
 VOCABULARY = re.compile(r"(^|\.)(embed_tokens|output_projection|output_bias)(\.|$)")
