@@ -70,7 +70,7 @@ def test_flags_win_over_the_file_and_that_over_defaults(tmp_path):
 
 
 def test_a_length_on_the_command_line_replaces_the_file_s(tmp_path):
-    options = gather({"data": "d", "model": "m", "output": "o", "epochs": 2}, config(tmp_path, "max-update: 100"))
+    options = gather({"data": "d", "model": "m", "output": "o", "epochs": 2}, config(tmp_path, "max-update: 1e5"))
     assert (options.epochs, options.max_update) == (2, None)
 
 

@@ -99,7 +99,7 @@ class Log:
             if f"{kind}_top1" in row:
                 parts.append(f"{words} loss {row[f'{kind}_loss']:.4f}, top-1 {row[f'{kind}_top1']:.2f}")
         if row["damaged"]:
-            parts.append(f"{row['damaged']} damaged images")
+            parts.append(f"damaged images: {row['damaged']}")
         parts.append(f"{row['seconds']:.0f} s")
         self.note(", ".join(parts))
 

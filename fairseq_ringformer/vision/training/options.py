@@ -266,7 +266,8 @@ def _as_flags(config: Mapping[Any, Any]) -> list[str]:
         elif isinstance(value, list):
             words += [flag(name), *map(str, value)]
         else:
-            words.append(f"{flag(name)}={value}")
+            whole = isinstance(value, float) and value.is_integer()  # 1e5 updates
+            words.append(f"{flag(name)}={int(value) if whole else value}")
     return words
 
 
