@@ -15,7 +15,7 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["fairseq_ringformer", "fairseq_ringformer.*"]),
-    package_data={"fairseq_ringformer": ["analysis/counts/paper.yaml"]},
+    package_data={"fairseq_ringformer": ["analysis/counts/paper.yaml", "analysis/inspection/attention_page.html"]},
     install_requires=[
         "fairseq-fixed>=0.12.3.1",
         "torch>=2.6",

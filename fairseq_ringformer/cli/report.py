@@ -125,15 +125,15 @@ def _references(data: Path) -> Any:
 
 
 def _draw(output: Path, table: Any, summary: list[dict[str, Any]], metric: str) -> None:
+    from ..analysis.output import save_figure as draw
     from ..analysis.study.plots import draw_curves, draw_scores
-    from .subjects import draw
 
     draw(draw_scores(summary, metric, table.caption), str(output / f"{table.name}_scores"))
     draw(draw_curves(summary, table.caption), str(output / f"{table.name}_curves"))
 
 
 def _write(output: Path, text: str, sections: list[dict[str, Any]]) -> None:
-    from .subjects import write_json
+    from ..analysis.output import write_json
 
     (output / "report.md").write_text(text + "\n", encoding="utf-8")
     grids = [{key: value for key, value in section.items() if key != "text"} for section in sections]

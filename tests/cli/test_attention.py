@@ -9,7 +9,7 @@ from PIL import Image
 
 from fairseq_ringformer.vision.checkpoint import load_classifier
 from fairseq_ringformer.vision.data import InputConfig, eval_transform
-from tests.analysis.pages import Page
+from tests.analysis.inspection.pages import Page
 from tests.cli.classifiers import INPUT, classifier, write_images
 from tests.cli.conftest import sentence
 from tests.vision.images import damage
