@@ -26,7 +26,7 @@ def test_the_command_measures_both_and_writes_what_it_found(tmp_path):
     assert not [line for line in done.stderr.splitlines() if "arning" in line or "hydra" in line]
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["data"] == "lengths of a distribution fitted to the Debian quick set"
-    assert [contender["name"] for contender in found["contenders"]] == ["stock transformer", "ringformer_tiny"]
+    assert [candidate["name"] for candidate in found["candidates"]] == ["stock transformer", "ringformer_tiny"]
     settings = [(result["measure"], result["setting"]) for result in found["results"]]
     assert list(dict.fromkeys(settings)) == [
         ("training", "cross_entropy, 64 tokens a batch"),
@@ -61,13 +61,13 @@ def test_classifiers_are_measured_where_there_is_no_fairseq(tmp_path):
     assert not [line for line in done.stderr.splitlines() if "arning" in line]
     found = json.loads((tmp_path / "a.json").read_text())
     assert found["data"] == "random images of 1 x 28 x 28"
-    names = [contender["name"] for contender in found["contenders"]]
+    names = [candidate["name"] for candidate in found["candidates"]]
     kinds = ("", " bf16", " folded")
     assert names == ["timm's VisionTransformer", *(f"vit_ring_tiny_patch4_28{kind}" for kind in kinds)]
     of = {}
     for result in found["results"]:
         of.setdefault(f"{result['measure']}, {result['setting']}", []).append(result)
-    assert {key: [result["contender"] for result in results] for key, results in of.items()} == {
+    assert {key: [result["candidate"] for result in results] for key, results in of.items()} == {
         "training, 1 images a batch": names[:3],
         "peak share, training, of float32 products": names[:2],
         "peak share, training, of bfloat16 products": names[2:3],
