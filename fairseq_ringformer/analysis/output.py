@@ -1,44 +1,29 @@
-"""Files that analyses write: pictures, JSON, pages."""
+"""Files that analyses write, whole or not at all."""
 
-import contextlib
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..errors import UserError
-from ..files import write_whole
+from ..files import whole_file, write_text
 
 PICTURES = (".png", ".svg")
 
 
-@contextlib.contextmanager
-def writing(path: str) -> Iterator[None]:
-    """UserError if `path` cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+def write_json(path: str, content: dict[str, Any]) -> None:
+    """Write `content`, which must hold no NaN (see :func:`rounded`), and the version of this package.
 
-
-def write_text(text: str, path: str) -> None:
-    """Write a file whole or not at all; UserError if it cannot be."""
-    with writing(path):
-        write_whole(Path(path), text)
-
-
-def write_json(content: dict[str, Any], path: str) -> None:
-    """Write `content`, which must hold no NaN (see :func:`rounded`), and the version of this package."""
+    Raises:
+        UserError: if it cannot be written; as the next.
+    """
     content = {**content, "version": __version__}
-    write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", path)
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def save_figure(figure: Any, prefix: str) -> None:
+def save_figure(prefix: str, figure: Any) -> None:
     """Write a matplotlib figure as PREFIX.png and PREFIX.svg."""
     for ending in PICTURES:
-        with writing(prefix + ending):
-            figure.savefig(prefix + ending, dpi=150)
+        with whole_file(prefix + ending) as partial:
+            figure.savefig(partial, dpi=150)
 
 
 def rounded(values: Any, digits: int = 6) -> Any:

@@ -1,28 +1,105 @@
-"""Argument types and flags that several commands share."""
+"""Argument types, flags and checks that several commands share."""
 
 import argparse
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 
-
-def positive(text: str) -> int:
-    """An argparse type: a whole number of at least one."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive whole number")
-    return int(text)
+from ..errors import UserError
 
 
 def whole(least: int) -> Callable[[str], int]:
     """An argparse type: a whole number of at least `least`."""
 
     def convert(text: str) -> int:
-        if not text.isdigit() or int(text) < least:
+        if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {least}")
         return int(text)
 
     return convert
 
 
+positive = whole(1)
+
+
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     """--device and --threads, of every command that runs a classifier."""
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
-    parser.add_argument("--threads", type=whole(1), metavar="N", help="torch's threads on the CPU")
+    parser.add_argument("--threads", type=positive, metavar="N", help="torch's threads on the CPU")
+
+
+def flag(name: str) -> str:
+    """The flag of the argument `name`, as ``--source-lang`` of ``source_lang``."""
+    return "--" + name.replace("_", "-")
+
+
+def refuse_flags(args: argparse.Namespace, names: Iterable[str], why: str) -> None:
+    """Require that none of the flags `names` was given, which belong to another kind of run.
+
+    Args:
+        names: of arguments whose default is None or False.
+        why: what follows the flag in the message, such as ``needs --path``.
+
+    Raises:
+        UserError: if one was.
+    """
+    for name in names:
+        if getattr(args, name, None) not in (None, False):
+            raise UserError(f"{flag(name)} {why}")
+
+
+def check_output(
+    path: str | None, sources: Iterable[str] = (), name: str = "--output", force: bool = True, stream: bool = False
+) -> None:
+    """Require that a file can be written as `path`, before there is work to lose; None is no file, and passes.
+
+    Args:
+        sources: files to be read, which it must not replace.
+        name: the flag that names it.
+        force: whether an older file may be replaced.
+        stream: whether it may be a device or a pipe, since it is not written whole.
+
+    Raises:
+        UserError: if not.
+    """
+    if path is None:
+        return
+    _check_place(path, name)
+    if os.path.isdir(path):
+        raise UserError(f"{name} {path} is a folder: name a file")
+    if os.path.realpath(path) in map(os.path.realpath, sources):
+        raise UserError(f"{name} {path} is to be read: write to another file")
+    if os.path.exists(path) and not (stream or os.path.isfile(path)):
+        raise UserError(f"{name} {path} is no regular file: name another")
+    if os.path.exists(path) and not force:
+        raise UserError(f"{name} {path} exists: name another file, or add --force to replace it")
+
+
+def check_output_folder(path: str, replaceable: Callable[[str], bool], force: bool, name: str = "--output") -> None:
+    """Require that a folder can be written as `path`: there is none, or an empty one, or with `force` a replaceable one.
+
+    Args:
+        replaceable: whether it is a folder such as will be written.
+        force: whether to replace it then.
+        name: the flag that names it.
+
+    Raises:
+        UserError: if not.
+    """
+    path = os.path.normpath(path)
+    _check_place(path, name)
+    if os.path.islink(path) or (os.path.exists(path) and not os.path.isdir(path)):
+        raise UserError(f"{name} {path} is a file or a link: name a folder")
+    if not os.path.isdir(path) or not os.listdir(path):
+        return
+    if not replaceable(path):
+        raise UserError(f"{name} {path} is a folder that holds something else: name another")
+    if not force:
+        raise UserError(f"{name} {path} is there already: name another folder, or add --force to replace it")
+
+
+def _check_place(path: str, name: str) -> None:
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise UserError(f"{folder}: no such folder for {name}")
+    if not os.path.exists(path) and not os.access(folder, os.W_OK):
+        raise UserError(f"{folder}: {name} cannot be written there")

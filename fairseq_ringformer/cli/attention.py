@@ -15,11 +15,12 @@ import argparse
 from typing import Any
 
 from ..errors import UserError
+from ..files import write_text
+from ..text.subwords import build_codec
 from . import inspection as shared
 from . import subwords
 from .arguments import positive
 
-HELP = "attention of one sentence or image by level and head"
 ENDINGS = (*shared.ENDINGS, ".html")
 # What belongs to text alone.
 TEXT_FLAGS = ("data", "target", *subwords.ARGUMENTS)
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from ..analysis.inspection.attention import choose_levels
     from ..analysis.inspection.models import TEXT
 
-    shared.check_output(args.output, ENDINGS)
+    shared.check_outputs(args.output, ENDINGS)
     if args.text is None:
         given = [f"--{flag.replace('_', '-')}" for flag in TEXT_FLAGS if getattr(args, flag) is not None]
         if given:
@@ -61,33 +62,33 @@ def run(args: argparse.Namespace) -> int:
 def _sentence(args: argparse.Namespace, loaded: Any, levels: list[int]) -> None:
     from ..analysis.inspection.attention import of_sentence
     from ..analysis.inspection.attention_maps import draw_sentence, sentence_page
-    from ..analysis.output import rounded, save_figure, write_json, write_text
+    from ..analysis.output import rounded, save_figure, write_json
 
     task = loaded.task
-    codec = subwords.load_codec(subwords.find_subwords(args, args.data), task.cfg.source_lang, task.cfg.target_lang)
+    codec = build_codec(subwords.find_subwords(args, args.data), task.cfg.source_lang, task.cfg.target_lang)
     attention = of_sentence(loaded, codec, args.text, args.target, levels)
     parts, target = attention.parts, attention.target
-    save_figure(draw_sentence(parts, f"{args.text} → {target}"), args.output)
+    save_figure(args.output, draw_sentence(parts, f"{args.text} → {target}"))
     lines = [("model", f"{loaded.architecture}, {loaded.path}"), ("source", args.text)]
     lines.append(("target" if args.target else "translation", target))
-    write_text(sentence_page(parts, f"{loaded.architecture}: attention", lines), args.output + ".html")
+    write_text(args.output + ".html", sentence_page(parts, f"{loaded.architecture}: attention", lines))
     content = {"checkpoint": loaded.describe(), "source": args.text, "target": target}
     content["parts"] = [{**part._asdict(), "weights": rounded(part.weights.tolist(), 5)} for part in parts]
-    write_json(content, args.output + ".json")
+    write_json(args.output + ".json", content)
 
 
 def _image(args: argparse.Namespace, loaded: Any, levels: list[int]) -> None:
     from ..analysis.inspection.attention import of_image
     from ..analysis.inspection.attention_maps import draw_picture, picture_page
-    from ..analysis.output import rounded, save_figure, write_json, write_text
+    from ..analysis.output import rounded, save_figure, write_json
 
     attention = of_image(loaded, args.image, levels)
     label = f"{attention.label} ({attention.probability:.2f})"
     title = f"{loaded.architecture}: attention of the class token"
     about = f"{title}; classified as {label}; each map to its own largest weight"
-    save_figure(draw_picture(attention.maps, about), args.output)
+    save_figure(args.output, draw_picture(attention.maps, about))
     lines = [("model", f"{loaded.architecture}, {loaded.path}"), ("image", args.image), ("classified as", label)]
-    write_text(picture_page(attention.maps, title, lines), args.output + ".html")
+    write_text(args.output + ".html", picture_page(attention.maps, title, lines))
     content = {"checkpoint": loaded.describe(), "image": args.image, "classified_as": attention.label, "levels": levels}
     content["weights"] = rounded(attention.maps.weights.tolist(), 5)
-    write_json(content, args.output + ".json")
+    write_json(args.output + ".json", content)

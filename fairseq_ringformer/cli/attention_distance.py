@@ -13,8 +13,6 @@ from typing import Any
 
 from . import inspection as shared
 
-HELP = "mean attention distance of every head and level"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_arguments(parser, "+", 500)
@@ -25,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from .._fairseq import quiet
     from ..analysis.inspection.attention_distance import measure
 
-    shared.check_output(args.output)
+    shared.check_outputs(args.output)
     with quiet():
         models = shared.load_models(args)
         examples = shared.open_examples(args, models)
@@ -53,7 +51,7 @@ def _write(args: argparse.Namespace, models: list[Any], examples: Any, means: li
         }
         for loaded, by_side in zip(models, means)
     }
-    save_figure(draw_distances(by_name, unit, about), args.output)
+    save_figure(args.output, draw_distances(by_name, unit, about))
     measured = [
         {
             **loaded.describe(),
@@ -64,7 +62,8 @@ def _write(args: argparse.Namespace, models: list[Any], examples: Any, means: li
         }
         for loaded in models
     ]
-    write_json({"models": measured, **shared.described(args, examples), "unit": unit, "of": of}, args.output + ".json")
+    content = {"models": measured, **shared.described(args, examples), "unit": unit, "of": of}
+    write_json(args.output + ".json", content)
     rows = [
         [name, *([side] if text else []), level, min(heads), sum(heads) / len(heads), max(heads)]
         for name, by_side in by_name.items()

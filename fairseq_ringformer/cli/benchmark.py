@@ -18,12 +18,12 @@ from collections.abc import Sequence
 
 from ..errors import UserError
 from ..export.runtime import cores
+from ..files import whole_file
 from .arch import is_classifier
-from .arguments import positive
+from .arguments import check_output, flag, positive
 from .errors import require_fairseq, require_timm
 from .export import QUANTIZATIONS
 
-HELP = "speed, memory and size against fairseq's stock transformer, or timm's VisionTransformer"
 TAKES_MODEL_FLAGS = True
 DEFAULT_DATA = os.path.join("data", "debian_de_en_quick")
 SIZES = ("tiny", "small", "base", "large")
@@ -153,6 +153,7 @@ def run(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace, benchmark) -> int:
     from ..analysis.benchmark.plot import draw_ratios
     from ..analysis.benchmark.report import Outcome
+    from ..analysis.output import write_json
 
     try:
         outcome = Outcome.of(benchmark, args.profile)
@@ -161,15 +162,11 @@ def _report(args: argparse.Namespace, benchmark) -> int:
     print(outcome.table())
     if args.profile:
         print("\n" + outcome.profile_tables())
-    problems = []
-    for path, write in ((args.json, outcome.write_json), (args.plot, lambda path: draw_ratios(outcome, path))):
-        try:
-            if path:
-                write(path)
-        except OSError as error:
-            problems.append(f"cannot write {path}: {error.strerror or error}")
-    if problems:
-        raise UserError("; ".join(problems))
+    if args.json:
+        write_json(args.json, outcome.as_dict())
+    if args.plot:
+        with whole_file(args.plot) as partial:
+            draw_ratios(outcome, partial)
     return 0
 
 
@@ -178,16 +175,12 @@ def _take_defaults(args: argparse.Namespace, vision: bool) -> None:
     defaults, others, other = TRANSLATION, VISION, "image classifiers"
     if vision:
         defaults, others, other = VISION, TRANSLATION, "translation models"
-    given = [_flag(name) for name in others if getattr(args, name) is not None] + (args.model_flags if vision else [])
+    given = [flag(name) for name in others if getattr(args, name) is not None] + (args.model_flags if vision else [])
     if given:
         raise UserError(f"{' '.join(given)}: not for {args.arch or 'translation models'}; such flags are for {other}")
     for name, default in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, default)
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -197,14 +190,8 @@ def _check(args: argparse.Namespace) -> None:
     args.threads = cores() if args.threads is None else args.threads
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no GPU here; leave it out to run on the CPU")
-    for path in filter(None, (args.json, args.plot)):
-        folder = os.path.dirname(path) or "."
-        if not os.path.isdir(folder):
-            raise UserError(f"{path}: no such folder {folder}: create it first")
-        if os.path.isdir(path):
-            raise UserError(f"{path} is a folder: name a file")
-        if not os.access(path if os.path.exists(path) else folder, os.W_OK):
-            raise UserError(f"{path} cannot be written: name another file")
+    check_output(args.json, name="--json")
+    check_output(args.plot, name="--plot")
     if args.plot and not args.plot.endswith(".png"):
         raise UserError(f"--plot {args.plot}: it is a PNG, end its name in .png")
 
@@ -218,7 +205,7 @@ def _choose_measures(args: argparse.Namespace, known: Sequence[str], given: Sequ
     for name in given:
         if not set(USED_BY[name]) & set(measures):
             used_by = " and ".join(USED_BY[name])
-            raise UserError(f"{_flag(name)} is for {used_by}, which --measure leaves out: leave it out, too")
+            raise UserError(f"{flag(name)} is for {used_by}, which --measure leaves out: leave it out, too")
     return measures
 
 

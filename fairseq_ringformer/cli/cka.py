@@ -16,8 +16,6 @@ from typing import Any
 from . import inspection as shared
 from .arguments import whole
 
-HELP = "similarity of all levels of two models (CKA)"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_arguments(parser, 2, 3000)
@@ -37,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from .._fairseq import quiet
     from ..analysis.inspection.cka import compare
 
-    shared.check_output(args.output)
+    shared.check_outputs(args.output)
     with quiet():
         models = shared.load_models(args)
         examples = shared.open_examples(args, models)
@@ -60,7 +58,7 @@ def _write(args: argparse.Namespace, models: list[Any], examples: Any, estimates
     rows_are = {None: "tokens", "class": "class tokens", "mean": "means over patches"}[args.tokens]
     about = f"{len(examples):,} {examples.unit}"
     first, second = (loaded.name for loaded in models)
-    save_figure(draw_cka(matrices, names, (first, second), f"{first} and {second}: {about}"), args.output)
+    save_figure(args.output, draw_cka(matrices, names, (first, second), f"{first} and {second}: {about}"))
     content = {
         "checkpoints": [loaded.describe() for loaded in models],
         **shared.described(args, examples),
@@ -71,7 +69,7 @@ def _write(args: argparse.Namespace, models: list[Any], examples: Any, estimates
             for side, matrix in matrices.items()
         },
     }
-    write_json(content, args.output + ".json")
+    write_json(args.output + ".json", content)
     for side, matrix in matrices.items():
         where = f"{side}, " if len(matrices) > 1 else ""
         values = [value for row in matrix for value in row if value == value]

@@ -1,22 +1,18 @@
-"""The user's mistakes, and reading checkpoints without running what they hold."""
+"""What ends a command early: packages that lack, memory that is full, errors of the system."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from .. import extras
-from ..errors import UserError
-from ..files import read_checkpoint
+from ..errors import UserError, one_line
 
 
 def reason(error: Exception) -> str:
     """An error as one line: with the file that the system names, with the remedy where a package lacks."""
     if isinstance(error, ImportError):
         return f"image classifiers need more packages ({error}): {extras.VISION}"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
+    return one_line(error)
 
 
 @contextmanager
@@ -49,32 +45,6 @@ def require_fairseq() -> None:
 
 def require_timm() -> None:
     """Import timm, and with it the image classifiers of this package; UserError unless it is installed."""
-    try:
+    with extras.needed("an image classifier", extras.VISION):
         import timm  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"image classifiers need timm ({error}): {extras.VISION}") from None
     from ..vision import registry  # noqa: F401
-
-
-def load_checkpoint(path: str) -> dict[str, Any]:
-    """Read a fairseq checkpoint onto the CPU with torch's safe loader: nothing in the file is executed.
-
-    Raises:
-        UserError: if the file is missing, truncated, or no fairseq checkpoint.
-    """
-    return check_fairseq_checkpoint(path, load_any_checkpoint(path))
-
-
-def check_fairseq_checkpoint(path: str, state: dict[str, Any]) -> dict[str, Any]:
-    """`state`, which was read from `path`; UserError unless it is fairseq's."""
-    if not isinstance(state.get("model"), dict):
-        raise UserError(f"{path}: a readable file, but no fairseq checkpoint (it holds no model)")
-    return state
-
-
-def load_any_checkpoint(path: str) -> dict[str, Any]:
-    """As :func:`load_checkpoint`, whatever the dictionary in the file is for."""
-    try:
-        return read_checkpoint(path)
-    except ValueError as error:
-        raise UserError(str(error)) from None

@@ -13,8 +13,6 @@ from ..errors import UserError
 from .arguments import add_machine_arguments, whole
 from .errors import first_of_machine, gpu_memory, reason, require_timm
 
-HELP = "measure an image classifier's accuracy"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", required=True, metavar="FILE", help="checkpoint of train-classifier or of fold")

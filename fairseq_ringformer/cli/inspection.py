@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from .arguments import add_machine_arguments, positive, whole
-from .checkpoints import is_classifier
-from .errors import check_fairseq_checkpoint, load_any_checkpoint, reason, require_fairseq, require_timm
+from ..export.checkpoints import check_fairseq_checkpoint, is_classifier
+from ..files import read_checkpoint
+from .arguments import add_machine_arguments, check_output, positive, refuse_flags, whole
+from .errors import reason, require_fairseq, require_timm
 
 if TYPE_CHECKING:
     from ..analysis.inspection.examples import Examples
@@ -69,18 +70,14 @@ def chosen_side(args: argparse.Namespace) -> str | None:
     return args.side if args.side in ("encoder", "decoder") else None
 
 
-def check_output(prefix: str, endings: Sequence[str] = ENDINGS) -> None:
+def check_outputs(prefix: str, endings: Sequence[str] = ENDINGS) -> None:
     """UserError unless PREFIX and each of `endings` make files that can be written."""
-    folder = os.path.dirname(prefix) or "."
-    if not os.path.isdir(folder):
-        raise UserError(f"{folder}: no such folder for --output")
     if not os.path.basename(prefix):
         raise UserError(f"--output {prefix} is a folder: add the start of the files' names")
     for ending in endings:
         if prefix.endswith(ending):
             raise UserError(f"--output {prefix}: give the start of the names, {prefix.removesuffix(ending)}")
-        if os.path.isdir(prefix + ending):
-            raise UserError(f"{prefix + ending} is a folder: choose another --output")
+        check_output(prefix + ending)
 
 
 def load_models(args: argparse.Namespace) -> "list[LoadedModel]":
@@ -95,13 +92,15 @@ def load_models(args: argparse.Namespace) -> "list[LoadedModel]":
     models = [_load(path, args) for path in (args.path if isinstance(args.path, list) else [args.path])]
     check_alike(args.command, models)
     name_apart(models, getattr(args, "names", None))
-    text = models[0].kind == TEXT
-    for flag in OF_IMAGES if text else OF_TEXT:
-        if getattr(args, flag, None) is not None:
-            raise UserError(f"--{flag} is for {'image classifiers' if text else 'translation models'}")
-    for flag, default in (OF_TEXT if text else OF_IMAGES).items():
-        if getattr(args, flag, None) is None:
-            setattr(args, flag, default)
+    if models[0].kind == TEXT:
+        refuse_flags(args, OF_IMAGES, "is for image classifiers")
+        defaults = OF_TEXT
+    else:
+        refuse_flags(args, OF_TEXT, "is for translation models")
+        defaults = OF_IMAGES
+    for name, default in defaults.items():
+        if getattr(args, name, None) is None:
+            setattr(args, name, default)
     for loaded in models:
         loaded.model.to(device)
     return models
@@ -118,7 +117,7 @@ def _device(args: argparse.Namespace) -> str:
 
 
 def _load(path: str, args: argparse.Namespace) -> "LoadedModel":
-    state = load_any_checkpoint(path)
+    state = read_checkpoint(path)
     if is_classifier(state):
         require_timm()
         from ..analysis.inspection.models import classifier

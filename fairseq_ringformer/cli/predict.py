@@ -15,7 +15,6 @@ from ..errors import UserError
 from .arguments import add_machine_arguments, whole
 from .errors import require_timm
 
-HELP = "classify images"
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 BATCH = 64
 

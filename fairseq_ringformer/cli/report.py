@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-
-HELP = "tables and pictures of a study"
+from ..files import write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from ..analysis.counts.paper import PAPER, read_tables
-    from ..analysis.output import write_json, write_text
+    from ..analysis.output import write_json
     from ..analysis.study.report import section
     from ..analysis.study.summary import check_unique
     from ..text.prepared import PreparedData
@@ -54,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     text = "\n\n".join(section.pop("text") for section in sections)
     print(text)
     if output is not None:
-        write_text(text + "\n", str(output / "report.md"))
-        write_json({"grids": sections}, str(output / "report.json"))
+        write_text(output / "report.md", text + "\n")
+        write_json(str(output / "report.json"), {"grids": sections})
     return 0
 
 

@@ -17,7 +17,6 @@ from collections.abc import Iterable
 from ..errors import UserError
 from .arguments import positive
 
-HELP = "draw classes and images from ImageNet-1K"
 DEFAULTS = {"classes": 100, "train": 1000, "val": 50, "seed": 1}
 
 

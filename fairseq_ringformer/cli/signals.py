@@ -14,8 +14,6 @@ from typing import Any
 from ..errors import UserError
 from . import inspection as shared
 
-HELP = "what the level signals of a ring do"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_arguments(parser, None, 500)
@@ -25,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from .._fairseq import quiet
     from ..analysis.inspection.signal_report import SignalReport
 
-    shared.check_output(args.output)
+    shared.check_outputs(args.output)
     with quiet():
         (loaded,) = models = shared.load_models(args)
         try:
@@ -50,7 +48,7 @@ def _write(
     from ..analysis.output import rounded, save_figure, write_json
 
     about = f"{loaded.name}: {len(examples):,} {examples.unit}"
-    save_figure(draw_signals(sides, about), args.output)
+    save_figure(args.output, draw_signals(sides, about))
     content = {"checkpoint": loaded.describe(), **shared.described(args, examples), "sides": {}}
     for side, parts in sides.items():
         content["sides"][side] = {
@@ -66,7 +64,7 @@ def _write(
                 for part, measured in parts.items()
             },
         }
-    write_json(content, args.output + ".json")
+    write_json(args.output + ".json", content)
     print(f"{about}, {' and '.join(f'{count:,} tokens ({side})' for side, count in rows.items())}")
     for side, parts in sides.items():
         print(_table(side if len(sides) > 1 else "", parts))

@@ -16,7 +16,6 @@ from ..errors import UserError
 from ..vision.training.options import add_flags, gather
 from .errors import first_of_machine, gpu_memory, reason, require_timm
 
-HELP = "train an image classifier"
 SMALLER = "lower --batch-size and raise --grad-accum by as much, or add --checkpoint-activations"
 
 

@@ -8,7 +8,7 @@ from fairseq.models.transformer import TransformerModel
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 
-from ..analysis.counts.translation import numbered_dictionary
+from ..models.dictionaries import numbered_dictionary
 from ..models.ringformer import RingFormerModel, vocabularies
 
 # Options of a run that must not follow its checkpoint: files that were needed for training only.

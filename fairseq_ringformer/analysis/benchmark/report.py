@@ -1,6 +1,5 @@
 """What a benchmark found: as a table, as JSON, as bars."""
 
-import json
 import os
 import platform
 import shlex
@@ -127,11 +126,6 @@ class Outcome:
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
-
-    def write_json(self, path: str) -> None:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(self.as_dict(), file, indent=2)
-            file.write("\n")
 
 
 def _part_columns(profile: Profile) -> dict[str, dict[str, str]]:

@@ -1,16 +1,15 @@
 """Parameters of a translation model by part, counted on torch's meta device: no weight is allocated."""
 
 import argparse
-import functools
 from collections.abc import Iterable
 from typing import NoReturn
 
 import torch
-from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
 from ...errors import UserError
 from ...models.config import SIDES, RingFormerConfig
+from ...models.dictionaries import numbered_dictionary
 from ...models.ringformer import RingFormerModel
 from .parts import PartCount, size, stack_parts, whole
 
@@ -48,17 +47,6 @@ def build_on_meta(
 
 def _refuse(message: str) -> NoReturn:
     raise UserError(message)
-
-
-@functools.lru_cache(maxsize=2)
-def numbered_dictionary(size: int) -> Dictionary:
-    """A dictionary of `size` entries, special symbols included, for a model whose text is not at hand."""
-    dictionary = Dictionary()
-    if size < len(dictionary):
-        raise UserError(f"a vocabulary of {size} entries is too small: fairseq's special symbols are {len(dictionary)}")
-    for index in range(size - len(dictionary)):
-        dictionary.add_symbol(f"symbol{index}")
-    return dictionary
 
 
 def count_parts(model: RingFormerModel) -> list[PartCount]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...files import read_checkpoint
+from ...files import read_checkpoint, whole_file
 
 LAST = "checkpoint_last.pt"
 
@@ -35,9 +35,8 @@ def _restore(checkpoints: Path) -> int:
     for path in others:
         if zipfile.is_zipfile(path):
             done = updates_done(read_checkpoint(str(path)), path)
-            partial = checkpoints / f"{LAST}.partial"
-            shutil.copyfile(path, partial)
-            os.replace(partial, checkpoints / LAST)
+            with whole_file(checkpoints / LAST) as partial:
+                shutil.copyfile(path, partial)
             return done
     return 0
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...files import write_whole
+from ...files import write_text
 from ..counts.paper import Row, Table
 from .display import Display
 from .process import MARK, Command, Stopped, end_leftovers
@@ -231,7 +231,7 @@ class Study:
                 raise UserError(f"{words[2]} failed: {command.complaint()} (see {log})")
 
         figures = {**self.kind.finish(folder, call), "folder": str(folder.relative_to(self.output)), **self.about}
-        write_whole(scores, json.dumps(figures))
+        write_text(scores, json.dumps(figures))
         return figures
 
     def _train(self, run: Run, folder: Path, environment: Mapping[str, str], display: Display) -> None:

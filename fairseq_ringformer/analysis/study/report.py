@@ -45,8 +45,8 @@ def section(
     if pictures is not None:
         from .plots import draw_curves, draw_scores
 
-        save_figure(draw_scores(summary, metric, table.caption), str(pictures / f"{table.name}_scores"))
-        save_figure(draw_curves(summary, table.caption), str(pictures / f"{table.name}_curves"))
+        save_figure(str(pictures / f"{table.name}_scores"), draw_scores(summary, metric, table.caption))
+        save_figure(str(pictures / f"{table.name}_curves"), draw_curves(summary, table.caption))
     for row in summary:
         row["runs"] = [{key: value for key, value in run.items() if key != "file"} for run in row["runs"]]
     return {"grid": table.name, "text": "\n".join(lines), "rows": summary, "order": agreement(summary)}

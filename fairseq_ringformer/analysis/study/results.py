@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...files import write_whole
+from ...files import write_text
 
 RESULTS = "results.jsonl"
 # What a line must have to be a result.
@@ -49,4 +49,4 @@ def append_result(path: Path, entry: dict[str, Any]) -> None:
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     if before and not before.endswith("\n"):
         before += "\n"
-    write_whole(path, before + json.dumps(entry, ensure_ascii=False) + "\n")
+    write_text(path, before + json.dumps(entry, ensure_ascii=False) + "\n")

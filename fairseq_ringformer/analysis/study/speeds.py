@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UserError
-from ...files import write_whole
+from ...files import write_text
 
 # Updates in which a speed is measured, after those that are slow, and the longest time for it in seconds.
 SKIP, PILOT, LONGEST = 3, 30, 90.0
@@ -58,7 +58,7 @@ class Speeds:
 
     def keep(self, key: str, seconds: float) -> None:
         self.known[key] = seconds
-        write_whole(self.path, json.dumps(self.known, indent=1))
+        write_text(self.path, json.dumps(self.known, indent=1))
 
 
 class Stopwatch:

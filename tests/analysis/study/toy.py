@@ -116,7 +116,7 @@ def die_at(point):
     elif point == "scoring":
         Toy.finish = die
     elif point == "scored":
-        queue.write_whole = die
+        queue.write_text = die
     elif point == "telling":
         queue.append_result = die
 

@@ -12,8 +12,8 @@ from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, BaseFairse
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
 from ....errors import UserError
+from ....models.dictionaries import numbered_dictionary
 from ....models.ringformer import RingFormerModel
-from ...counts.translation import numbered_dictionary
 from .. import candidate
 
 STOCK = "transformer"
