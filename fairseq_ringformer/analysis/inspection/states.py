@@ -88,7 +88,7 @@ def trace(
 
 
 def _by_level(output: Any) -> list[dict[str, Tensor]]:
-    return [output.weights[level] for level in sorted(output.weights)]
+    return [output.attn_weights[level] for level in sorted(output.attn_weights)]
 
 
 def _everywhere(state: Tensor) -> Tensor:
