@@ -101,7 +101,10 @@ VISION = "--arch vit_ring_tiny_patch4_28"
 @pytest.mark.parametrize(
     "flags, message",
     (
-        (f"{VISION} --size tiny --max-tokens 64", "--size --max-tokens: not for vit_ring_tiny_patch4_28; such flags are"),
+        (
+            f"{VISION} --size tiny --max-tokens 64",
+            "--size --max-tokens: not for vit_ring_tiny_patch4_28; such flags are",
+        ),
         (f"{VISION} --dropout 0.2", "--dropout 0.2: not for vit_ring_tiny_patch4_28; such flags are for translation"),
         (f"{VISION} --measure generation", "--measure generation: choose training, inference, memory or checkpoint"),
         (f"{VISION} --measure inference --images 8", "--images is for training and memory, which --measure leaves out"),

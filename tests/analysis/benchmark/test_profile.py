@@ -107,7 +107,8 @@ def test_every_part_of_both_image_models_is_told_apart(name):
     ring = name.startswith("vit_ring")
     stock = {"img_size": 32, "depth": 2, "num_classes": 5, "proj_drop_rate": 0.1}
     model = small(name) if ring else timm.create_model(name, **stock)
-    parts = trained(model, torch.randn(2, 3, 32, 32)).parts
+    # As many images as folding pays for.
+    parts = trained(model, torch.randn(16, 1 if ring else 3, 32, 32)).parts
     further = "level signals" if ring else "dropout"
     assert {part for part, spent in parts.items() if all(spent)} >= {*BOTH, further}
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
@@ -118,7 +119,7 @@ def test_every_part_of_both_translation_models_is_told_apart(arch):
     from fairseq_ringformer.analysis.benchmark.translation.candidates import choose
 
     model = choose("ringformer_tiny", "transformer", (), (), 60, 1)[arch == "ringformer_tiny"].build()
-    source, target = batch(build("ringformer"))
+    source, target = batch(build("ringformer"), sentences=64)  # as many tokens as folding pays for
     lengths = torch.full((len(source),), source.size(1))
 
     def step():
