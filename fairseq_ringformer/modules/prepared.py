@@ -1,5 +1,6 @@
 """Weights prepared for inference: made once where somebody says that they are final, and never used after a change."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -31,7 +32,9 @@ class Prepared(Generic[Made]):
         self._ended = False
         holders = list(dict.fromkeys(holder for module in modules for holder in module.modules()))
         self._inner = [holder for holder in holders if holder not in modules]
-        self._children = [(holder._modules, name, child) for holder in holders for name, child in holder.named_children()]
+        self._children = [
+            (holder._modules, name, child) for holder in holders for name, child in holder.named_children()
+        ]
         self._parameters = [
             (holder._parameters, name, parameter)
             for holder in holders
@@ -52,8 +55,10 @@ class Prepared(Generic[Made]):
             self.end()
             return None
         if dtype not in self._made:
+            device = self._parameters[0][2].device.type
             # Folding multiplies: not in the type that autocast would choose.
-            with torch.no_grad(), torch.autocast(self._parameters[0][2].device.type, enabled=False):
+            has_autocast = torch.amp.is_autocast_available(device)
+            with torch.no_grad(), torch.autocast(device, enabled=False) if has_autocast else contextlib.nullcontext():
                 self._made[dtype] = self._make(dtype)
         return self._made[dtype]
 

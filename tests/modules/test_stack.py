@@ -271,7 +271,10 @@ def test_a_sentence_alone_is_attended_over_with_absorbed_projections(variant, pr
     }
 
     def full(x, **options):
-        rows = {name: None if tensor is None else tensor.expand(len(x), *tensor.shape[1:]) for name, tensor in memory.items()}
+        rows = {
+            name: None if tensor is None else tensor.expand(len(x), *tensor.shape[1:])
+            for name, tensor in memory.items()
+        }
         positions = torch.arange(1, x.size(1) + 1).expand(len(x), -1)
         return positions, stack(x, positions=positions, causal=True, **options, **rows)
 
@@ -345,8 +348,14 @@ def test_a_borrowed_feed_forward_is_used_and_not_stored():
         (dict(signal="dynamic"), "signal 'dynamic' is unknown: choose one of low-rank, full-rank, static, none"),
         (dict(signal="static", signals=RING_SIGNALS), "signal 'static' stands at no projection"),
         (dict(signal="low-rank", signals={"cross_attn.q_proj": "after"}), "the stack has no cross_attn.q_proj"),
-        (dict(signal="low-rank", signals={"ffn.fc3": "after"}), "no projection 'ffn.fc3'; there are self_attn.qkv_proj"),
-        (dict(signal="low-rank", signals={"ffn.fc1": "inter"}), "ffn.fc1:inter is neither ffn.fc1:after nor ffn.fc1:before"),
+        (
+            dict(signal="low-rank", signals={"ffn.fc3": "after"}),
+            "no projection 'ffn.fc3'; there are self_attn.qkv_proj",
+        ),
+        (
+            dict(signal="low-rank", signals={"ffn.fc1": "inter"}),
+            "ffn.fc1:inter is neither ffn.fc1:after nor ffn.fc1:before",
+        ),
         (dict(self_attn=()), "a stack needs at least one level"),
     ],
 )
