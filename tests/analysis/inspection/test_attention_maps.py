@@ -13,7 +13,7 @@ from fairseq_ringformer.analysis.inspection.attention_maps import (
     picture_page,
     sentence_page,
 )
-from tests.analysis.pages import Page
+from tests.analysis.inspection.pages import Page
 
 SOURCE, TARGET = ["▁eins", "</script>", "$x$", "</s>"], ["</s>", "▁one", "&"]
 
@@ -43,9 +43,11 @@ def written(text, folder):
 
 
 def test_a_page_of_a_sentence(parts, tmp_path):
-    page = written(sentence_page(parts, "a < b", [("source", "<i>"), ("target", "&amp;")]), tmp_path)
+    text = sentence_page(parts, "a < @DATA@", [("source", "<i>"), ("target", "&amp;")])
+    page = written(text, tmp_path)
     assert page.loaded == [] and "http" not in page.scripts["code"]
-    assert page.texts[:1] == ["a < b"] and {"source", "<i>", "target", "&amp;"} <= set(page.texts)
+    assert page.texts.count("a < @DATA@") == 2  # title and heading, as they were given
+    assert {"source", "<i>", "target", "&amp;"} <= set(page.texts)
     for number, part in enumerate(parts):
         found = page.data["parts"][number]
         assert (found["rows"], found["columns"], found["levels"]) == (part.rows, part.columns, part.levels)

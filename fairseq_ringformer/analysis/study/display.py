@@ -9,7 +9,7 @@ from tqdm import tqdm
 EVERY = 0.1  # share of a run after which a line tells of it, where there is no terminal
 
 
-class States:
+class Display:
     """A bar for each run where standard error is a terminal, else a line at every change."""
 
     def __init__(self):
@@ -25,8 +25,8 @@ class States:
         width = max(map(len, lengths), default=0)
         if self.terminal:
             layout = "{desc} |{bar:20}| {n_fmt}/{total_fmt} {postfix}"
-            for place, (name, length) in enumerate(lengths.items()):
-                self.bars[name] = tqdm(total=length, desc=name.ljust(width), position=place, bar_format=layout)
+            for line, (name, length) in enumerate(lengths.items()):
+                self.bars[name] = tqdm(total=length, desc=name.ljust(width), position=line, bar_format=layout)
                 self.bars[name].set_postfix_str("waiting")
 
     def note(self, text: str) -> None:

@@ -7,7 +7,8 @@ from fairseq_ringformer.analysis.inspection.attention_distance import (
     patches_only,
     token_distances,
 )
-from fairseq_ringformer.analysis.inspection.states import groups, level_counts, trace
+from fairseq_ringformer.analysis.inspection.examples import groups
+from fairseq_ringformer.analysis.inspection.states import level_counts, trace
 from tests.vision.models import images, small
 
 
@@ -65,9 +66,9 @@ def test_padding_changes_nothing(left):
 
 def test_weights_of_every_level_of_a_classifier():
     model = small("vit_ring_tiny_patch4_28")
-    found = trace(model, {"images": images(model)}, states=True, weights=True)["encoder"]
-    assert level_counts(model) == {"encoder": 3} and len(found.states) == 4 and len(found.weights) == 3
-    for level in found.weights:
+    found = trace(model, {"images": images(model)}, states=True, attn_weights=True)["encoder"]
+    assert level_counts(model) == {"encoder": 3} and len(found.states) == 4 and len(found.attn_weights) == 3
+    for level in found.attn_weights:
         assert level["self_attn"].shape == (2, 4, 17, 17)
         torch.testing.assert_close(level["self_attn"].sum(-1), torch.ones(2, 4, 17))
 
@@ -78,9 +79,9 @@ def test_timms_own_model_folded_from_the_ring_attends_alike():
     ring = small("vit_ring_tiny_patch4_28")
     stock = fold_classifier(ring)
     batch = {"images": images(ring)}
-    ours, theirs = (trace(model.eval(), batch, states=True, weights=True)["encoder"] for model in (ring, stock))
+    ours, theirs = (trace(model.eval(), batch, states=True, attn_weights=True)["encoder"] for model in (ring, stock))
     assert all(block.attn.fused_attn for block in stock.blocks)  # as it was before
-    for own, other in zip(ours.weights, theirs.weights, strict=True):
+    for own, other in zip(ours.attn_weights, theirs.attn_weights, strict=True):
         torch.testing.assert_close(own["self_attn"], other["self_attn"], atol=1e-5, rtol=1e-4)
     for own, other in zip(ours.states, theirs.states, strict=True):
         torch.testing.assert_close(own, other, atol=1e-4, rtol=1e-4)

@@ -24,7 +24,7 @@ def ratios_by_hand(model, own):
     """|M x| / |W x| (ffn: |M x| / |x|) of a pre-norm classifier, with the equations written out level by level."""
     stack = model.stack
     wide, d = stack.config, stack.config.embed_dim
-    signals = {place: module.matrix() for place, module in stack.signals.items()}
+    signals = {"attn": stack.signals_at("self_attn.qkv_proj").matrix(), "ffn": stack.signals_at("ffn.fc1").matrix()}
     found = {part: [] for part in ("q", "k", "v", "ffn")}
     states = stack(model.embed(own), return_states=True).states
     for level in range(stack.levels):
@@ -81,7 +81,7 @@ def test_padding_changes_nothing():
 
 def test_matrices_made_by_hand():
     model = small("vit_ring_tiny_patch4_28", signal_rank=2)
-    down, up = model.stack.signals["attn"].down, model.stack.signals["attn"].up
+    down, up = model.stack.signals_at("self_attn.qkv_proj").down, model.stack.signals_at("self_attn.qkv_proj").up
     with torch.no_grad():
         down.zero_(), up.zero_()
         # Levels 1 and 2: the same matrix of two equal singular values, turned round; level 3: another direction.

@@ -3,14 +3,14 @@ import pickle
 import pytest
 import torch
 
-from fairseq_ringformer.analysis.benchmark.vision.contenders import Task, build_on_meta, choose, is_outer
+from fairseq_ringformer.analysis.benchmark.vision.candidates import Task, choose
 from fairseq_ringformer.vision.registry import MODELS
 
 TINY, LARGE = "vit_ring_tiny_patch4_28", "vit_ring_768_l12_patch16_224"
 
 
 def test_the_baseline_is_timms_own_with_our_dimensions_and_dropout():
-    stock, ours = (build_on_meta(contender) for contender in choose(LARGE, "", seed=1)[:2])
+    stock, ours = (candidate.build_on_meta() for candidate in choose(LARGE, "", seed=1)[:2])
     assert type(stock).__module__ == "timm.models.vision_transformer"
     assert stock.embed_dim == ours.embed_dim == 768 and len(stock.blocks) == ours.stack.levels == 12
     assert stock.blocks[0].attn.num_heads == ours.stack.config.num_heads == 12
@@ -26,19 +26,19 @@ def test_the_baseline_is_timms_own_with_our_dimensions_and_dropout():
     assert set(dropouts) == {0.1}
 
 
-def test_the_folded_contender_is_timms_code_with_our_outputs():
-    contenders = choose(TINY, "", seed=3, mixed_precision="bf16")
-    names = [contender.name for contender in contenders]
+def test_the_folded_candidate_is_timms_code_with_our_outputs():
+    candidates = choose(TINY, "", seed=3, mixed_precision="bf16")
+    names = [candidate.name for candidate in candidates]
     assert names == ["timm's VisionTransformer", TINY, f"{TINY} bf16", f"{TINY} folded"]
-    assert pickle.loads(pickle.dumps(contenders)) == contenders
-    ours, folded = contenders[1].build().eval(), contenders[-1].build()
-    assert type(folded) is type(build_on_meta(contenders[0]))
+    assert pickle.loads(pickle.dumps(candidates)) == candidates
+    ours, folded = candidates[1].build().eval(), candidates[-1].build()
+    assert type(folded) is type(candidates[0].build_on_meta())
     images = torch.randn(2, 1, 28, 28)
     torch.testing.assert_close(folded(images), ours(images), atol=1e-5, rtol=1e-4)
 
 
-def test_what_does_not_fold_has_no_folded_contender():
-    assert [contender.folded for contender in choose("vit_universal_tiny_patch4_28", "", seed=1)] == [False, False]
+def test_what_does_not_fold_has_no_folded_candidate():
+    assert [candidate.folded for candidate in choose("vit_universal_tiny_patch4_28", "", seed=1)] == [False, False]
 
 
 def test_another_baseline_gets_the_images_classes_and_the_dropout_it_knows():
@@ -47,7 +47,7 @@ def test_another_baseline_gets_the_images_classes_and_the_dropout_it_knows():
     vit = choose(TINY, "vit_tiny_patch16_224", seed=1)[0]
     size = {"num_classes": 10, "in_chans": 1, "img_size": (28, 28)}
     assert vit.options == {**size, "pos_drop_rate": 0.1, "proj_drop_rate": 0.1}
-    assert [contender.name for contender in choose(TINY, TINY, 1)[:2]] == [f"{TINY} (baseline)", TINY]
+    assert [candidate.name for candidate in choose(TINY, TINY, 1)[:2]] == [f"{TINY} (baseline)", TINY]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +72,10 @@ def test_multiply_adds_of_an_image_are_those_of_the_formula():
 
 
 def test_embeddings_and_head_are_told_apart_in_both():
-    for contender in choose(TINY, "", seed=1)[:2]:
-        outer = {name.split(".")[0] for name, _ in build_on_meta(contender).named_parameters() if is_outer(name)}
+    for candidate in choose(TINY, "", seed=1)[:2]:
+        outer = {
+            name.split(".")[0]
+            for name, _ in candidate.build_on_meta().named_parameters()
+            if candidate.OUTER.search(name)
+        }
         assert outer - {"pos_embed"} == {"patch_embed", "cls_token", "head"}

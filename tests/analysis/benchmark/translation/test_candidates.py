@@ -2,9 +2,7 @@ import pickle
 
 import pytest
 
-from fairseq_ringformer.analysis.benchmark.translation.contenders import build_task, choose, parse_flags
-from fairseq_ringformer.analysis.benchmark.translation.runner import Benchmark, Settings
-from fairseq_ringformer.analysis.benchmark.translation.workload import Lengths, sample_lengths
+from fairseq_ringformer.analysis.benchmark.translation.candidates import choose, parse_flags
 from fairseq_ringformer.analysis.counts.parts import totals
 from fairseq_ringformer.analysis.counts.translation import build_on_meta, count_parts
 
@@ -13,13 +11,12 @@ def pick(*flags, ours="ringformer_tiny", baseline="transformer", own=(), vocabul
     return choose(ours, baseline, flags, own, vocabulary, 1, **options)
 
 
-def describe(contenders):
-    lengths = sample_lengths(10, seed=1)
-    return Benchmark(contenders, Lengths(lengths, lengths, "nowhere"), Settings()).describe()
+def describe(candidates):
+    return [(candidate.name, *candidate.parameters()) for candidate in candidates]
 
 
 def test_the_baseline_has_our_sizes_and_options():
-    stock, ours = (c.build_on_meta(build_task(60)).cfg for c in pick("--dropout", "0.3", "--encoder-normalize-before"))
+    stock, ours = (c.build_on_meta().cfg for c in pick("--dropout", "0.3", "--encoder-normalize-before"))
     assert ours.encoder_embed_dim == stock.encoder.embed_dim == 192
     assert ours.decoder_ffn_embed_dim == stock.decoder.ffn_embed_dim == 768
     assert ours.decoder_layers == stock.decoder.layers == 3
@@ -47,11 +44,11 @@ def test_counts_agree_with_ringformer_params(flags):
 
 
 def test_another_baseline_keeps_its_own_numbers():
-    stock = pick(baseline="transformer_iwslt_de_en")[0].build_on_meta(build_task(60)).cfg
+    stock = pick(baseline="transformer_iwslt_de_en")[0].build_on_meta().cfg
     assert (stock.encoder.ffn_embed_dim, stock.decoder.attention_heads) == (1024, 4)
     vanilla, ours = pick(baseline="vanilla_transformer_small", ours="ringformer_small")
     assert vanilla.name == "vanilla_transformer_small"
-    assert vanilla.build_on_meta(build_task(60)).cfg.encoder_embed_dim == 128
+    assert vanilla.build_on_meta().cfg.encoder_embed_dim == 128
 
 
 def test_a_model_can_be_compared_with_itself_under_other_flags():
@@ -60,9 +57,9 @@ def test_a_model_can_be_compared_with_itself_under_other_flags():
     assert (baseline.options, ours.options) == ({"dropout": 0.0}, {"dropout": 0.0, "signal_rank": 3})
 
 
-def test_contenders_travel_to_other_processes():
-    contenders = pick("--signal-rank", "3", baseline="ringformer_tiny")
-    assert pickle.loads(pickle.dumps(contenders)) == contenders
+def test_candidates_travel_to_other_processes():
+    candidates = pick("--signal-rank", "3", baseline="ringformer_tiny")
+    assert pickle.loads(pickle.dumps(candidates)) == candidates
 
 
 def test_only_what_was_typed_is_set():
