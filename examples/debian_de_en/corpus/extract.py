@@ -5,12 +5,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from recipe.errors import RecipeError
-
 from corpus import lists
 from corpus import packages as debian
 from corpus.catalogue import Source
 from corpus.pairs import write_pairs
+from fairseq_ringformer.errors import UserError
 
 PAIRS = "pairs.jsonl"
 ORIGIN = "origin.json"
@@ -24,7 +23,7 @@ def extract(source: Source, cache: Path, folder: Path) -> None:
 
     ``pairs.jsonl`` has the pairs, ``origin.json`` what was read (name, version, SHA-256), the packages that
     could not be found and the counts of what could not be aligned, ``licences/`` the copyright files.
-    Raises RecipeError if something that the source needs is not to be had.
+    Raises UserError if something that the source needs is not to be had.
     """
     (folder / LICENCES).mkdir()
     if source.wanted is None:
@@ -51,7 +50,7 @@ def _read_packages(source: Source, cache: Path, licences: Path) -> tuple[Texts, 
     found = debian.find([*source.packages, *source.optional])
     absent = [name for name in source.packages if name not in found]
     if absent or not found:
-        raise RecipeError(
+        raise UserError(
             f"package {(absent or source.optional)[0]}, needed for {source.name}, is in no package list: "
             f"run 'apt-get update' as root, or enable a Debian archive that has it"
         )

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from recipe.errors import RecipeError
-
 from corpus.packages import OTHERWISE, run, why
+from fairseq_ringformer.errors import UserError
 
 LANGUAGES = ("de", "en")
 
@@ -31,7 +30,7 @@ class Descriptions(NamedTuple):
 def fetch(cache: Path) -> list[Descriptions]:
     """Download the lists into the folder ``cache``/lists, apart from the machine's own, so that no root is needed.
 
-    Raises RecipeError if they cannot be had, or if the archive has no German ones.
+    Raises UserError if they cannot be had, or if the archive has no German ones.
     """
     folder = (cache / "lists").resolve()
     (folder / "partial").mkdir(parents=True, exist_ok=True)
@@ -43,7 +42,7 @@ def fetch(cache: Path) -> list[Descriptions]:
     found = list(_read(apt))
     missing = [language for language in LANGUAGES if language not in {own.language for own in found}]
     if missing:
-        raise RecipeError(
+        raise UserError(
             f"could not download the {missing[0]} package descriptions ({why(result)}): "
             f"check the network and start again, {OTHERWISE}"
         )

@@ -30,11 +30,11 @@ def clean_pairs(pairs: Iterable[Pair], seen: set[tuple[str, str]], dropped: Coun
     return kept
 
 
-def write_splits(folder: Path, splits: Mapping[str, Iterable[tuple[str, str]]]) -> None:
-    """Write (german, english) pairs as ``folder``/{train,valid,test}.{de,en}, one text a line."""
+def write_splits(folder: Path, languages: tuple[str, str], splits: Mapping[str, Iterable[tuple[str, str]]]) -> None:
+    """Write pairs as ``folder``/{train,valid,test}.LANGUAGE, one text a line."""
     for split in SPLITS:
         pairs = list(splits[split])
-        for side, language in enumerate(("de", "en")):
+        for side, language in enumerate(languages):
             lines = "".join(pair[side] + "\n" for pair in pairs)
             (folder / f"{split}.{language}").write_text(lines, encoding="utf-8", newline="\n")
 
@@ -60,6 +60,7 @@ def make_splits(sources: Mapping[str, Iterable[Pair]], held_out: int, seed: int,
         counts[name]["documents"] = len({pair.document for pair in kept[name]})
     write_splits(
         folder,
+        ("de", "en"),
         {
             split: ((pair.german, pair.english) for own in by_source.values() for pair in own)
             for split, by_source in result.pairs.items()
