@@ -2,7 +2,7 @@
 
 A number is said in up to five ways, each of which counts as a kind of text:
 
-    cardinal   213: "zweihundertdreizehn", "two hundred and thirteen"; up to nine digits; every language
+    cardinal   213: "zweihundertdreizehn", "two hundred and thirteen"; up to six digits; every language
     ordinal    213: "zweihundertdreizehnte", "two hundred and thirteenth"; most languages
     year       1984: "neunzehnhundertvierundachtzig", "nineteen eighty-four"; where the source language says years unlike
                cardinals (da, de, en, fi, ko, nl, no, sl): otherwise one text would have two translations
@@ -58,7 +58,7 @@ def of_digits(most: int) -> Callable[[random.Random], int]:
 def price(code: str) -> Kind:
     return Kind(
         f"price in {code}",
-        of_digits(7),
+        of_digits(6),
         lambda cents, language: num2words(Decimal(cents) / 100, lang=language, to="currency", currency=code),
     )
 
@@ -81,7 +81,7 @@ def cardinal(number: int, language: str) -> str:
 
 
 KINDS = (
-    Kind("cardinal", of_digits(9), cardinal),
+    Kind("cardinal", of_digits(6), cardinal),
     Kind("ordinal", of_digits(6), lambda number, language: num2words(number, lang=language, to="ordinal")),
     Kind(
         "year",
