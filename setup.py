@@ -4,7 +4,44 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VISION = ["timm>=1.0.31", "torchvision", "accelerate>=1.10", "tensorboard", "onnx", "onnxruntime", "onnxscript"]
+
+# Each extra is complete: it brings torch where its task needs torch. What a module of the package belongs to is in
+# fairseq_ringformer/extras.py, which names the extra to whom a module is missing. docs/install.md has sizes and times.
+TORCH = ["torch>=2.6"]
+SENTENCEPIECE = ["sentencepiece>=0.2"]
+SUBWORDS = [*SENTENCEPIECE, "subword-nmt>=0.3.8", "sacremoses>=0.1.1", "tokenizers>=0.20", "huggingface_hub"]
+FIGURES = ["matplotlib"]
+SCORES = ["sacrebleu>=2.4"]
+EXTRAS = {
+    # The ring alone, fairseq_ringformer.modules, for other people's code.
+    "torch": TORCH,
+    # Translation: train, generate, translate, average, fold. fairseq-fixed is built with a C++ compiler.
+    "fairseq": [*TORCH, "fairseq-fixed>=0.12.3.1", *SCORES, *SUBWORDS],
+    # Images: train, evaluate, predict, fold, export to ONNX.
+    "vision": [
+        *TORCH,
+        *FIGURES,
+        "timm>=1.0.31",
+        "torchvision",
+        "accelerate>=1.10",
+        "tensorboard",
+        "webdataset",
+        "onnx",
+        "onnxruntime",
+        "onnxscript",
+    ],
+    # A translator that was exported to CTranslate2, without torch; the export itself is fairseq's with this.
+    "deploy": ["ctranslate2>=4.5", *SENTENCEPIECE],
+    # Sub-words that are not sentencepiece's, for a deployed translator or for text by itself.
+    "subwords": SUBWORDS,
+    # Beside fairseq or vision: CKA, maps, distances, benchmark, studies. By itself: ringformer report.
+    "analysis": [*FIGURES, *SCORES, "psutil"],
+    # Beside fairseq: what examples/ turn into training data.
+    "recipes": [*SUBWORDS, *FIGURES, "lxml", "num2words"],
+}
+# ruff's style and mypy's findings change with their versions.
+DEV = ["pytest>=8", "pytest-xdist", "ruff==0.17.*", "mypy==2.4.*", "pre-commit", "peft"]
+TYPES = ["types-PyYAML", "types-psutil", "types-tabulate", "types-tqdm"]
 
 setup(
     name="fairseq-ringformer",
@@ -15,25 +52,10 @@ setup(
     license="MIT",
     python_requires=">=3.11,<3.13",
     packages=find_packages(include=["fairseq_ringformer", "fairseq_ringformer.*"]),
-    package_data={"fairseq_ringformer": ["analysis/counts/paper.yaml"]},
-    install_requires=[
-        "fairseq-fixed>=0.12.3.1",
-        "torch>=2.6",
-        "sacrebleu>=2.4",
-        "sentencepiece>=0.2",
-        "subword-nmt>=0.3.8",
-        "sacremoses>=0.1.1",
-        "ctranslate2>=4.5",
-        "huggingface_hub",
-        "lxml",
-        "matplotlib",
-        "psutil",
-        "pyyaml",
-        "tabulate",
-        "tokenizers>=0.20",
-        "tqdm",
-    ],
-    extras_require={"vision": VISION, "dev": ["pytest>=8", "pytest-xdist", "webdataset", *VISION]},
+    package_data={"fairseq_ringformer": ["py.typed", "**/*.yaml", "**/*.html"]},
+    # What every command prints and reads with: settings, tables, progress. Pure Python, about 1 MB.
+    install_requires=["pyyaml", "tabulate", "tqdm"],
+    extras_require={**EXTRAS, "dev": sorted({*DEV, *TYPES, *sum(EXTRAS.values(), [])})},
     entry_points={"console_scripts": ["ringformer=fairseq_ringformer.cli.main:main"]},
     classifiers=[
         "License :: OSI Approved :: MIT License",

@@ -1,20 +1,11 @@
-"""RingFormer (arXiv 2502.13181) for fairseq: ``fairseq-train --user-dir fairseq_ringformer --arch ringformer_base``.
+"""RingFormer (arXiv 2502.13181): one Transformer block run in a ring, for fairseq and timm.
 
-Whoever imports this package and fairseq, in either order, has its models and sub-words registered with fairseq, and torch's safe
-loader reads fairseq's checkpoints. The package itself imports neither, so that what needs neither starts at once.
+    fairseq-train DATA --user-dir fairseq_ringformer --arch ringformer_base ...    fairseq finds the models itself
+    import fairseq_ringformer.models                                              registers them with fairseq
+    import fairseq_ringformer.vision                                              registers the classifiers with timm
+    from fairseq_ringformer.modules import Stack                                  the ring itself, in plain torch
+
+This module imports none of fairseq, timm and torch, so that what needs neither works where they are not installed.
 """
 
-from ._fairseq import allow_broadcast_loading, allow_safe_loading, check_fairseq, quiet_import, when_imported
-
 __version__ = "0.1.0"
-
-
-def _register_models() -> None:
-    allow_broadcast_loading()
-    with quiet_import():
-        from .models import ringformer, wordpiece  # noqa: F401  registers them
-
-
-when_imported("torch", allow_safe_loading)
-if check_fairseq(required=False):
-    when_imported("fairseq", _register_models, around=quiet_import)

@@ -2,84 +2,36 @@
 
 import argparse
 import contextlib
-import importlib.abc
 import importlib.metadata
-import importlib.util
 import logging
 import re
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-INSTALL = "pip install fairseq-fixed"
+from .extras import MissingPackage, require
 
 
-def check_fairseq(required: bool = True) -> bool:
-    """Whether a usable fairseq is installed; looks at the installation only, imports nothing.
-
-    Args:
-        required: raise where it is missing.
+def check_fairseq() -> None:
+    """Look at the installation, before fairseq is imported.
 
     Raises:
-        ImportError: if fairseq is missing and `required`, or if it is the release 0.12.2 or older, which does not import
-            on Python 3.11 and writes encoder layers twice.
+        MissingPackage: if fairseq is missing, or if it is the release 0.12.2 or older, which does not import on Python
+            3.11 and writes encoder layers twice.
     """
-    if importlib.util.find_spec("fairseq") is None:
-        if required:
-            raise ImportError(f"fairseq is not installed: {INSTALL}")
-        return False
-    try:
-        importlib.metadata.version("fairseq-fixed")
-        return True
-    except importlib.metadata.PackageNotFoundError:
-        pass
-    try:
-        version = importlib.metadata.version("fairseq")
-    except importlib.metadata.PackageNotFoundError:
-        return True  # a source tree on the path: its owner knows what it is
+    require("fairseq")
+    versions = {}
+    for name in ("fairseq", "fairseq-fixed"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    # Neither is a source tree on the path: its owner knows what it is.
+    if list(versions) != ["fairseq"]:
+        return
+    version = versions["fairseq"]
     if tuple(map(int, re.findall(r"\d+", version)[:3])) < (0, 12, 3):
-        raise ImportError(
-            f"fairseq {version} is too old for this plug-in: pip uninstall fairseq, then {INSTALL} "
+        raise MissingPackage(
+            f"fairseq {version} is too old for this plug-in: pip uninstall fairseq, then pip install fairseq-fixed "
             "(the same code with fixes for Python 3.11 and 3.12; it imports as fairseq)"
         )
-    return True
-
-
-def when_imported(
-    name: str,
-    action: Callable[[], None],
-    around: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
-) -> None:
-    """Call `action` once the top-level module `name` is imported: now if it is already, else when something imports it.
-
-    The import then runs in the context that `around` makes.
-    """
-    if sys.modules.get(name) is not None:
-        action()
-        return
-
-    class Watcher(importlib.abc.MetaPathFinder):
-        """Stays until the module is imported: many only ask whether it is there, and throw away what they find."""
-
-        def find_spec(self, wanted, path=None, target=None):
-            if wanted != name:
-                return None
-            others = (finder for finder in sys.meta_path if finder is not self and hasattr(finder, "find_spec"))
-            spec = next(filter(None, (finder.find_spec(wanted, path, target) for finder in others)), None)
-            if spec is not None and spec.loader is not None:
-                execute = spec.loader.exec_module
-
-                def execute_then_act(module):
-                    with around():
-                        execute(module)
-                    if self in sys.meta_path:
-                        sys.meta_path.remove(self)
-                    action()
-
-                spec.loader.exec_module = execute_then_act
-            return spec
-
-    sys.meta_path.insert(0, Watcher())
 
 
 @contextlib.contextmanager
@@ -112,19 +64,14 @@ def allow_safe_loading() -> None:
     import numpy
     import torch
 
-    multiarray = numpy._core.multiarray if hasattr(numpy, "_core") else numpy.core.multiarray
     # numpy 1 and 2 call the same functions differently, and read each other's.
-    functions = [
-        (getattr(multiarray, function), f"numpy.{core}.multiarray.{function}")
-        for core in ("core", "_core")
-        for function in ("scalar", "_reconstruct")
-    ]
+    functions = {"scalar": numpy.float64(0).__reduce__()[0], "_reconstruct": numpy.empty(0).__reduce__()[0]}
+    named = [(functions[name], f"numpy.{core}.multiarray.{name}") for core in ("core", "_core") for name in functions]
     kinds = ("float16", "float32", "float64", "int32", "int64", "bool")
     dtypes = [type(numpy.dtype(kind)) for kind in kinds]
-    arrays = [*functions, numpy.ndarray, numpy.dtype]
     # With its name: timm allows the plain class while it loads a checkpoint, and takes it off the list afterwards.
     namespace = (argparse.Namespace, "argparse.Namespace")
-    torch.serialization.add_safe_globals([namespace, *arrays, *dtypes])
+    torch.serialization.add_safe_globals([namespace, *named, numpy.ndarray, numpy.dtype, *dtypes])
 
 
 def allow_broadcast_loading() -> None:

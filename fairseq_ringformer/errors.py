@@ -19,6 +19,8 @@ def about(path: str) -> Iterator[None]:
 
 def one_line(error: Exception) -> str:
     """What an error says, as one line: of the system's, the file and what is wrong with it."""
+    if isinstance(error, UserError):
+        return str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return " ".join(str(error).split())[:300]

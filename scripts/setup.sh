@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Create .venv beside this folder and install the package with what it needs. Safe to run again: an installation that is
-# up to date is left as it is.
+# Create .venv beside this folder and install the package with what a task needs. Safe to run again: an installation that
+# is up to date is left as it is, and other extras are added to it.
 #
-#   scripts/setup.sh [EXTRA ...]      extras of setup.py, such as dev or vision
+#   scripts/setup.sh [EXTRA ...]      extras of setup.py (docs/install.md); fairseq and recipes, for translation, are the
+#                                     default, vision is for images, dev is all
 #
 # PYTHON chooses the interpreter (3.11 or 3.12); the first of python3.11, python3.12 and python3 that fits is the default.
 set -euo pipefail
@@ -19,18 +20,25 @@ choose_python() {
   exit 1
 }
 
+[ $# -gt 0 ] || set -- fairseq recipes
 extras=$(printf '%s\n' "$@" | sort -u | paste -sd, -)
-stamp=.venv/installed-$(cat setup.py scripts/setup.sh | sha256sum | cut -c1-16)${extras:+-$extras}
-[ -e "$stamp" ] && exit 0
+stamp=.venv/installed-$(cat setup.py scripts/setup.sh | sha256sum | cut -c1-16)
+for done in "$stamp-$extras" "$stamp-dev"; do
+  [ ! -e "$done" ] || exit 0
+done
 
 python=$(choose_python)
-if ! command -v c++ >/dev/null; then
-  echo "setup: needs a C++ compiler to build fairseq: install one first (Debian: apt-get install g++ python3-dev)" >&2
-  exit 1
-fi
-if ! [ -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]; then
-  echo "setup: needs Python's headers to build fairseq: install them first (Debian: apt-get install python3-dev)" >&2
-  exit 1
+builds_fairseq=''
+case ",$extras," in *,fairseq,*|*,dev,*) builds_fairseq=yes ;; esac
+if [ "$builds_fairseq" ]; then
+  if ! command -v c++ >/dev/null; then
+    echo "setup: needs a C++ compiler to build fairseq: install one first (Debian: apt-get install g++ python3-dev)" >&2
+    exit 1
+  fi
+  if ! [ -e "$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ]; then
+    echo "setup: needs Python's headers to build fairseq: install them first (Debian: apt-get install python3-dev)" >&2
+    exit 1
+  fi
 fi
 # An interrupted creation can leave a python without pip.
 if ! fits .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
@@ -38,9 +46,13 @@ if ! fits .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&
   rm -rf .venv
   "$python" -m venv .venv
 fi
-echo "setup: installing into .venv (torch is large: about 6 GB and some minutes at the first time)"
-# fairseq compiles against numpy and torch: with these in place first, its build needs no second copy of torch.
-.venv/bin/pip install -qq "setuptools>=64" wheel cython numpy torch
-.venv/bin/pip install -qq --no-build-isolation -e ".${extras:+[$extras]}"
-touch "$stamp"
-echo "setup: done; 'source .venv/bin/activate' puts ringformer and fairseq's commands on your path"
+echo "setup: installing $extras into .venv (where that brings torch: about 6 GB and some minutes at the first time)"
+isolation=''
+if [ "$builds_fairseq" ]; then
+  # fairseq compiles against numpy and torch: with these in place first, its build needs no second copy of torch.
+  .venv/bin/pip install -qq "setuptools>=64" wheel cython numpy torch
+  isolation=--no-build-isolation
+fi
+.venv/bin/pip install -qq $isolation -e ".[$extras]"
+touch "$stamp-$extras"
+echo "setup: done; 'source .venv/bin/activate' puts ringformer and its companions on your path"

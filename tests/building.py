@@ -7,7 +7,7 @@ from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 from torch import nn
 
-import fairseq_ringformer  # noqa: F401  registers the models
+import fairseq_ringformer.models  # noqa: F401  registers them
 from fairseq_ringformer.models.config import RingFormerConfig
 
 MODELS = ("ringformer", "universal_transformer", "one_wide_ffn", "vanilla_transformer")

@@ -1,5 +1,6 @@
 import argparse
 import importlib.metadata
+import importlib.util
 import pickle
 import subprocess
 import sys
@@ -10,56 +11,60 @@ import pytest
 import torch
 
 from fairseq_ringformer import _fairseq
+from fairseq_ringformer.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def installed(monkeypatch, spec=True, **versions):
-    """Pretend that these distributions are what is installed."""
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretend that these distributions are what is installed, or with `spec` False that there is no fairseq at all."""
 
-    def version(name):
-        if name.replace("-", "_") not in versions:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return versions[name.replace("-", "_")]
+    def pretend(spec=True, **versions):
+        def version(name):
+            if name.replace("-", "_") not in versions:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return versions[name.replace("-", "_")]
 
-    monkeypatch.setattr(_fairseq.importlib.metadata, "version", version)
-    monkeypatch.setattr(_fairseq.importlib.util, "find_spec", lambda name: object() if spec else None)
+        monkeypatch.setattr(importlib.metadata, "version", version)
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if spec else None)
 
-
-def test_the_fixed_fairseq_is_taken(monkeypatch):
-    installed(monkeypatch, fairseq_fixed="0.12.3.1")
-    assert _fairseq.check_fairseq()
-
-
-def test_a_newer_fairseq_or_a_source_tree_is_taken(monkeypatch):
-    for version in ("0.12.3", "0.12.3a0", "0.13.0", "1.0.0"):
-        installed(monkeypatch, fairseq=version)
-        assert _fairseq.check_fairseq()
-    installed(monkeypatch)
-    assert _fairseq.check_fairseq()
+    return pretend
 
 
-def test_fairseq_0_12_2_is_refused_with_the_remedy(monkeypatch):
-    installed(monkeypatch, fairseq="0.12.2")
+@pytest.mark.parametrize(
+    "versions",
+    [
+        {"fairseq_fixed": "0.12.3.1"},
+        {"fairseq_fixed": "0.12.3.1", "fairseq": "0.12.2"},
+        {"fairseq": "0.12.3"},
+        {"fairseq": "1.0.0a0"},
+        {},  # a source tree
+    ],
+)
+def test_a_usable_fairseq_is_taken(installed, versions):
+    installed(**versions)
+    _fairseq.check_fairseq()
+
+
+def test_fairseq_0_12_2_is_refused_with_the_remedy(installed):
+    installed(fairseq="0.12.2")
     with pytest.raises(
         ImportError, match="fairseq 0.12.2 is too old.*pip uninstall fairseq, then pip install fairseq-fixed"
     ):
-        _fairseq.check_fairseq(required=False)
-
-
-def test_no_fairseq_is_said_only_where_it_is_needed(monkeypatch):
-    installed(monkeypatch, spec=False)
-    assert not _fairseq.check_fairseq(required=False)
-    with pytest.raises(ImportError, match="fairseq is not installed: pip install fairseq-fixed"):
         _fairseq.check_fairseq()
+
+
+def test_no_fairseq_is_a_users_mistake_and_an_import_error(installed):
+    installed(spec=False)
+    for kind in (UserError, ImportError):
+        with pytest.raises(kind, match="translation models need fairseq.*scripts/setup.sh fairseq"):
+            _fairseq.check_fairseq()
 
 
 def test_the_modules_import_neither_fairseq_nor_timm():
     code = (
-        "import importlib.machinery, sys\n"
-        "sys.modules['fairseq'] = None; sys.modules['timm'] = None\n"  # importing either now fails
-        "import importlib.util; find = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *rest: None if name == 'fairseq' else find(name, *rest)\n"
+        "import sys; sys.modules['fairseq'] = sys.modules['timm'] = None\n"  # importing either now fails
         "import fairseq_ringformer.modules, torch\n"
         "stack = fairseq_ringformer.modules.Stack(fairseq_ringformer.modules.StackConfig(\n"
         "    8, 2, 16, self_attn=(0, 0), ffn=(0, 0), norm=(0, 1), signal='low-rank', signal_rank=1, ffn_signal='before'))\n"
@@ -70,6 +75,7 @@ def test_the_modules_import_neither_fairseq_nor_timm():
 
 
 def test_safe_loading_takes_what_checkpoints_hold_and_no_more(tmp_path):
+    _fairseq.allow_safe_loading()
     path = tmp_path / "checkpoint.pt"
     state = {
         "args": argparse.Namespace(arch="a"),
@@ -93,6 +99,7 @@ def test_safe_loading_takes_what_checkpoints_hold_and_no_more(tmp_path):
 
 def test_safe_loading_outlives_timms(tmp_path):
     """timm allows namespaces while it loads a checkpoint, and takes them off the list after it."""
+    _fairseq.allow_safe_loading()
     torch.save({"args": argparse.Namespace(arch="a")}, tmp_path / "checkpoint.pt")
     with torch.serialization.safe_globals([argparse.Namespace]):
         pass
@@ -113,29 +120,23 @@ def test_importing_the_package_imports_nothing_large():
 @pytest.mark.parametrize(
     "imports",
     [
-        "import fairseq_ringformer, fairseq",
-        "import fairseq, fairseq_ringformer",
-        "import fairseq_ringformer; from fairseq.models import register_model",
-        "import fairseq_ringformer, importlib.util; importlib.util.find_spec('fairseq'); import fairseq",
+        "import fairseq_ringformer.models, fairseq",
+        "import fairseq, fairseq_ringformer.models",
         "from fairseq_ringformer.cli.errors import require_fairseq as r; r()",
         "import fairseq_ringformer.models.config",
         "import fairseq_ringformer.export.loading",
+        "import fairseq_ringformer.text.fairseq_engine",
         "import fairseq_ringformer.analysis.counts.translation",
     ],
 )
-def test_models_are_registered_in_any_order(imports):
+def test_whoever_imports_the_models_has_them_registered(imports):
     code = f"{imports}; from fairseq.models import ARCH_MODEL_REGISTRY as r; print(r['ringformer_tiny'].__name__)"
     assert python(code) == "RingFormerModel\n"
 
 
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import fairseq_ringformer, torch",
-        "import torch, fairseq_ringformer",
-        "import fairseq_ringformer, importlib.util; importlib.util.find_spec('torch'); import torch",
-    ],
-)
-def test_safe_loading_needs_no_fairseq(imports):
-    code = f"{imports}, sys; print(len(torch.serialization.get_safe_globals()) > 5, 'fairseq' in sys.modules)"
-    assert python(code) == "True False\n"
+def test_checkpoints_are_read_without_fairseq(tmp_path):
+    """Its checkpoints hold its arguments; what is done with them may need no fairseq."""
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"args": argparse.Namespace(arch="a")}, path)
+    code = "import sys; from fairseq_ringformer.files import read_checkpoint as r"
+    assert python(f"{code}; print(r({str(path)!r})['args'].arch, 'fairseq' in sys.modules)") == "a False\n"

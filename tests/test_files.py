@@ -1,6 +1,7 @@
 """Files are written whole or not at all; what is no checkpoint, or not readable here, ends in one line."""
 
 import os
+import pickle
 import zipfile
 
 import numpy
@@ -102,6 +103,31 @@ def test_what_the_system_refuses_is_not_called_damaged(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "load", refuse)
     with pytest.raises(UserError, match="a.pt: cannot be read .Permission denied."):
         read_checkpoint(str(tmp_path / "a.pt"))
+
+
+class Harm:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def test_nothing_in_a_checkpoint_is_executed(tmp_path, write):
+    write({"model": Harm(tmp_path / "harm")}, tmp_path / "a.pt")
+    with pytest.raises(UserError, match="a.pt: .*nothing in it was executed"):
+        read_checkpoint(tmp_path / "a.pt")
+    assert not (tmp_path / "harm").exists()
+
+
+def test_a_truncated_checkpoint(tmp_path):
+    torch.save({"weight": torch.ones(1000)}, tmp_path / "a.pt")
+    content = (tmp_path / "a.pt").read_bytes()
+    for length in (100, len(content) // 2, len(content) - 10):
+        (tmp_path / "a.pt").write_bytes(content[:length])
+        with pytest.raises(UserError, match="a.pt: .*damaged"):
+            read_checkpoint(tmp_path / "a.pt")
 
 
 def rename(path, old, new):

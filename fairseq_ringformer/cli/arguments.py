@@ -74,15 +74,13 @@ def check_output(
         raise UserError(f"{name} {path} exists: name another file, or add --force to replace it")
 
 
-def check_output_folder(
-    path: str, replaceable: Callable[[str], bool], name: str = "--output", force: bool = False
-) -> None:
-    """Require that a folder can be written as `path`: where nothing is, or an empty folder, or with `force` a replaceable one.
+def check_output_folder(path: str, replaceable: Callable[[str], bool], force: bool, name: str = "--output") -> None:
+    """Require that a folder can be written as `path`: there is none, or an empty one, or with `force` a replaceable one.
 
     Args:
-        replaceable: whether what a folder holds may be replaced.
+        replaceable: whether it is a folder such as will be written.
+        force: whether to replace it then.
         name: the flag that names it.
-        force: whether to replace that.
 
     Raises:
         UserError: if not.

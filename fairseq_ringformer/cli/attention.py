@@ -15,11 +15,11 @@ import argparse
 from typing import Any
 
 from ..errors import UserError
+from ..text.subwords import build_codec
 from . import subjects as shared
 from . import subwords
 from .arguments import positive
 
-HELP = "attention of one sentence or image by level and head"
 ENDINGS = (".png", ".svg", ".json", ".html")
 # What belongs to text alone.
 TEXT_FLAGS = ("data", "target", *subwords.ARGUMENTS)
@@ -75,7 +75,7 @@ def _sentence(args: argparse.Namespace, subject: shared.Subject, levels: list[in
     from ..analysis.inspection.states import trace
 
     task = subject.state["task"]
-    codec = subwords.load_codec(subwords.find_subwords(args, args.data), task.cfg.source_lang, task.cfg.target_lang)
+    codec = build_codec(subwords.find_subwords(args, args.data), task.cfg.source_lang, task.cfg.target_lang)
     source = _tokens(task.source_dictionary, codec.encode(args.text))
     longest = subject.model.max_positions()
     _check_length("--text", len(source), longest[0])

@@ -14,7 +14,6 @@ from typing import Any
 from ..errors import UserError
 from . import subjects as shared
 
-HELP = "mean attention distance of every head and level"
 ENDINGS = (".png", ".svg", ".json")
 
 

@@ -23,7 +23,6 @@ from ..export.runtime import cores
 from .arch import is_classifier
 from .errors import require_fairseq
 
-HELP = "speed, memory and size against fairseq's stock transformer, or timm's VisionTransformer"
 TAKES_MODEL_FLAGS = True
 DEFAULT_DATA = os.path.join("data", "debian_de_en_quick")
 # Flags of one side alone, with their defaults. The parser leaves them None, so that what was typed can be told.

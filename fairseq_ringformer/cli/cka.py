@@ -17,7 +17,6 @@ from ..errors import UserError
 from . import subjects as shared
 from .arguments import whole
 
-HELP = "similarity of all levels of two models (CKA)"
 ENDINGS = (".png", ".svg", ".json")
 
 

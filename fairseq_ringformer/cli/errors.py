@@ -1,19 +1,17 @@
-"""The user's mistakes, and reading checkpoints without running what they hold."""
+"""What ends a command early: packages that lack, memory that is full, errors of the system."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from .. import extras
 from ..errors import UserError, one_line
-from ..files import read_checkpoint
 
 
 def reason(error: Exception) -> str:
     """An error as one line: with the file that the system names, with the remedy where a package lacks."""
     if isinstance(error, ImportError):
-        return f"image classifiers need more packages ({error}): {extras.VISION}"
+        error = extras.explain(error)
     return one_line(error)
 
 
@@ -28,48 +26,22 @@ def gpu_memory(advice: str) -> Iterator[None]:
         raise UserError(f"out of GPU memory: {advice}") from None
 
 
-def first_of_machine() -> bool:
-    """Whether this is the first process, or the only one, of torchrun or accelerate on this machine."""
-    return int(os.environ.get("LOCAL_RANK", 0)) == 0
+@contextmanager
+def told_once() -> Iterator[None]:
+    """Tell a mistake that all processes of torchrun or accelerate make alike in the first of each machine alone."""
+    try:
+        yield
+    except (UserError, ImportError, OSError) as error:
+        if int(os.environ.get("LOCAL_RANK", 0)):
+            raise SystemExit(2) from None
+        raise UserError(reason(error)) from None
 
 
 def require_fairseq() -> None:
-    """Import fairseq, and with it the models of this package; UserError unless a usable one is installed."""
-    from .._fairseq import check_fairseq, quiet_import
-
-    try:
-        check_fairseq()
-    except ImportError as error:
-        raise UserError(str(error)) from None
-    with quiet_import():
-        import fairseq  # noqa: F401
+    """Register the translation models with fairseq; UserError unless a usable one is installed."""
+    from .. import models  # noqa: F401
 
 
 def require_timm() -> None:
-    """Import timm, and with it the image classifiers of this package; UserError unless it is installed."""
-    try:
-        import timm  # noqa: F401
-    except ImportError as error:
-        raise UserError(f"image classifiers need timm ({error}): {extras.VISION}") from None
-    from ..vision import registry  # noqa: F401
-
-
-def load_checkpoint(path: str) -> dict[str, Any]:
-    """Read a fairseq checkpoint onto the CPU with torch's safe loader: nothing in the file is executed.
-
-    Raises:
-        UserError: if the file is missing, truncated, or no fairseq checkpoint.
-    """
-    return check_fairseq_checkpoint(path, load_any_checkpoint(path))
-
-
-def check_fairseq_checkpoint(path: str, state: dict[str, Any]) -> dict[str, Any]:
-    """`state`, which was read from `path`; UserError unless it is fairseq's."""
-    if not isinstance(state.get("model"), dict):
-        raise UserError(f"{path}: a readable file, but no fairseq checkpoint (it holds no model)")
-    return state
-
-
-def load_any_checkpoint(path: str) -> dict[str, Any]:
-    """As :func:`load_checkpoint`, whatever the dictionary in the file is for."""
-    return read_checkpoint(path)
+    """Register the image classifiers with timm; UserError unless it is installed."""
+    from .. import vision  # noqa: F401

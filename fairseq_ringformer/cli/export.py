@@ -12,23 +12,20 @@ should be like, and the names of its classes, are in its metadata as JSON.
 
 import argparse
 import os
-import tempfile
-from typing import Any
 
 from .._fairseq import quiet
-from ..errors import UserError
-from ..text.ctranslate2_engine import FORMAT, MODEL, Recipe
+from ..errors import UserError, about
+from ..export.checkpoints import is_classifier, read_fairseq_checkpoint
+from ..files import read_checkpoint, whole_file
+from ..text.ctranslate2_engine import FORMAT, MODEL, holds_model
+from ..text.subwords import build_codec
 from . import subwords
-from .errors import load_checkpoint, require_fairseq
+from .arguments import check_output, check_output_folder, refuse_flags
+from .errors import require_fairseq, require_timm
 
-HELP = "convert a translator for CTranslate2, an image classifier to ONNX"
 ONNX = "onnx"
-SUBWORD_FILES = {
-    "sentencepiece": "sentencepiece.model",
-    "subword_nmt": "subword_nmt.codes",
-    "wordpiece": "tokenizer.json",
-}
 QUANTIZATIONS = ("float32", "int8", "int8_float32", "bfloat16", "float16")
+TEXT_FLAGS = ("data", "quantization", "source_lang", "target_lang", *subwords.ARGUMENTS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,89 +46,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.to == ONNX:
-        from .onnx_engine import export_classifier
+    return _export_classifier(args) if args.to == ONNX else _export_translator(args)
 
-        return export_classifier(args)
+
+def _export_translator(args: argparse.Namespace) -> int:
     if args.data is None:
         raise UserError(f"--to {FORMAT} needs --data: the folder that fairseq-preprocess has written")
-    args.quantization = args.quantization or "float32"
+    check_output_folder(args.output, holds_model, args.force)
     require_fairseq()
-    output = os.path.normpath(args.output)
-    _check_output(output, args.force)
-    state = load_checkpoint(args.path)
+    state = read_fairseq_checkpoint(args.path)
     if not os.path.isdir(args.data):
         raise UserError(f"{args.data}: no such data folder")
     cut = subwords.find_subwords(args, args.data)
-    subwords.load_codec(cut, "en", "en")  # a damaged one is refused now
-    with quiet():
-        model = _export(args, state, cut, output)
+    build_codec(cut, "en", "en")  # a damaged one is refused now
     from ..export.loading import architecture
+    from ..text.exporting import export_translator
 
-    size = os.path.getsize(os.path.join(output, MODEL)) / 1e6
+    quantization = args.quantization or "float32"
+    with quiet():
+        languages = args.source_lang, args.target_lang
+        model = export_translator(args.path, state, args.data, languages, cut, args.output, quantization)
     count = sum(weight.numel() for weight in model.parameters())
     print(
-        f"{architecture(state)} of {count:,} parameters, {os.path.getsize(args.path) / 1e6:.1f} MB: "
-        f"{args.quantization} weights of {size:.1f} MB, vocabularies and sub-words written to {args.output}"
+        f"{architecture(state)} of {count:,} parameters, {_size(args.path)}: {quantization} weights of "
+        f"{_size(os.path.join(args.output, MODEL))}, vocabularies and sub-words written to {args.output}"
     )
     return 0
 
 
-def _export(args: argparse.Namespace, state: dict[str, Any], cut: subwords.Subwords, output: str):
-    """Write the model of `state` to the folder `output`, and return it."""
-    from ..export.ctranslate2 import RingConverter
-    from ..export.loading import load_model
-    from ..text.fairseq_engine import build_task, check_dictionaries
+def _export_classifier(args: argparse.Namespace) -> int:
+    refuse_flags(args, TEXT_FLAGS, f"is for translators: leave it out with --to {ONNX}")
+    check_output(args.output, [args.path], force=args.force)
+    state = read_checkpoint(args.path)
+    if not is_classifier(state):
+        raise UserError(f"{args.path}: no image classifier's checkpoint: translators are exported --to {FORMAT}")
+    require_timm()
+    from ..export.onnx import export_onnx, plain_classifier
+    from ..vision.checkpoint import model_of
 
-    task = build_task(args.path, state, args.data, (args.source_lang, args.target_lang))
-    check_dictionaries(args.path, state, args.data, task)
-    try:
-        model = load_model(state)
-        converter = RingConverter(model, task.source_dictionary.symbols, task.target_dictionary.symbols)
-    except ValueError as error:
-        raise UserError(f"{args.path}: {error}") from None
-    recipe = Recipe(
-        source_lang=task.cfg.source_lang,
-        target_lang=task.cfg.target_lang,
-        bpe=cut.bpe,
-        bpe_model=SUBWORD_FILES.get(cut.bpe),
-        tokenizer=cut.tokenizer,
-        # One position is for the end of the sentence.
-        max_source_tokens=min(model.encoder.max_positions(), task.cfg.max_source_positions) - 1,
-        max_target_tokens=min(model.decoder.max_positions(), task.cfg.max_target_positions) - 1,
-        quantization=args.quantization,
+    model, state = model_of(args.path, state)
+    plain = plain_classifier(model)
+    metadata = {key: state[key] for key in ("classes", "input")}
+    with whole_file(args.output) as partial, about(args.path), quiet():
+        worst = export_onnx(plain, partial, metadata, original=model)
+    folded = "folded, " if plain is not model else ""
+    print(
+        f"{state['arch']}, {_size(args.path)}: {folded}{_size(args.output)}, "
+        f"outputs within {worst:.0e} of torch's, written to {args.output}"
     )
-    _write(output, converter, recipe, cut)
-    return model
+    return 0
 
 
-def _check_output(output: str, force: bool) -> None:
-    folder = os.path.dirname(output) or "."
-    if not os.path.isdir(folder):
-        raise UserError(f"{folder}: no such folder for --output")
-    if os.path.islink(output) or (os.path.exists(output) and not os.path.isdir(output)):
-        raise UserError(f"--output {output} is a file or a link: name a folder")
-    if not os.path.isdir(output) or not os.listdir(output):
-        return
-    try:
-        Recipe.read(output)
-    except UserError:
-        raise UserError(f"--output {output} is a folder that holds something else: name another") from None
-    if not force:
-        raise UserError(f"--output {output} holds an exported model: name another folder, or add --force to replace it")
-
-
-def _write(output: str, converter, recipe: Recipe, cut: subwords.Subwords) -> None:
-    """Write into a folder beside `output` first, so that `output` is never half a model."""
-    try:
-        with tempfile.TemporaryDirectory(dir=os.path.dirname(output) or ".", prefix=".export-") as work:
-            fresh, old = os.path.join(work, "new"), os.path.join(work, "old")
-            converter.convert(fresh, quantization=recipe.quantization)
-            recipe.write(fresh)
-            if cut.model is not None:
-                subwords.copy_model(cut, os.path.join(fresh, recipe.bpe_model))
-            if os.path.isdir(output):
-                os.replace(output, old)
-            os.replace(fresh, output)
-    except OSError as error:
-        raise UserError(f"cannot write {output}: {error.strerror or error}") from None
+def _size(path: str) -> str:
+    return f"{os.path.getsize(path) / 1e6:.1f} MB"

@@ -7,8 +7,6 @@ import argparse
 
 from .errors import require_fairseq
 
-HELP = "the model flags of fairseq-train"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No arguments: all architectures of the package take the same flags."""

@@ -15,7 +15,6 @@ from ..errors import UserError
 from .arch import build_classifier, build_translator, is_classifier
 from .arguments import positive
 
-HELP = "multiply-adds by part"
 TAKES_MODEL_FLAGS = True
 LENGTH, VOCABULARY = 30, 52_000
 

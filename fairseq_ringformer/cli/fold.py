@@ -14,11 +14,11 @@ import argparse
 import os
 from typing import Any
 
-from ..errors import UserError
-from .checkpoints import check_output, is_classifier, without_training_state, write_checkpoint
-from .errors import check_fairseq_checkpoint, load_any_checkpoint, require_fairseq, require_timm
-
-HELP = "a ring as a checkpoint of fairseq's own transformer, or timm's own VisionTransformer"
+from ..errors import UserError, about
+from ..export.checkpoints import check_fairseq_checkpoint, is_classifier, without_training_state
+from ..files import read_checkpoint, write_checkpoint
+from .arguments import check_output
+from .errors import require_fairseq, require_timm
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     check_output(args.output, [args.path])
-    state = load_any_checkpoint(args.path)
+    state = read_checkpoint(args.path)
     if is_classifier(state):
         require_timm()
         return _fold_classifier(args, state)
@@ -41,16 +41,11 @@ def _fold_classifier(args: argparse.Namespace, state: dict[str, Any]) -> int:
     from ..vision import RingClassifier
     from ..vision.checkpoint import model_of
 
-    try:
-        model, state = model_of(args.path, state)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    if not isinstance(model, RingClassifier):
-        raise UserError(f"{args.path}: it is timm's own {state['arch']} already, there is nothing to fold")
-    try:
+    model, state = model_of(args.path, state)
+    with about(args.path):
+        if not isinstance(model, RingClassifier):
+            raise UserError(f"it is timm's own {state['arch']} already, there is nothing to fold")
         folded = fold_classifier_checkpoint(state, model)
-    except ValueError as error:
-        raise UserError(f"{args.path}: {error}") from None
     write_checkpoint(folded, args.output)
     # timm learns positions; here they are fixed, and then count as weights of the folded model alone.
     into = sum(weight.numel() for weight in folded["state_dict"].values())
@@ -63,13 +58,11 @@ def _fold_translator(args: argparse.Namespace, state: dict[str, Any]) -> int:
     from ..export.loading import architecture, load_model
     from ..models.ringformer import RingFormerModel
 
-    try:
+    with about(args.path):
         model = load_model(state)
         if not isinstance(model, RingFormerModel):
-            raise ValueError("it is fairseq's own transformer already, there is nothing to fold")
+            raise UserError("it is fairseq's own transformer already, there is nothing to fold")
         folded = fold_checkpoint(without_training_state(state), model)
-    except ValueError as error:
-        raise UserError(f"{args.path}: {error}") from None
     write_checkpoint(folded, args.output)
     _report(args, architecture(state), model, f"a transformer of {_count(folded['model']):,}")
     return 0

@@ -6,65 +6,67 @@ import os
 import sys
 
 from ..errors import UserError
+from ..extras import named
 
-# Sub-command to the module that runs it: `HELP`, `add_arguments(parser)` and `run(args)`. Modules import torch and
-# fairseq only inside `run`, so that --help is quick.
+# Sub-command to what it does. The module of the same name has `add_arguments(parser)` and `run(args)`, and is imported
+# for its own command alone: so no command needs the packages of another.
 COMMANDS = {
-    "user-dir": "user_dir",
-    "flags": "flags",
-    "params": "params",
-    "flops": "flops",
-    "average": "average",
-    "fold": "fold",
-    "export": "export",
-    "translate": "translate",
-    "wordpiece": "wordpiece",
-    "train-classifier": "train_classifier",
-    "evaluate": "evaluate",
-    "predict": "predict",
-    "sample-imagenet": "sample_imagenet",
-    "benchmark": "benchmark",
-    "study": "study",
-    "report": "report",
-    "cka": "cka",
-    "attention-distance": "attention_distance",
-    "signals": "signals",
-    "attention": "attention",
+    "user-dir": "print the folder for fairseq's --user-dir",
+    "flags": "the model flags of fairseq-train",
+    "params": "parameters by part, and the paper's tables",
+    "flops": "multiply-adds by part",
+    "average": "average checkpoints, or take a run's EMA weights",
+    "fold": "a ring as a checkpoint of fairseq's own transformer, or timm's own VisionTransformer",
+    "export": "convert a translator for CTranslate2, an image classifier to ONNX",
+    "translate": "translate raw text with trained or exported models",
+    "wordpiece": "cut text into WordPieces, and back; make fairseq's dictionary of them",
+    "train-classifier": "train an image classifier",
+    "evaluate": "measure an image classifier's accuracy",
+    "predict": "classify images",
+    "benchmark": "speed, memory and size against fairseq's stock transformer, or timm's VisionTransformer",
+    "study": "train and score the rows of a table",
+    "report": "tables and pictures of a study",
+    "cka": "similarity of all levels of two models (CKA)",
+    "attention-distance": "mean attention distance of every head and level",
+    "signals": "what the level signals of a ring do",
+    "attention": "attention of one sentence or image by level and head",
 }
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the command and of all its sub-commands."""
+def build_parser(command: str | None = None) -> argparse.ArgumentParser:
+    """The parser of the command, with the arguments of the sub-command `command`."""
     parser = argparse.ArgumentParser(
         prog="ringformer", description="Tools around RingFormer models for fairseq and timm."
     )
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for command, module_name in COMMANDS.items():
-        module = importlib.import_module(f"{__package__}.{module_name}")
+    subparsers = parser.add_subparsers(required=True, metavar="command")
+    for name, does in COMMANDS.items():
         subparser = subparsers.add_parser(
-            command,
-            help=module.HELP,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
+            name, help=does, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
         )
-        module.add_arguments(subparser)
-        # Model flags are known only once fairseq is imported; a command that takes them parses the rest itself.
-        subparser.set_defaults(run=module.run, takes_model_flags=getattr(module, "TAKES_MODEL_FLAGS", False))
+        if name == command:
+            module = importlib.import_module(f"{__package__}.{name.replace('-', '_')}")
+            subparser.description = module.__doc__
+            module.add_arguments(subparser)
+            # Model flags are known only once fairseq is imported; a command that takes them parses the rest itself.
+            takes_model_flags = getattr(module, "TAKES_MODEL_FLAGS", False)
+            subparser.set_defaults(command=name, run=module.run, takes_model_flags=takes_model_flags)
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one sub-command; a user's mistake ends in one line on standard error and exit status 2."""
-    parser = build_parser()
-    args, rest = parser.parse_known_args(argv)
-    if rest and not args.takes_model_flags:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    args.model_flags = rest
+    argv = sys.argv[1:] if argv is None else argv
+    command = next((word for word in argv if not word.startswith("-")), None)
     try:
-        return args.run(args) or 0
+        with named():
+            parser = build_parser(command)
+            args, rest = parser.parse_known_args(argv)
+            if rest and not args.takes_model_flags:
+                parser.error(f"unrecognized arguments: {' '.join(rest)}")
+            args.model_flags = rest
+            return args.run(args) or 0
     except UserError as error:
-        print(f"ringformer {args.command}: {error}", file=sys.stderr)
+        print(f"ringformer {command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -15,7 +15,6 @@ from ..errors import UserError
 from .arch import build_classifier, build_translator, is_classifier
 from .errors import require_fairseq, require_timm
 
-HELP = "parameters by part, and the paper's tables"
 TAKES_MODEL_FLAGS = True
 
 

@@ -16,8 +16,6 @@ from typing import Any
 
 from ..errors import UserError
 
-HELP = "tables and pictures of a study"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", nargs="+", required=True, metavar="FILE", help="results.jsonl of ringformer study")

@@ -14,7 +14,6 @@ from typing import Any
 from ..errors import UserError
 from . import subjects as shared
 
-HELP = "what the level signals of a ring do"
 ENDINGS = (".png", ".svg", ".json")
 
 

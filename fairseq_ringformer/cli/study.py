@@ -25,7 +25,6 @@ from ..errors import UserError
 from .arguments import whole
 from .errors import require_fairseq, require_timm
 
-HELP = "train and score the rows of a table"
 TAKES_MODEL_FLAGS = True
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
+from ..export.checkpoints import check_fairseq_checkpoint, is_classifier
+from ..files import read_checkpoint
 from .arguments import add_machine_arguments, positive, whole
-from .checkpoints import is_classifier
-from .errors import check_fairseq_checkpoint, load_any_checkpoint, require_fairseq, require_timm
+from .errors import require_fairseq, require_timm
 
 TEXT, IMAGES = "translation", "images"
 # Flags of one kind alone, and what they are without being given.
@@ -133,7 +134,7 @@ def _device(args: argparse.Namespace) -> str:
 
 
 def _load(path: str, args: argparse.Namespace) -> Subject:
-    state = load_any_checkpoint(path)
+    state = read_checkpoint(path)
     if is_classifier(state):
         require_timm()
         from ..vision.checkpoint import model_of

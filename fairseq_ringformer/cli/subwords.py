@@ -1,14 +1,11 @@
-"""Which sub-words a model was trained with: flags, or the recipe beside its data."""
+"""Flags that say how text was cut into sub-words."""
 
 import argparse
-import json
 import os
-import shutil
-from typing import Any
 
 from ..errors import UserError
-from ..text.prepared import RECIPE
-from ..text.subwords import FILES, FLAGS, Codec, Subwords, build_codec
+from ..text.prepared import RECIPE, recipe_subwords
+from ..text.subwords import FILES, FLAGS, Subwords
 
 ARGUMENTS = ("bpe", *FILES.values(), "tokenizer")
 
@@ -32,21 +29,21 @@ def find_subwords(args: argparse.Namespace, data: str) -> Subwords:
     Raises:
         UserError: if neither says, flags contradict each other, or the model is missing.
     """
-    kind = args.bpe.replace("-", "_") if args.bpe else None
-    for own, name in FILES.items():
+    bpe = args.bpe.replace("-", "_") if args.bpe else None
+    for kind, name in FILES.items():
         if getattr(args, name) is None:
             continue
-        if kind not in (None, own):
-            raise UserError(f"{FLAGS[own]} contradicts {FLAGS.get(kind) or f'--bpe {args.bpe}'}")
-        kind = own
-    recipe = find_recipe(data)
-    if kind is not None:
-        model = getattr(args, FILES[kind]) if kind in FILES else None
-        if kind in FILES and model is None:
-            raise UserError(f"--bpe {args.bpe} needs {FLAGS[kind]} FILE")
+        if bpe not in (None, kind):
+            raise UserError(f"{FLAGS[kind]} contradicts {FLAGS.get(bpe) or f'--bpe {args.bpe}'}")
+        bpe = kind
+    recipe = recipe_subwords(data)
+    if bpe is not None:
+        model = getattr(args, FILES[bpe]) if bpe in FILES else None
+        if bpe in FILES and model is None:
+            raise UserError(f"--bpe {args.bpe} needs {FLAGS[bpe]} FILE")
         tokenizer = None
     elif recipe is not None:
-        kind, model, tokenizer = recipe["bpe"], recipe["bpe_model"], recipe["tokenizer"]
+        bpe, model, tokenizer = recipe.bpe, recipe.model, recipe.tokenizer
     else:
         raise UserError(
             f"no {RECIPE} in {data} or beside it: say how its text was cut, with --sentencepiece-model FILE, "
@@ -54,59 +51,8 @@ def find_subwords(args: argparse.Namespace, data: str) -> Subwords:
         )
     if args.tokenizer is not None:
         tokenizer = args.tokenizer
-    # WordPieces.load finds its own, and says so where it does not.
-    if model is not None and kind != "wordpiece" and not os.path.isfile(model):
+    # WordPieces.load says where it does not find its own.
+    if model is not None and bpe != "wordpiece" and not os.path.isfile(model):
         raise UserError(f"{model}: no such sub-word model")
     none_is_none = {"none": None}
-    return Subwords(none_is_none.get(kind, kind), model, none_is_none.get(tokenizer, tokenizer))
-
-
-def find_recipe(data: str) -> dict[str, Any] | None:
-    """The recipe in the folder `data`, or beside it if it is the recipe's ``bin``; its model's path made whole.
-
-    Raises:
-        UserError: if there is one that cannot be used.
-    """
-    for folder in (data, os.path.join(data, os.pardir)):
-        path = os.path.normpath(os.path.join(folder, RECIPE))
-        if not os.path.isfile(path):
-            continue
-        try:
-            with open(path, encoding="utf-8") as stream:
-                recipe = json.load(stream)
-            kind, model, tokenizer = recipe["bpe"], recipe["bpe_model"], recipe.get("tokenizer")
-            own_data = os.path.join(folder, recipe.get("bin", "."))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{path}: not a recipe of sub-words; give the sub-word model by flag") from None
-        if folder is not data and os.path.realpath(own_data) != os.path.realpath(data):
-            continue
-        if kind not in FILES:
-            raise UserError(f"{path}: unknown kind of sub-words {kind!r}; known: {', '.join(FILES)}")
-        return {"bpe": kind, "bpe_model": os.path.join(os.path.dirname(path), model), "tokenizer": tokenizer}
-    return None
-
-
-def load_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec:
-    """As :func:`~..subwords.build_codec`; UserError if the model is damaged, or cannot be had."""
-    try:
-        return build_codec(subwords, source_lang, target_lang)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
-def load_wordpieces(name: str):
-    """The WordPieces of `name`; UserError with what to do if they cannot be had."""
-    from ..text.wordpieces import WordPieces
-
-    try:
-        return WordPieces.load(name)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
-def copy_model(subwords: Subwords, path: str) -> None:
-    """Write the sub-word model as one file; OSError if that fails."""
-    if subwords.bpe == "wordpiece":
-        load_wordpieces(subwords.model).save(path)
-    else:
-        shutil.copyfile(subwords.model, path)
+    return Subwords(none_is_none.get(bpe, bpe), model, none_is_none.get(tokenizer, tokenizer))

@@ -24,10 +24,10 @@ from .._fairseq import quiet
 from ..errors import UserError
 from ..text.stream import Engine, Search, Translated, read_lines, translate_lines
 from . import subwords
-from .arguments import positive
+from .arguments import check_output, positive, refuse_flags
 from .errors import require_fairseq
+from .streams import STANDARD, counted, notices, open_input
 
-HELP = "translate raw text with trained or exported models"
 # What belongs to fairseq's data folder; an exported model knows it itself.
 DATA_FLAGS = ("data", "source_lang", "target_lang", *subwords.ARGUMENTS, "autocast")
 
@@ -74,20 +74,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    with quiet():
-        with contextlib.ExitStack() as stack:
-            source = stack.enter_context(_open_input(args))
-            size = args.buffer_size or (1 if source.isatty() else 1024)
-            engine = _load(args, alone=size == 1)
-            target = stack.enter_context(_open_output(args))
-            progress = stack.enter_context(_progress(source, target))
-            lines = read_lines(source, _note)
-            for number, line in enumerate(translate_lines(lines, engine, size, _note), start=1):
-                target.write(_format(line, args.json).encode() + b"\n")
-                if number % size == 0:
-                    target.flush()
-                progress.update()
-            target.flush()
+    note = notices("translate")
+    with quiet(), contextlib.ExitStack() as stack:
+        source = stack.enter_context(_open_input(args))
+        size = args.buffer_size or (1 if source.isatty() else 1024)
+        engine = _load(args, alone=size == 1)
+        target = stack.enter_context(_open_output(args))
+        lines = translate_lines(read_lines(source, note), engine, size, note)
+        # A few lines of the command line are not worth a count.
+        for number, line in enumerate(lines if args.text else counted(lines, source, target), start=1):
+            target.write(_format(line, args.json).encode() + b"\n")
+            if number % size == 0:
+                target.flush()
+        target.flush()
     return 0
 
 
@@ -95,12 +94,9 @@ def _check(args: argparse.Namespace) -> None:
     if args.model is None:
         if args.data is None:
             raise UserError("--path needs --data DIR, the folder that fairseq-preprocess has written")
-        if args.translators:
-            raise UserError("--translators needs --model: fairseq translates one batch at a time")
+        refuse_flags(args, ["translators"], "needs --model: fairseq translates one batch at a time")
     else:
-        for flag in DATA_FLAGS:
-            if getattr(args, flag) is not None:
-                raise UserError(f"--{flag.replace('_', '-')} needs --path: an exported model knows how its text is cut")
+        refuse_flags(args, DATA_FLAGS, "needs --path: an exported model knows how its text is cut")
         if args.translators and args.threads and args.translators > args.threads:
             raise UserError(f"--translators {args.translators} needs --threads of at least {args.translators}")
     if args.text and args.input:
@@ -109,17 +105,9 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--nbest {args.nbest} needs a --beam of at least {args.nbest}")
     if args.nbest > 1 and not args.json:
         raise UserError("--nbest needs --json: plain output has one line for each line")
-    if args.input not in (None, "-") and not os.path.isfile(args.input):
+    if args.input not in (None, STANDARD) and not os.path.isfile(args.input):
         raise UserError(f"{args.input}: no such file for --input")
-    if args.output is None:
-        return
-    folder = os.path.dirname(args.output) or "."
-    if not os.path.isdir(folder):
-        raise UserError(f"{folder}: no such folder for --output")
-    if os.path.isdir(args.output):
-        raise UserError(f"--output {args.output} is a folder: name a file")
-    if args.input is not None and os.path.realpath(args.input) == os.path.realpath(args.output):
-        raise UserError("--output is the file of --input: choose another name")
+    check_output(args.output, [args.input] if args.input else [], stream=True)
 
 
 def _load(args: argparse.Namespace, alone: bool) -> Engine:
@@ -139,43 +127,23 @@ def _load(args: argparse.Namespace, alone: bool) -> Engine:
         torch.set_num_threads(args.threads)
     if not os.path.isdir(args.data):
         raise UserError(f"{args.data}: no such data folder")
-    return FairseqEngine(
-        args.path.split(os.pathsep),
-        args.data,
-        subwords.find_subwords(args, args.data),
-        search,
-        _device(args.device),
-        (args.source_lang, args.target_lang),
-        args.autocast,
-    )
-
-
-def _device(name: str):
-    import torch
-
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise UserError(f"--device {name}: torch finds no such device here") from None
-    return device
+    cut = subwords.find_subwords(args, args.data)
+    languages = args.source_lang, args.target_lang
+    return FairseqEngine(args.path.split(os.pathsep), args.data, cut, search, args.device, languages, args.autocast)
 
 
 @contextlib.contextmanager
 def _open_input(args: argparse.Namespace) -> Iterator[BinaryIO]:
     if args.text:
         yield io.BytesIO(b"".join(os.fsencode(text.removesuffix("\n")) + b"\n" for text in args.text))
-    elif args.input in (None, "-"):
-        yield sys.stdin.buffer
     else:
-        with open(args.input, "rb") as stream:
+        with open_input(args.input) as stream:
             yield stream
 
 
 @contextlib.contextmanager
 def _open_output(args: argparse.Namespace) -> Iterator[BinaryIO]:
+    """Standard output or --output, which grows line by line for whoever reads along."""
     if args.output is None:
         yield sys.stdout.buffer
         return
@@ -186,29 +154,9 @@ def _open_output(args: argparse.Namespace) -> Iterator[BinaryIO]:
         raise UserError(f"cannot write {args.output}: {error.strerror}") from None
 
 
-def _progress(source: BinaryIO, target: BinaryIO):
-    """A count of lines on a terminal's standard error, unless the terminal is busy with the text itself."""
-    from tqdm import tqdm
-
-    shown = sys.stderr.isatty() and not source.isatty() and not target.isatty() and not isinstance(source, io.BytesIO)
-    return tqdm(desc="translated", unit=" lines", disable=not shown, file=sys.stderr)
-
-
-def _note(text: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(f"ringformer translate: {text}", file=sys.stderr)
-
-
 def _format(line: Translated, as_json: bool) -> str:
     if not as_json:
         return line.text
-    return json.dumps(
-        {
-            "line": line.number,
-            "source": line.source,
-            "hypotheses": [{"text": own.text, "score": round(own.score, 4)} for own in line.hypotheses],
-            "pieces": line.pieces,
-        },
-        ensure_ascii=False,
-    )
+    hypotheses = [{"text": found.text, "score": round(found.score, 4)} for found in line.hypotheses]
+    fields = {"line": line.number, "source": line.source, "hypotheses": hypotheses, "pieces": line.pieces}
+    return json.dumps(fields, ensure_ascii=False)

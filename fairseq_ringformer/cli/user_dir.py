@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-HELP = "print the folder for fairseq's --user-dir"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No arguments."""

@@ -12,19 +12,17 @@ Line N of the output is line N of the input; an empty line stays empty. Then:
 """
 
 import argparse
-import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import BinaryIO
 
 from ..errors import UserError
+from ..files import whole_file
 from ..text.stream import read_lines
-from .errors import reason
-from .subwords import load_wordpieces
-
-HELP = "cut text into WordPieces, and back; make fairseq's dictionary of them"
-STANDARD = "-"
+from ..text.wordpieces import WordPieces
+from .arguments import check_output, refuse_flags
+from .streams import STANDARD, counted, notices, open_input
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,34 +44,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     files = args.encode if args.encode is not None else args.decode
     targets = _targets(args, files)
-    pieces = load_wordpieces(args.model)
+    pieces = WordPieces.load(args.model)
+    note = notices("wordpiece")
     if args.encode is not None and not pieces.lossless:
-        _note(f"{args.model}: {pieces.LOSSY}")
+        note(f"{args.model}: {pieces.LOSSY}")
     if args.dictionary is not None:
-        with _written(args.dictionary) as path:
-            pieces.write_dictionary(path)
+        pieces.write_dictionary(args.dictionary)
         size = len(pieces.dictionary()) + 4
         print(f"{args.dictionary}: {size:,} entries, fairseq's own four counted", file=sys.stderr)
     convert = pieces.encode_lines if args.encode is not None else lambda lines: map(pieces.decode, lines)
     for source, target in targets.items():
-        with _reading(source) as stream:
+        with open_input(source) as stream:
+            lines = convert(read_lines(stream, lambda text, source=source: note(f"{source}: {text}")))
             if target is None:
-                _convert(source, stream, sys.stdout.buffer, convert)
+                _write(counted(lines, stream, sys.stdout), sys.stdout.buffer)
                 sys.stdout.buffer.flush()
                 continue
-            with _written(target) as path, open(path, "wb") as out:
-                lines = _convert(source, stream, out, convert)
-            print(f"{target}: {lines:,} lines", file=sys.stderr)
+            with whole_file(target) as partial, open(partial, "wb") as out:
+                number = _write(counted(lines, stream, out), out)
+            print(f"{target}: {number:,} lines", file=sys.stderr)
     return 0
 
 
-def _targets(args: argparse.Namespace, files) -> dict[str, str]:
+def _targets(args: argparse.Namespace, files: list[str] | None) -> dict[str, str | None]:
     """Where the text of each file goes; None for standard output. UserError where that cannot be."""
     if files is None:
         if args.dictionary is None:
             raise UserError("nothing to do: give --dictionary, --encode or --decode")
-        if args.output is not None:
-            raise UserError("--output is for --encode and --decode; --dictionary names its own file")
+        refuse_flags(args, ["output"], "is for --encode and --decode; --dictionary names its own file")
         targets = {}
     elif args.output is None or not os.path.isdir(args.output):
         if len(files) > 1:
@@ -88,65 +86,22 @@ def _targets(args: argparse.Namespace, files) -> dict[str, str]:
     for source in targets:
         if source != STANDARD and not os.path.isfile(source):
             raise UserError(f"{source}: no such file")
-    vocabulary = [args.model]
+    sources = [*targets, args.model]
     if os.path.isdir(args.model):
-        vocabulary += [os.path.join(args.model, name) for name in os.listdir(args.model)]
-    sources = [os.path.realpath(file) for file in (*targets, *vocabulary)]
-    for target in (*targets.values(), args.dictionary):
-        if target is None:
-            continue
-        if not os.path.isdir(os.path.dirname(target) or "."):
-            raise UserError(f"{os.path.dirname(target)}: no such folder")
-        if os.path.isdir(target):
-            raise UserError(f"{target} is a folder: name a file")
-        if os.path.realpath(target) in sources:
-            raise UserError(f"{target} is to be read: write to another file")
+        sources += [os.path.join(args.model, name) for name in os.listdir(args.model)]
+    for target in targets.values():
+        check_output(target, sources)
+    check_output(args.dictionary, sources, "--dictionary")
     written = [os.path.realpath(target) for target in targets.values() if target is not None]
     if args.dictionary is not None and os.path.realpath(args.dictionary) in written:
         raise UserError("--dictionary and --output are the same file")
     return targets
 
 
-@contextlib.contextmanager
-def _reading(source: str) -> Iterator[BinaryIO]:
-    if source == STANDARD:
-        yield sys.stdin.buffer
-        return
-    try:
-        stream = open(source, "rb")
-    except OSError as error:
-        raise UserError(reason(error)) from None
-    with stream:
-        yield stream
-
-
-@contextlib.contextmanager
-def _written(path: str) -> Iterator[str]:
-    """A name beside `path` that becomes `path` once it is whole; UserError if it cannot be written."""
-    partial = f"{path}.{os.getpid()}.partial"
-    try:
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-    finally:
-        if os.path.exists(partial):
-            os.remove(partial)
-
-
-def _convert(source: str, stream: BinaryIO, target: BinaryIO, convert) -> int:
-    """Write the lines of `stream`, converted, to `target`; how many they are."""
-    from tqdm import tqdm
-
-    lines: Iterable[str] = read_lines(stream, lambda text: _note(f"{source}: {text}"))
+def _write(lines: Iterable[str], target: BinaryIO) -> int:
+    """Write `lines`; how many they are."""
     number = 0
-    shown = sys.stderr.isatty() and not target.isatty()
-    for number, line in enumerate(tqdm(convert(lines), unit=" lines", disable=not shown, file=sys.stderr), start=1):  # noqa: B007
+    for line in lines:
         target.write(line.encode("utf-8") + b"\n")
+        number += 1
     return number
-
-
-def _note(text: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(f"ringformer wordpiece: {text}", file=sys.stderr)

@@ -1,7 +1,13 @@
-"""fairseq's side: options, encoder, decoder, and the registered models and architectures."""
+"""fairseq's side: options, encoder, decoder, and the registered models and architectures.
 
-from .._fairseq import quiet_import
+Importing it registers models, architectures and sub-words with fairseq, and lets torch's safe loader read fairseq's
+checkpoints. fairseq does so itself for ``--user-dir``.
+"""
 
-# First of all: once it is imported, fairseq has the models of this package registered, whichever module was asked for.
+from .._fairseq import allow_broadcast_loading, allow_safe_loading, check_fairseq, quiet_import
+
+check_fairseq()
+allow_safe_loading()
 with quiet_import():
-    import fairseq  # noqa: F401
+    allow_broadcast_loading()
+    from . import ringformer, wordpiece  # noqa: F401  registers them

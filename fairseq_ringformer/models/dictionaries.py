@@ -16,9 +16,7 @@ def numbered_dictionary(size: int) -> Dictionary:
     """
     dictionary = Dictionary()
     if size < len(dictionary):
-        raise UserError(
-            f"a vocabulary of {size} entries is too small: fairseq's special symbols are {len(dictionary)}"
-        )
+        raise UserError(f"a vocabulary of {size} entries is too small: fairseq's special symbols are {len(dictionary)}")
     for index in range(size - len(dictionary)):
         dictionary.add_symbol(f"symbol{index}")
     return dictionary

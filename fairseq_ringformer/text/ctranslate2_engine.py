@@ -6,12 +6,13 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..cli.subwords import load_codec
-from ..errors import UserError
+from .. import extras
+from ..errors import UserError, about, one_line
 from ..export.runtime import cores, layout, use_wide_vectors
+from ..files import write_text
 from .prepared import RECIPE
 from .stream import Hypothesis, Search, batches, longest_output
-from .subwords import FILES, Subwords
+from .subwords import Subwords, build_codec, check_kind
 
 FORMAT = "ctranslate2"
 MODEL = "model.bin"
@@ -21,7 +22,7 @@ BOS, PAD, EOS, UNK = SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a folder says beside the weights, as its recipe.json.
+    """The recipe.json of a folder that ``ringformer export`` has written.
 
     Attributes:
         source_lang, target_lang: languages.
@@ -42,9 +43,7 @@ class Recipe:
     format: str = FORMAT
 
     def write(self, folder: str) -> None:
-        with open(os.path.join(folder, RECIPE), "w", encoding="utf-8") as stream:
-            json.dump(asdict(self), stream, indent=2, ensure_ascii=False)
-            stream.write("\n")
+        write_text(os.path.join(folder, RECIPE), json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
     def read(cls, folder: str) -> "Recipe":
@@ -62,8 +61,9 @@ class Recipe:
             recipe = None
         if recipe is None or recipe.format != FORMAT or not os.path.isfile(os.path.join(folder, MODEL)):
             raise UserError(f"{folder}: no model of ringformer export --to {FORMAT}")
-        if recipe.bpe is not None and recipe.bpe not in FILES:
-            raise UserError(f"{folder}: unknown kind of sub-words {recipe.bpe!r}; known: {', '.join(FILES)}")
+        if recipe.bpe is not None:
+            with about(folder):
+                check_kind(recipe.bpe)
         return recipe
 
     def subwords(self, folder: str) -> Subwords:
@@ -80,8 +80,17 @@ class Recipe:
         return Subwords(self.bpe, model, self.tokenizer)
 
 
+def holds_model(folder: str) -> bool:
+    """Whether ``ringformer export`` has written `folder`."""
+    try:
+        Recipe.read(folder)
+    except UserError:
+        return False
+    return True
+
+
 class CTranslate2Engine:
-    """A converted model; see :class:`.text_stream.Engine`.
+    """A converted model; see :class:`.stream.Engine`.
 
     Hypotheses and scores are those of fairseq's beam search: every beam is searched to its end, lengths count the end
     of the sentence, padding is never chosen. Only an output that reaches the longest length is cut there, where fairseq
@@ -112,7 +121,7 @@ class CTranslate2Engine:
     ):
         self.search, self.scores = search, scores
         recipe = Recipe.read(folder)
-        self.codec = load_codec(recipe.subwords(folder), recipe.source_lang, recipe.target_lang)
+        self.codec = build_codec(recipe.subwords(folder), recipe.source_lang, recipe.target_lang)
         self.max_tokens, self.max_target_tokens = recipe.max_source_tokens, recipe.max_target_tokens
         size = os.path.getsize(os.path.join(folder, MODEL))
         use_wide_vectors(size)
@@ -131,8 +140,8 @@ class CTranslate2Engine:
             sources = [tokens[index] for index in batch]
             running.append((batch, self._search(sources, longest_output(lengths[batch[0]])), self._empty(sources)))
         results: list[list[Hypothesis]] = [[] for _ in sentences]
-        for batch, found, empty in running:
-            for index, hypotheses, scored in zip(batch, found, empty, strict=True):
+        for batch, translated, empty in running:
+            for index, hypotheses, scored in zip(batch, translated, empty, strict=True):
                 results[index] = self._hypotheses(_result(hypotheses), scored and _result(scored).log_probs[0])
         return results
 
@@ -167,7 +176,7 @@ class CTranslate2Engine:
 
         No hypothesis is empty. CTranslate2 gives that probability to the others, fairseq does not: so it is taken off.
         """
-        found = []
+        hypotheses = []
         for index, tokens in enumerate(result.hypotheses):
             score = math.nan
             if empty is not None:
@@ -175,13 +184,14 @@ class CTranslate2Engine:
                 rest = max(-math.expm1(empty), FLOAT32_EPSILON)
                 score = result.scores[index] + math.log(rest) / len(tokens) ** self.search.lenpen
             words = " ".join(token for token in tokens if token not in (BOS, EOS))
-            found.append(Hypothesis(self.codec.decode(words), score / math.log(2)))
-        return found
+            hypotheses.append(Hypothesis(self.codec.decode(words), score / math.log(2)))
+        return hypotheses
 
 
 def _place(device: str) -> tuple[str, int]:
     """``cpu`` or ``cuda``, and which one; UserError unless it is there."""
-    import ctranslate2
+    with extras.named():
+        import ctranslate2
 
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or not (index or "0").isdigit() or (index and kind != "cuda"):
@@ -201,8 +211,7 @@ def _load(folder: str, kind: str, index: int, counts: tuple[int, int]):
     try:
         return ctranslate2.Translator(folder, kind, device_index=index, **options)
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{folder}: CTranslate2 cannot load it ({reason}): export the model again") from None
+        raise UserError(f"{folder}: CTranslate2 cannot load it ({one_line(error)}): export the model again") from None
 
 
 def _result(future: Any) -> Any:

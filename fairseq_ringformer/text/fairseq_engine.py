@@ -15,26 +15,25 @@ from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from ..cli.errors import load_checkpoint, reason
-from ..cli.subwords import load_codec
-from ..errors import UserError
+from ..errors import UserError, one_line
+from ..export.checkpoints import read_fairseq_checkpoint
 from ..export.loading import OVERRIDES
 from ..models.ringformer import RingFormerModel
 from .stream import Hypothesis, Search, batches, longest_output
-from .subwords import Subwords
+from .subwords import Subwords, build_codec
 
 Languages = tuple[str | None, str | None]
 
 
 class FairseqEngine:
-    """An ensemble of fairseq models; see :class:`.text_stream.Engine`.
+    """An ensemble of fairseq models; see :class:`.stream.Engine`.
 
     Args:
         paths: checkpoints.
         data: folder of ``fairseq-preprocess`` with the dictionaries.
         subwords: how raw text was cut before it.
         search: how to search.
-        device: where.
+        device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``.
         languages: source and target, for what the checkpoint and the names in `data` leave open.
         autocast: ``none`` or ``bf16``; None for what the checkpoints were trained with.
 
@@ -48,20 +47,20 @@ class FairseqEngine:
         data: str,
         subwords: Subwords,
         search: Search,
-        device: torch.device,
+        device: str = "auto",
         languages: Languages = (None, None),
         autocast: str | None = None,
     ):
-        self.search, self.device = search, device
+        self.search, self.device = search, choose_device(device)
         self.models = []
         self.task = None
         for path in paths:
-            state = load_checkpoint(path)
+            state = read_fairseq_checkpoint(path)
             if self.task is None:
                 self.task = build_task(path, state, data, languages)
             check_dictionaries(path, state, data, self.task)
             del state  # fairseq reads it again
-            self.models.append(_load_model(path, self.task, autocast).to(device))
+            self.models.append(_load_model(path, self.task, autocast).to(self.device))
         self.dictionary = self.task.target_dictionary
         self.generator = self.task.build_generator(
             self.models, argparse.Namespace(beam=search.beam, lenpen=search.lenpen)
@@ -70,7 +69,7 @@ class FairseqEngine:
             self.task.max_positions(), *[model.max_positions() for model in self.models]
         )
         self.max_tokens = min(positions) - 1  # one is for the end of the sentence
-        self.codec = load_codec(subwords, self.task.cfg.source_lang, self.task.cfg.target_lang)
+        self.codec = build_codec(subwords, self.task.cfg.source_lang, self.task.cfg.target_lang)
 
     def count(self, text: str) -> int:
         return len(self._tokens(text)) - 1
@@ -98,15 +97,27 @@ class FairseqEngine:
         }
         self.generator.max_len_b = longest_output(len(tokens[0]))
         try:
-            found = self.task.inference_step(self.generator, self.models, {"net_input": net_input})
+            results = self.task.inference_step(self.generator, self.models, {"net_input": net_input})
         except torch.cuda.OutOfMemoryError:
             raise UserError("out of GPU memory: lower --max-tokens, --batch-size or --beam, or use the CPU") from None
-        return [[self._hypothesis(own) for own in hypotheses[: self.search.nbest]] for hypotheses in found]
+        return [[self._hypothesis(result) for result in beam[: self.search.nbest]] for beam in results]
 
-    def _hypothesis(self, found: dict[str, Tensor]) -> Hypothesis:
+    def _hypothesis(self, result: dict[str, Tensor]) -> Hypothesis:
         strip = self.generator.symbols_to_strip_from_output
-        words = self.dictionary.string(found["tokens"].int().cpu(), extra_symbols_to_ignore=strip)
-        return Hypothesis(self.codec.decode(words), found["score"].item() / math.log(2))
+        words = self.dictionary.string(result["tokens"].int().cpu(), extra_symbols_to_ignore=strip)
+        return Hypothesis(self.codec.decode(words), result["score"].item() / math.log(2))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device `name`; ``auto``: a GPU if there is one. UserError unless torch finds it."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise UserError(f"--device {name}: torch finds no such device here") from None
+    return device
 
 
 def build_task(path: str, state: dict[str, Any], data: str, languages: Languages) -> TranslationTask:
@@ -150,7 +161,7 @@ def _read_dictionary(data: str, language: str) -> Dictionary:
     try:
         return TranslationTask.load_dictionary(path)
     except Exception as error:  # fairseq raises this very class where bytes are no UTF-8
-        raise UserError(f"{path} is not a dictionary of fairseq-preprocess: {reason(error)}") from None
+        raise UserError(f"{path} is not a dictionary of fairseq-preprocess: {one_line(error)}") from None
 
 
 def check_dictionaries(path: str, state: dict[str, Any], data: str, task: TranslationTask) -> bool:
@@ -179,11 +190,11 @@ def check_dictionaries(path: str, state: dict[str, Any], data: str, task: Transl
         if trained is None or len(trained) != known:
             continue
         compared.append(side)
-        for place, (own, other) in enumerate(zip(dictionary.symbols, trained.symbols)):
-            if own != other:
+        for entry, (symbol, known_symbol) in enumerate(zip(dictionary.symbols, trained.symbols)):
+            if symbol != known_symbol:
                 raise UserError(
                     f"the data folder {data} has other dictionaries than {path} was trained with, in {folder}: on the "
-                    f"{side} side entry {place} is {own!r} against {other!r} (if {folder} was written anew since that "
+                    f"{side} side entry {entry} is {symbol!r} against {known_symbol!r} (if {folder} was written anew since that "
                     "training, rename it)"
                 )
     return len(compared) == len(sides)
@@ -207,12 +218,12 @@ def _trained_dictionary(
     if folder is None:
         return "", None
     above = Path(os.path.abspath(path)).parents
-    for place in ("",) if os.path.isabs(folder) else (*above, os.getcwd()):
-        found = os.path.join(place, folder)
+    for parent in ("",) if os.path.isabs(folder) else (*above, os.getcwd()):
+        data = os.path.join(parent, folder)
         try:
-            inferred = infer_language_pair(found)[("source", "target").index(side)]
+            inferred = infer_language_pair(data)[("source", "target").index(side)]
             language = _of_task(state, f"{side}_lang") or inferred or getattr(task.cfg, f"{side}_lang")
-            return found, _read_dictionary(found, language)
+            return data, _read_dictionary(data, language)
         except (UserError, OSError, ValueError):
             continue
     return folder, None
@@ -227,8 +238,7 @@ def _load_model(path: str, task: TranslationTask, autocast: str | None):
     try:
         (model,), cfg, _ = checkpoint_utils.load_model_ensemble_and_task([path], arg_overrides=OVERRIDES, task=task)
     except (AssertionError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(f"{path}: its model cannot be built: {reason}") from None
+        raise UserError(f"{path}: its model cannot be built: {one_line(error)}") from None
     if any(weight.isnan().any() for weight in model.parameters()):
         raise UserError(f"{path}: weights are not numbers (NaN): that training has diverged")
     if autocast is not None:

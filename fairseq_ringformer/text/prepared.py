@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError, one_line
 from ..files import read_lines
-from .subwords import FILES, Subwords
+from .subwords import Subwords, check_kind
 
 RECIPE = "recipe.json"
 
@@ -37,18 +39,15 @@ class PreparedData:
         """What lies in `folder`.
 
         Raises:
-            ValueError: if it is not what a recipe leaves, or a part is missing.
+            UserError: if it is not what a recipe leaves, or a part is missing.
         """
         folder = Path(folder)
         try:
             details = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
             languages = details["source_lang"], details["target_lang"]
-            model = folder / details["bpe_model"]
-            subwords = Subwords(details["bpe"], str(model), details.get("tokenizer"))
-            if subwords.bpe not in FILES:
-                raise ValueError(f"unknown kind of sub-words {subwords.bpe!r}; known: {', '.join(FILES)}")
+            subwords = _subwords(folder, details)
             data = cls(folder, languages, subwords, folder / details["raw"], folder / details["bin"], details)
-            for part in (model, *(data.binary / f"dict.{language}.txt" for language in languages)):
+            for part in (Path(subwords.model), *(data.binary / f"dict.{language}.txt" for language in languages)):
                 part.stat()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _unprepared(folder, error) from None
@@ -62,7 +61,7 @@ class PreparedData:
         """The lines of :meth:`files`.
 
         Raises:
-            ValueError: if a file cannot be read.
+            UserError: if a file cannot be read.
         """
         try:
             return tuple(read_lines(path) for path in self.files(subset))
@@ -73,7 +72,7 @@ class PreparedData:
         """Require what fairseq-train and fairseq-generate read of every subset.
 
         Raises:
-            ValueError: if a file is missing.
+            UserError: if a file is missing.
         """
         pair = "-".join(self.languages)
         try:
@@ -83,8 +82,35 @@ class PreparedData:
             raise _unprepared(self.folder, error) from None
 
 
-def _unprepared(folder: Path, error: Exception) -> ValueError:
-    why = f"{type(error).__name__}: {error}"
-    if isinstance(error, OSError):
-        why = f"{error.filename}: {error.strerror}"
-    return ValueError(f"{folder} holds no prepared data ({why}): run a recipe's prepare.sh first")
+def recipe_subwords(data: str) -> Subwords | None:
+    """How the text was cut whose binary form is the folder `data`, by its recipe; None if there is none.
+
+    The recipe lies in the folder, or beside it if the folder is what the recipe calls its ``bin``.
+
+    Raises:
+        UserError: if there is one that cannot be used.
+    """
+    for folder in (data, os.path.join(data, os.pardir)):
+        path = os.path.normpath(os.path.join(folder, RECIPE))
+        if not os.path.isfile(path):
+            continue
+        try:
+            with open(path, encoding="utf-8") as stream:
+                details = json.load(stream)
+            binary = os.path.join(folder, details.get("bin", "."))
+            if folder is data or os.path.realpath(binary) == os.path.realpath(data):
+                return _subwords(os.path.dirname(path), details)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{path}: not a recipe of sub-words; give the sub-word model by flag") from None
+    return None
+
+
+def _subwords(folder: str | Path, details: dict[str, Any]) -> Subwords:
+    return Subwords(check_kind(details["bpe"]), os.path.join(folder, details["bpe_model"]), details.get("tokenizer"))
+
+
+def _unprepared(folder: Path, error: Exception) -> UserError:
+    why = one_line(error) if isinstance(error, (OSError, UserError)) else f"{type(error).__name__}: {error}"
+    return UserError(f"{folder} holds no prepared data ({why}): run a recipe's prepare.sh first")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..errors import UserError
 from .prepared import PreparedData
 from .subwords import FLAGS
 
@@ -64,20 +65,20 @@ def generate(command: Sequence[str], log: Path) -> None:
     """Run a command of :func:`generation_command`; its output goes to `log`.
 
     Raises:
-        ValueError: with fairseq's last line if it fails.
+        UserError: with fairseq's last line if it fails.
     """
     with log.open("w") as out:
         finished = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True)
     if finished.returncode:
         lines = finished.stderr.strip().splitlines() or ["no message"]
-        raise ValueError(f"fairseq-generate failed: {lines[-1]}")
+        raise UserError(f"fairseq-generate failed: {lines[-1]}")
 
 
 def read_hypotheses(log: Path, count: int) -> list[str]:
     """The best detokenised hypothesis of every one of `count` sentences, in the order of the set.
 
     Raises:
-        ValueError: if a sentence has none: a score over a part of the references would not be comparable.
+        UserError: if a sentence has none: a score over a part of the references would not be comparable.
     """
     best: dict[int, str] = {}
     for line in log.read_text(encoding="utf-8").split("\n"):
@@ -86,7 +87,7 @@ def read_hypotheses(log: Path, count: int) -> list[str]:
             best.setdefault(int(match[1]), match[2])
     missing = [index for index in range(count) if index not in best]
     if missing:
-        raise ValueError(f"{len(missing)} of {count} sentences have no translation, the first is {missing[0] + 1}")
+        raise UserError(f"{len(missing)} of {count} sentences have no translation, the first is {missing[0] + 1}")
     return [best[index] for index in range(count)]
 
 

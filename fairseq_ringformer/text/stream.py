@@ -136,8 +136,8 @@ def translate_lines(
                 f"translated in {len(pieces[-1])} pieces"
             )
         hypotheses = iter(engine.translate(list(itertools.chain.from_iterable(pieces))))
-        for (number, line), own in zip(buffer, pieces, strict=True):
-            yield Translated(number, line, join(list(itertools.islice(hypotheses, len(own)))), len(own))
+        for (number, line), parts in zip(buffer, pieces, strict=True):
+            yield Translated(number, line, join(list(itertools.islice(hypotheses, len(parts)))), len(parts))
 
 
 def join(pieces: list[list[Hypothesis]]) -> list[Hypothesis]:

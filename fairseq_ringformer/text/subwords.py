@@ -2,12 +2,24 @@
 
 import contextlib
 import io
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from .. import extras
+from ..errors import UserError
 
 # fairseq's names of the sub-word kinds, and what it calls the file of each.
 FILES = {"sentencepiece": "sentencepiece_model", "subword_nmt": "bpe_codes", "wordpiece": "wordpiece_model"}
 FLAGS = {kind: "--" + name.replace("_", "-") for kind, name in FILES.items()}
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Both ways between raw text and the words of a dictionary, separated by spaces."""
+
+    encode: Callable[[str], str]
+    decode: Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -24,35 +36,44 @@ class Subwords:
     model: str | None
     tokenizer: str | None
 
+    def save_model(self, path: str) -> None:
+        """Write the sub-word model as one file.
 
-@dataclass(frozen=True)
-class Codec:
-    """Both ways between raw text and the words of a dictionary, separated by spaces."""
+        Raises:
+            UserError: if WordPieces cannot be had.
+            OSError: if it cannot be written.
+        """
+        if self.bpe == "wordpiece":
+            from .wordpieces import WordPieces
 
-    encode: Callable[[str], str]
-    decode: Callable[[str], str]
+            WordPieces.load(self.model).save(path)
+        else:
+            shutil.copyfile(self.model, path)
+
+
+def check_kind(bpe: str) -> str:
+    """`bpe`; UserError unless it is a kind of sub-words that is known here."""
+    if bpe not in FILES:
+        raise UserError(f"unknown kind of sub-words {bpe!r}; known: {', '.join(FILES)}")
+    return bpe
 
 
 def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec:
     """What fairseq's ``--tokenizer`` and ``--bpe`` do for `subwords`, without fairseq.
 
     Raises:
-        ValueError: if the model is damaged, or cannot be had.
+        UserError: if the model is damaged or cannot be had, or a package lacks.
     """
     steps = []
-    if subwords.tokenizer == "moses":
-        steps.append(_moses(source_lang, target_lang))
-    if subwords.bpe == "wordpiece":
-        from .wordpieces import WordPieces
+    with extras.named():
+        if subwords.tokenizer == "moses":
+            steps.append(_moses(source_lang, target_lang))
+        if subwords.bpe == "wordpiece":
+            from .wordpieces import WordPieces
 
-        steps.append(WordPieces.load(subwords.model))
-    elif subwords.bpe:
-        load = {"sentencepiece": _sentencepiece, "subword_nmt": _subword_nmt}[subwords.bpe]
-        try:
-            with contextlib.redirect_stderr(io.StringIO()):
-                steps.append(load(subwords.model))
-        except (Exception, SystemExit):  # subword-nmt exits by itself
-            raise ValueError(f"{subwords.model}: not a model of {subwords.bpe}, or a damaged one") from None
+            steps.append(WordPieces.load(subwords.model))
+        elif subwords.bpe:
+            steps.append({"sentencepiece": _sentencepiece, "subword_nmt": _subword_nmt}[subwords.bpe](subwords.model))
 
     def encode(text: str) -> str:
         for step in steps:
@@ -67,10 +88,20 @@ def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec
     return Codec(encode, decode)
 
 
+@contextlib.contextmanager
+def _readable(path: str, kind: str) -> Iterator[None]:
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    except (Exception, SystemExit):  # subword-nmt exits by itself
+        raise UserError(f"{path}: not a model of {kind}, or a damaged one") from None
+
+
 def _sentencepiece(path: str) -> Codec:
     import sentencepiece
 
-    model = sentencepiece.SentencePieceProcessor(model_file=path)
+    with _readable(path, "sentencepiece"):
+        model = sentencepiece.SentencePieceProcessor(model_file=path)
     return Codec(
         lambda text: " ".join(model.encode(text, out_type=str)),
         lambda words: words.replace(" ", "").replace("\N{LOWER ONE EIGHTH BLOCK}", " ").strip(),
@@ -80,7 +111,7 @@ def _sentencepiece(path: str) -> Codec:
 def _subword_nmt(path: str) -> Codec:
     from subword_nmt.apply_bpe import BPE
 
-    with open(path, encoding="utf-8") as codes:
+    with _readable(path, "subword_nmt"), open(path, encoding="utf-8") as codes:
         model = BPE(codes)
     return Codec(model.process_line, lambda words: f"{words} ".replace("@@ ", "").rstrip())
 

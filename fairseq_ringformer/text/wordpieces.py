@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
+from .. import extras
+from ..errors import UserError, about, one_line
+from ..files import write_text
 from .blanks import guess_blanks
 
 TOKENIZER, VOCABULARY, CONFIG = "tokenizer.json", "vocab.txt", "tokenizer_config.json"
@@ -40,7 +43,7 @@ class WordPieces:
             neither: then blanks around punctuation come back by rule alone.
 
     Raises:
-        ValueError: if it is no WordPiece tokenizer, or not BERT's kind.
+        UserError: if it is no WordPiece tokenizer, or not BERT's kind.
     """
 
     LOSSY = "no entry [MASK] or [unusedN] to note blanks with: blanks around punctuation are guessed by rule"
@@ -55,7 +58,7 @@ class WordPieces:
         try:
             self._tokenizer = Tokenizer.from_str(json.dumps({**description, **bare}))
         except Exception as error:  # tokenizers raises bare Exceptions
-            raise ValueError(f"not a tokenizer that tokenizers can read ({error})") from None
+            raise UserError(f"not a tokenizer that tokenizers can read ({error})") from None
         vocabulary = description["model"]["vocab"]
         self._symbols = sorted(vocabulary, key=vocabulary.get)
         self._unknown = description["model"]["unk_token"]
@@ -70,15 +73,15 @@ class WordPieces:
         only for names that are no path here; a copy in its cache (HF_HOME) does without network.
 
         Raises:
-            ValueError: if there is none, with what to do.
+            UserError: if there is none, with what to do.
         """
-        path = _find(os.fspath(name))
-        try:
-            return cls(_read(path))
-        except OSError as error:
-            raise ValueError(f"{path}: {error.strerror or error}") from None
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+        with extras.named():
+            path = _find(os.fspath(name))
+            try:
+                with about(path):
+                    return cls(_read(path))
+            except OSError as error:
+                raise UserError(one_line(error)) from None
 
     @classmethod
     def train(cls, paths: Sequence[str], size: int) -> "WordPieces":
@@ -185,14 +188,14 @@ class WordPieces:
         [CLS], [PAD], [SEP] and [UNK] stand for <s>, <pad>, </s> and <unk>, so that fairseq's dictionary of these
         symbols has as many entries as a vocabulary that has those four.
         """
-        here = set(self._symbols)
-        left_out = {self._unknown, *SPECIAL, *(other for own, other in SPECIAL.items() if own not in here)}
+        present = set(self._symbols)
+        stand_ins = (bert for fairseq, bert in SPECIAL.items() if fairseq not in present)
+        left_out = {self._unknown, *SPECIAL, *stand_ins}
         return [symbol for symbol in self._symbols if symbol not in left_out]
 
     def write_dictionary(self, path: str) -> None:
         """Write fairseq's dict.txt (for ``fairseq-preprocess --srcdict``)."""
-        with open(path, "w", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(f"{symbol} 1\n" for symbol in self.dictionary())
+        write_text(path, "".join(f"{symbol} 1\n" for symbol in self.dictionary()))
 
     def to_json(self) -> str:
         """The whole tokenizer as the content of a tokenizer.json."""
@@ -200,8 +203,7 @@ class WordPieces:
 
     def save(self, path: str) -> None:
         """Write a tokenizer.json, which `load` reads again."""
-        with open(path, "w", encoding="utf-8", newline="\n") as stream:
-            stream.write(self.to_json())
+        write_text(path, self.to_json())
 
 
 def _lines(paths: Sequence[str]) -> Iterator[str]:
@@ -211,20 +213,20 @@ def _lines(paths: Sequence[str]) -> Iterator[str]:
 
 
 def check_bert(description: dict[str, Any]) -> None:
-    """ValueError unless `description` is that of a BERT tokenizer."""
+    """UserError unless `description` is that of a BERT tokenizer."""
     model = description.get("model") if isinstance(description, dict) else None
     if not isinstance(model, dict) or not isinstance(model.get("vocab"), (dict, list)):
-        raise ValueError("not a tokenizer.json of tokenizers")
+        raise UserError("not a tokenizer.json of tokenizers")
     if model.get("type", "WordPiece") != "WordPiece":
-        raise ValueError(f"a tokenizer of kind {model['type']}, not WordPiece")
+        raise UserError(f"a tokenizer of kind {model['type']}, not WordPiece")
     prefix = model.get("continuing_subword_prefix")
     if prefix != CONTINUATION:
-        raise ValueError(f"continues words with {prefix!r}, not with {CONTINUATION!r} as BERT's vocabularies do")
+        raise UserError(f"continues words with {prefix!r}, not with {CONTINUATION!r} as BERT's vocabularies do")
     words = description.get("pre_tokenizer")
     if not isinstance(words, dict) or words.get("type") != "BertPreTokenizer":
-        raise ValueError("does not cut text into words as BERT does (its pre_tokenizer is no BertPreTokenizer)")
+        raise UserError("does not cut text into words as BERT does (its pre_tokenizer is no BertPreTokenizer)")
     if model.get("unk_token") not in model["vocab"]:
-        raise ValueError(f"its vocabulary lacks {model.get('unk_token')}, the entry for what it cannot spell")
+        raise UserError(f"its vocabulary lacks {model.get('unk_token')}, the entry for what it cannot spell")
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -232,12 +234,12 @@ def _read(path: str) -> dict[str, Any]:
         try:
             content = stream.read()
         except UnicodeDecodeError:
-            raise ValueError("not a vocabulary: not UTF-8 text") from None
+            raise UserError("not a vocabulary: not UTF-8 text") from None
     if path.endswith(".json") or content.startswith("{\n"):
         try:
             return json.loads(content)
         except ValueError as error:
-            raise ValueError(f"not a {TOKENIZER}, or a damaged one ({error})") from None
+            raise UserError(f"not a {TOKENIZER}, or a damaged one ({error})") from None
     lines = (line.rstrip("\r") for line in content.removesuffix("\n").split("\n"))
     vocabulary = {symbol: number for number, symbol in enumerate(lines)}
     return _describe(vocabulary, _config(os.path.join(os.path.dirname(path), CONFIG)))
@@ -250,7 +252,7 @@ def _config(path: str) -> dict[str, Any]:
         try:
             config = json.load(stream)
         except ValueError as error:
-            raise ValueError(f"the {CONFIG} beside it is damaged ({error})") from None
+            raise UserError(f"the {CONFIG} beside it is damaged ({error})") from None
     return config if isinstance(config, dict) else {}
 
 
@@ -260,7 +262,7 @@ def _describe(vocabulary: dict[str, int], config: dict[str, Any]) -> dict[str, A
 
     unknown = next((symbol for symbol in (SPECIAL[UNKNOWN], UNKNOWN) if symbol in vocabulary), None)
     if unknown is None:
-        raise ValueError(f"not a WordPiece vocabulary: it has no line {SPECIAL[UNKNOWN]}")
+        raise UserError(f"not a WordPiece vocabulary: it has no line {SPECIAL[UNKNOWN]}")
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=unknown, continuing_subword_prefix=CONTINUATION))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True,
@@ -281,11 +283,11 @@ def _find(name: str) -> str:
         for file in (TOKENIZER, VOCABULARY):
             if os.path.isfile(os.path.join(name, file)):
                 return os.path.join(name, file)
-        raise ValueError(f"{name}: holds neither {TOKENIZER} nor {VOCABULARY}")
+        raise UserError(f"{name}: holds neither {TOKENIZER} nor {VOCABULARY}")
     if os.path.exists(name):
         return name
     if not HUB_NAME.fullmatch(name) or name.endswith((".json", ".txt")):
-        raise ValueError(f"{name}: no such file or folder")
+        raise UserError(f"{name}: no such file or folder")
     return _fetch(name)
 
 
@@ -324,7 +326,7 @@ def _fetch(name: str) -> str:
     except Exception as error:  # hub, network, proxies and certificates each have errors of their own
         cause = error.__cause__ or error
         reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        raise ValueError(
+        raise UserError(
             f"{name}: no such file or folder, and it cannot be fetched from the hub ({reason}): "
             f"download its {TOKENIZER} or {VOCABULARY} on a connected machine and give its path"
         ) from None

@@ -3,27 +3,13 @@
     import timm, fairseq_ringformer.vision
     model = timm.create_model("vit_ring_728_l6_patch16_224", num_classes=100)
 
-Whoever imports this package and timm, in either order, has its models registered with timm. The package itself imports
-neither timm nor torch, so that what needs neither starts at once.
+Importing it registers the classifiers with timm.
 """
 
-from typing import Any
+from ..extras import named
 
-from .._fairseq import when_imported
-
-__all__ = ["RingClassifier"]
-
-
-def __getattr__(name: str) -> Any:
-    if name != "RingClassifier":
-        raise AttributeError(f"module {__name__} has no attribute {name}")
+with named():
+    from . import registry  # noqa: F401  registers them
     from .classifier import RingClassifier
 
-    return RingClassifier
-
-
-def _register_models() -> None:
-    from . import registry  # noqa: F401  registers them
-
-
-when_imported("timm", _register_models)
+__all__ = ["RingClassifier"]

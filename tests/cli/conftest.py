@@ -156,7 +156,7 @@ def toy(tmp_path_factory) -> Toy:
     from fairseq import options
     from fairseq_cli import preprocess
 
-    import fairseq_ringformer  # noqa: F401  registers the models
+    import fairseq_ringformer.models  # noqa: F401  registers them
 
     root = tmp_path_factory.mktemp("toy")
     toy = Toy(root, data=root / "bin", run=root / "run", other=root / "other")

@@ -54,14 +54,14 @@ def test_a_sentence_and_its_own_translation(ringformer, toy, of_toy, tmp_path):
 
 
 def test_a_given_target_against_the_stack(ringformer, toy, of_toy, tmp_path):
-    from fairseq_ringformer.cli.errors import load_checkpoint
+    from fairseq_ringformer.export.checkpoints import read_fairseq_checkpoint
     from fairseq_ringformer.export.loading import load_model
     from fairseq_ringformer.text.fairseq_engine import build_task
 
     german, _ = sentence([5])
     found, page = shown(ringformer, tmp_path / "x", *of_toy, "--text", german, "--target", "nine.", "--levels", 2)
     assert found["target"] == "nine." and "target" in page.texts
-    state = load_checkpoint(str(of_toy[1]))
+    state = read_fairseq_checkpoint(str(of_toy[1]))
     task, model = build_task(str(of_toy[1]), state, str(toy.data), (None, None)), load_model(state)
     source, given = (
         torch.tensor([[dictionary.index(name) for name in names]])

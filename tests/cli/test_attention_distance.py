@@ -45,13 +45,13 @@ def test_of_classifiers_against_one_image_at_a_time(ringformer, tmp_path):
 
 
 def test_of_a_translation_model_against_one_sentence_at_a_time(ringformer, toy, tmp_path):
-    from fairseq_ringformer.cli.errors import load_checkpoint
+    from fairseq_ringformer.export.checkpoints import read_fairseq_checkpoint
     from fairseq_ringformer.export.loading import load_model
     from fairseq_ringformer.text.fairseq_engine import build_task
 
     path = str(toy.run / "checkpoint_last.pt")
     found, out = measured(ringformer, tmp_path / "y", "--path", path, "--data", toy.data, "--subset", "valid")
-    state = load_checkpoint(path)
+    state = read_fairseq_checkpoint(path)
     task = build_task(path, state, str(toy.data), (None, None))
     task.load_dataset("valid")
     model, data = load_model(state), task.datasets["valid"]

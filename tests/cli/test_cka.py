@@ -55,12 +55,12 @@ def test_a_translation_model_with_itself(ringformer, toy, tmp_path):
 
 def test_rows_are_the_tokens_without_padding(ringformer, toy, tmp_path):
     """Against the model's own states, one sentence at a time, so that nothing is padded."""
-    from fairseq_ringformer.cli.errors import load_checkpoint
+    from fairseq_ringformer.export.checkpoints import read_fairseq_checkpoint
     from fairseq_ringformer.export.loading import load_model
     from fairseq_ringformer.text.fairseq_engine import build_task
 
     paths = [str(toy.run / "checkpoint_last.pt"), str(toy.other / "checkpoint_last.pt")]
-    states = [load_checkpoint(path) for path in paths]
+    states = [read_fairseq_checkpoint(path) for path in paths]
     task = build_task(paths[0], states[0], str(toy.data), (None, None))
     task.load_dataset("valid")
     data = task.datasets["valid"]

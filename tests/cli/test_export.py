@@ -73,7 +73,7 @@ def test_only_an_exported_model_is_replaced(ringformer, refused, export, tmp_pat
     assert ringformer(*export(output))[0] == 0  # an empty folder is taken
     before = (output / "model.bin").read_bytes()
     message = refused(*export(output, "--quantization", "int8"))
-    assert "holds an exported model: name another folder, or add --force to replace it" in message
+    assert "is there already: name another folder, or add --force to replace it" in message
     assert (output / "model.bin").read_bytes() == before
     assert ringformer(*export(output, "--quantization", "int8", "--force"))[0] == 0
     assert Recipe.read(str(output)).quantization == "int8" and os.listdir(tmp_path) == ["model"]
@@ -92,31 +92,29 @@ def test_a_failed_export_leaves_the_old_model(toy, ringformer, refused, export, 
     assert sorted(os.listdir(output)) == CONTENT and os.listdir(tmp_path) == ["model"]
 
 
-def test_mistakes_are_refused_before_any_work(toy, refused, export, tmp_path):
-    output = tmp_path / "model"
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("--output", "file"), "--output file is a file or a link: name a folder"),
+        (("--output", "no/model"), "no: no such folder for --output"),
+        (("--path", "no.pt"), "no.pt: no such checkpoint"),
+        (("--data", "no"), "no: no such data folder"),
+        (("--data", "."), "no recipe.json in . or beside it"),
+        (("--sentencepiece-model", "file"), "file: not a model of sentencepiece"),
+        (("--path", "linear.pt"), "linear.pt: CTranslate2 has no activation linear: it knows relu"),
+    ],
+)
+def test_mistakes(toy, refused, export, tmp_path, monkeypatch, flags, text):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    assert "is a file or a link: name a folder" in refused(*export(tmp_path / "file"))
-    assert "no such folder for --output" in refused(*export(tmp_path / "none" / "model"))
-    assert "no such checkpoint" in refused(*export(output), "--path", tmp_path / "none.pt")
-    assert "no such data folder" in refused(*export(output), "--data", tmp_path / "none")
-    assert "no recipe.json in" in refused(*export(output), "--data", tmp_path)
-    assert "not a model of sentencepiece" in refused(*export(output), "--sentencepiece-model", tmp_path / "file")
-    assert "no such sub-word model" in refused(*export(output), "--bpe-codes", tmp_path / "none")
     state = torch.load(toy.run / "checkpoint_last.pt", weights_only=True)
     state["cfg"]["model"]["activation_fn"] = "linear"
-    torch.save(state, tmp_path / "linear.pt")
-    message = refused(*export(output), "--path", tmp_path / "linear.pt")
-    assert "linear.pt: CTranslate2 has no activation linear: it knows relu" in message
+    torch.save(state, "linear.pt")
+    assert text in refused(*export("model"), *flags)
     assert sorted(os.listdir(tmp_path)) == ["file", "linear.pt"]
 
 
 def test_another_dictionary_is_refused(toy, refused, export, tmp_path):
-    shutil.copytree(toy.data, tmp_path / "bin")
-    for language in ("de", "en"):
-        with open(tmp_path / "bin" / f"dict.{language}.txt", "a") as stream:
-            stream.write("more 1\n")
-    message = refused(*export(tmp_path / "model"), "--data", tmp_path / "bin", "--bpe", "none")
-    assert "has other dictionaries than" in message
     turned = turn(toy.data, tmp_path / "turned")
     message = refused(*export(tmp_path / "model"), "--data", turned, "--bpe", "none")
     assert f"was trained with, in {toy.data}: on the source side entry 4 is" in message

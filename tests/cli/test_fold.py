@@ -41,8 +41,8 @@ def test_a_training_checkpoint_becomes_plain(toy, ringformer, tmp_path):
     code = "import sys, torch; state = torch.load(sys.argv[1], weights_only=True); print(sorted(state), state['args'])"
     command = [sys.executable, "-I", "-c", code, str(tmp_path / "folded.pt")]
     out = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    kept = ["args", "cfg", "criterion", "extra_state", "model", "optimizer_history", "task_state"]
-    assert out.stdout.strip() == f"{kept} None", out.stderr
+    names = ["args", "cfg", "criterion", "extra_state", "model", "optimizer_history", "task_state"]
+    assert out.stdout.strip() == f"{names} None", out.stderr
 
 
 def test_counts_are_those_of_the_stock_model(toy, ringformer, tmp_path):
@@ -57,21 +57,23 @@ def test_counts_are_those_of_the_stock_model(toy, ringformer, tmp_path):
     assert f"of {sizes[0]:,} parameters" in out and f"transformer of {sizes[1]:,}," in out
 
 
-def test_mistakes(toy, ringformer, refused, tmp_path):
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"model": {"_name": "lstm"}}, "its architecture is lstm: neither one of this plug-in nor fairseq's"),
+        (None, "its architecture is None"),
+    ],
+)
+def test_what_is_no_ring_is_refused(toy, refused, tmp_path, settings, text):
+    state = torch.load(toy.run / "checkpoint_last.pt", weights_only=True)
+    torch.save({**state, "cfg": settings}, tmp_path / "other.pt")
+    message = refused("fold", "--path", tmp_path / "other.pt", "--output", tmp_path / "folded.pt")
+    assert "other.pt: " in message and text in message and os.listdir(tmp_path) == ["other.pt"]
+
+
+def test_a_folded_ring_is_not_folded_again(toy, ringformer, refused, tmp_path):
     path, output = toy.run / "checkpoint_last.pt", tmp_path / "folded.pt"
-    assert "no such checkpoint" in refused("fold", "--path", tmp_path / "none.pt", "--output", output)
-    assert "one of the checkpoints to read: choose another name" in refused("fold", "--path", path, "--output", path)
-    assert "no such folder for --output" in refused("fold", "--path", path, "--output", tmp_path / "none" / "folded.pt")
-    state = torch.load(path, weights_only=True)
-    torch.save({**state, "cfg": {"model": {"_name": "lstm"}}}, tmp_path / "other.pt")
-    message = refused("fold", "--path", tmp_path / "other.pt", "--output", output)
-    assert "other.pt: its architecture is lstm: neither one of this plug-in nor fairseq's transformer" in message
-    torch.save({**state, "cfg": None}, tmp_path / "none.pt")
-    assert "its architecture is None" in refused("fold", "--path", tmp_path / "none.pt", "--output", output)
-    model = {**state["cfg"]["model"], "signal": "static"}
-    torch.save({**state, "cfg": {**state["cfg"], "model": model}}, tmp_path / "flags.pt")
-    assert "of another architecture than this" in refused("fold", "--path", tmp_path / "flags.pt", "--output", output)
-    assert not output.exists()
+    assert "is to be read: write to another file" in refused("fold", "--path", path, "--output", path)
     assert ringformer("fold", "--path", path, "--output", output)[0] == 0
     message = refused("fold", "--path", output, "--output", tmp_path / "again.pt")
     assert "it is fairseq's own transformer already, there is nothing to fold" in message

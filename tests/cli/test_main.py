@@ -34,6 +34,12 @@ def test_wrong_usage(arguments, capsys):
     assert capsys.readouterr().err.startswith("usage: ringformer")
 
 
+def test_a_command_imports_nothing_of_another():
+    code = "import sys; from fairseq_ringformer.cli.main import main; main(['user-dir']); print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert "cli.user_dir" in done.stdout and not any(name in done.stdout for name in ("cli.translate", "'yaml'"))
+
+
 def test_user_dir(capsys):
     assert cli.main(["user-dir"]) == 0
     assert Path(capsys.readouterr().out.strip()) == Path(fairseq_ringformer.__file__).parent

@@ -1,3 +1,5 @@
+"""``ringformer translate``: line N of the output is the translation of line N, with either engine."""
+
 import argparse
 import io
 import json
@@ -12,110 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from fairseq_ringformer.text.stream import Hypothesis, read_lines, sentences, split_long, translate_lines
-
 from .conftest import sentence
 from .dictionaries import turn
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Words:
-    """An engine that shouts: its tokens are words, a word of more than 8 letters is one for each letter."""
-
-    def __init__(self, max_tokens=10):
-        self.max_tokens = max_tokens
-        self.calls = []
-
-    def count(self, text):
-        return sum(len(word) if len(word) > 8 else 1 for word in text.split())
-
-    def translate(self, lines):
-        self.calls.append(lines)
-        assert all(0 < self.count(line) <= self.max_tokens for line in lines)
-        return [[Hypothesis(line.upper(), -1.0), Hypothesis(line, -2.0)] for line in lines]
-
-
-def shout(lines, buffer_size=100, engine=None):
-    notes = []
-    found = list(translate_lines(lines, engine or Words(), buffer_size, notes.append))
-    return found, notes
-
-
-def test_lines_keep_their_number():
-    lines = ["one", "", "two words", "   ", "three", "\u200b\t"]
-    found, notes = shout(lines, buffer_size=2)
-    assert [line.number for line in found] == [1, 2, 3, 4, 5, 6]
-    assert [line.source for line in found] == lines
-    assert [line.text for line in found][:5] == ["ONE", "", "TWO WORDS", "", "THREE"]
-    assert notes == []
-
-
-def test_lines_stream_in_buffers():
-    taken, engine = [], Words()
-    endless = (taken.append(number) or f"line {number}" for number in range(10**9))
-    found = translate_lines(endless, engine, 3, print)
-    assert [next(found).text for _ in range(4)] == ["LINE 0", "LINE 1", "LINE 2", "LINE 3"]
-    assert len(taken) == 6 and [len(call) for call in engine.calls] == [3, 3]
-
-
-def test_long_line_goes_in_pieces():
-    line = "This is one. And two! What of three? It goes on."
-    found, notes = shout(["short", line, "short"], engine=Words(max_tokens=5))
-    assert [own.text for own in found] == ["SHORT", line.upper(), "SHORT"]
-    assert found[1].pieces == 4 and found[1].hypotheses[1] == Hypothesis(line, -2.0)
-    assert notes == ["line 2: 11 tokens, the model takes 5: translated in 4 pieces"]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Guten Tag! Wie geht es? Gut.", ["Guten Tag!", "Wie geht es?", "Gut."]),
-        ("Am 3. Mai kam er, z. B. um 3 Uhr. Er ging.", ["Am 3. Mai kam er, z. B. um 3 Uhr.", "Er ging."]),
-        ("„Komm!“ Er kam. (Sie auch.) Ende", ["„Komm!“", "Er kam.", "(Sie auch.)", "Ende"]),
-        ("Version 2.0 ist da… Endlich", ["Version 2.0 ist da…", "Endlich"]),
-        ("你好。再见！", ["你好。", "再见！"]),
-        ("ohne Ende", ["ohne Ende"]),
-        ("", []),
-    ],
-)
-def test_sentences(text, expected):
-    assert sentences(text) == expected
-
-
-@pytest.mark.parametrize("limit", [1, 2, 3, 7, 9, 64])
-def test_pieces_fit_and_nothing_is_lost(limit):
-    rng = random.Random(limit)
-    words = ["w" * rng.choice([1, 2, 3, 8, 9, 30]) + rng.choice(["", "", ".", "!"]) for _ in range(200)]
-    count = Words().count
-    pieces = split_long(" ".join(words), count, limit)
-    assert all(count(piece) <= limit for piece in pieces)
-    assert "".join(pieces).replace(" ", "") == "".join(words)
-    if limit == 64:  # words stay whole where they fit
-        assert " ".join(pieces).split() == words
-
-
-def test_pieces_are_full():
-    assert [len(piece.split()) for piece in split_long("a " * 25, Words().count, 10)] == [10, 10, 5]
-
-
-def test_splitting_counts_little():
-    counted = []
-
-    def count(text):
-        counted.append(len(text.split()))
-        return counted[-1]
-
-    split_long("word " * 20_000, count, 1000)
-    assert sum(counted) < 20_000 * 30
-
-
-def test_reading_bytes():
-    notes = []
-    data = b"\xef\xbb\xbffirst\r\nsecond \xff\xfe\n\xef\xbb\xbfthird\n\nB\xc3\xa4r\xe2\x80\xa8en"
-    lines = list(read_lines(io.BytesIO(data), notes.append))
-    assert lines == ["first", "second \ufffd\ufffd", "\ufeffthird", "", "Bär\u2028en"]
-    assert notes == ["line 2: not UTF-8 in places, replaced by \ufffd"]
 
 
 @pytest.fixture
@@ -169,9 +71,9 @@ def test_agrees_with_fairseqs_own_search(toy, translate, capsysbinary):
     status, out, _ = translate("--input", toy.root / "valid.de", "--json")
     assert status == 0 and len(expected) == 10
     for line in map(json.loads, out.splitlines()):
-        (own,) = line["hypotheses"]
+        (hypothesis,) = line["hypotheses"]
         text, score = expected[line["line"] - 1]
-        assert own["text"] == text and own["score"] == pytest.approx(score, abs=1e-3)
+        assert hypothesis["text"] == text and hypothesis["score"] == pytest.approx(score, abs=1e-3)
 
 
 def test_long_line_is_its_pieces_joined(translate):
@@ -195,18 +97,13 @@ def test_blank_text(translate):
     assert translate("", " ", "eins.", "\t") == (0, "\n\none.\n\n", "")
 
 
-def test_special_symbols_in_the_text_are_text(with_fairseq):
-    status, out, _ = with_fairseq("<pad>", "</s>", "--bpe", "none")
-    assert status == 0 and out.count("\n") == 2
-
-
 def test_json_lines(translate):
     status, out, _ = translate("fünf.", "", "--json", "--nbest", 3, "--beam", 4)
     first, second = map(json.loads, out.splitlines())
     assert status == 0 and "fünf" in out
     assert (first["line"], first["source"], first["pieces"]) == (1, "fünf.", 1)
     assert first["hypotheses"][0]["text"] == "five." and len(first["hypotheses"]) == 3
-    scores = [own["score"] for own in first["hypotheses"]]
+    scores = [hypothesis["score"] for hypothesis in first["hypotheses"]]
     assert scores == sorted(scores, reverse=True) and scores[0] < 0
     assert second == {"line": 2, "source": "", "hypotheses": [], "pieces": 0}
 
@@ -246,114 +143,76 @@ def test_recipe_in_the_data_folder(toy, ringformer, tmp_path):
     assert ringformer(*command, "-s", "de", "-t", "en") == (0, "one.\n", "")
 
 
-def test_recipe_of_other_data_is_left_alone(toy, refused, tmp_path):
-    shutil.copytree(toy.data, tmp_path / "other")
-    shutil.copy(toy.root / "recipe.json", tmp_path)
-    err = refused("translate", "--path", toy.run / "checkpoint_last.pt", "--data", tmp_path / "other", "eins.")
-    assert f"no recipe.json in {tmp_path}/other or beside it: say how its text was cut" in err
-
-
-def test_wrong_flags(toy, refused, tmp_path):
-    command = ["translate", "--path", toy.run / "checkpoint_last.pt", "--data", toy.data]
-    model = toy.root / "toy.model"
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("eins", "--input", "in.txt"), "TEXT and --input exclude each other"),
+        (("--nbest", 6, "--json"), "--nbest 6 needs a --beam of at least 6"),
+        (("--nbest", 2), "--nbest needs --json"),
+        (("--input", "in.txt", "--output", "./in.txt"), "--output ./in.txt is to be read"),
+        (("--input", "no.txt"), "no.txt: no such file for --input"),
+        (("--output", "no/out.txt"), "no: no such folder for --output"),
+        (("--device", "nonsense"), "--device nonsense: torch finds no such device"),
+        (("--translators", 2), "--translators needs --model"),
+        (("--bpe", "sentencepiece"), "--bpe sentencepiece needs --sentencepiece-model FILE"),
+        (("--sentencepiece-model", "in.txt", "--bpe-codes", "in.txt"), "--bpe-codes contradicts --sentencepiece-model"),
+        (("--sentencepiece-model", "in.txt", "--bpe", "none"), "--sentencepiece-model contradicts --bpe none"),
+        (("--sentencepiece-model", "no.model"), "no.model: no such sub-word model"),
+        (("--data", "other"), "no recipe.json in other or beside it"),
+        (("--data", "no"), "no: no such data folder"),
+        (("--data", ".", "--bpe", "none", "-s", "de", "-t", "en"), ". has no dict.de.txt"),
+    ],
+)
+def test_mistakes_with_fairseq(toy, refused, tmp_path, monkeypatch, flags, text):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "in.txt").write_text("eins.\n")
-    same = tmp_path / "in.txt"
-    assert "TEXT and --input exclude each other" in refused(*command, "eins", "--input", same)
-    assert "--nbest 6 needs a --beam of at least 6" in refused(*command, "--nbest", 6, "--json")
-    assert "--nbest needs --json" in refused(*command, "--nbest", 2)
-    assert "--output is the file of --input" in refused(*command, "--input", same, "--output", same)
-    assert "no.txt: no such file for --input" in refused(*command, "--input", tmp_path / "no.txt")
-    assert "/no: no such folder for --output" in refused(*command, "--output", tmp_path / "no/out.txt")
-    assert "is a folder: name a file" in refused(*command, "--output", tmp_path)
-    assert "--device nonsense: torch finds no such device" in refused(*command, "--device", "nonsense")
-    assert "--bpe sentencepiece needs --sentencepiece-model FILE" in refused(*command, "--bpe", "sentencepiece")
-    assert "--bpe-codes contradicts" in refused(*command, "--sentencepiece-model", model, "--bpe-codes", model)
-    assert "contradicts --bpe none" in refused(*command, "--sentencepiece-model", model, "--bpe", "none")
-    assert "no.model: no such sub-word model" in refused(*command, "--sentencepiece-model", tmp_path / "no.model")
-    assert same.read_text() == "eins.\n"
-
-
-def test_damaged_sub_words(toy, refused, tmp_path):
-    (tmp_path / "bad").write_bytes(b"\x00nothing of the kind")
-    command = ["translate", "--path", toy.run / "checkpoint_last.pt", "--data", toy.data, "eins"]
-    for flag in ("--sentencepiece-model", "--bpe-codes"):
-        assert f"{tmp_path}/bad: not a model of " in refused(*command, flag, tmp_path / "bad")
-    shutil.copytree(toy.data, tmp_path / "bin")
-    command[4] = tmp_path / "bin"
-    for recipe, text in (("{", "not a recipe"), ('{"bpe": "x", "bpe_model": "y"}', "unknown kind of sub-words 'x'")):
-        (tmp_path / "bin" / "recipe.json").write_text(recipe)
-        assert text in refused(*command)
-
-
-def test_missing_data(toy, refused, tmp_path):
-    command = ["translate", "eins", "--path", toy.run / "checkpoint_last.pt", "--bpe", "none", "--data"]
-    assert "/no: no such data folder" in refused(*command, tmp_path / "no")
-    err = refused(*command, tmp_path, "-s", "de", "-t", "en")
-    assert f"{tmp_path} has no dict.de.txt: give the folder that fairseq-preprocess has written" in err
+    (tmp_path / "other").mkdir()
+    assert text in refused("translate", "--path", toy.run / "checkpoint_last.pt", "--data", toy.data, *flags)
+    assert (tmp_path / "in.txt").read_text() == "eins.\n"
 
 
 def test_other_dictionaries(toy, refused, tmp_path):
+    """Also of the same size, and called otherwise than in training."""
+    path = toy.run / "checkpoint_last.pt"
+    command = ("translate", "eins", "--path", path, "--bpe", "none", "--data")
     shutil.copytree(toy.data, tmp_path / "bin")
     with (tmp_path / "bin/dict.en.txt").open("a") as stream:
         stream.write("more 1\n")
-    path = toy.run / "checkpoint_last.pt"
-    err = refused("translate", "eins", "--path", path, "--bpe", "none", "--data", tmp_path / "bin")
     entries = len(torch.load(path, weights_only=True)["model"]["encoder.embed_tokens.weight"])
-    assert f"other dictionaries than {path} was trained with: {entries + 1} against {entries} entries on the" in err
+    assert f"{entries + 1} against {entries} entries on the" in refused(*command, tmp_path / "bin")
     turned = turn(toy.data, tmp_path / "turned", languages=["en"])
-    err = refused("translate", "eins", "--path", path, "--bpe", "none", "--data", turned)
-    assert f"other dictionaries than {path} was trained with, in {toy.data}: on the target side entry 4 is" in err
-    for language, name in (("de", "deu"), ("en", "eng")):  # called otherwise than in training
+    assert f"in {toy.data}: on the target side entry 4 is" in refused(*command, turned)
+    for language, name in (("de", "deu"), ("en", "eng")):
         (turned / f"dict.{language}.txt").rename(turned / f"dict.{name}.txt")
-    named = ("-s", "deu", "-t", "eng", "--bpe", "none", "--data", turned)
-    assert "on the target side entry 4 is" in refused("translate", "eins", "--path", path, *named)
+    assert "on the target side entry 4 is" in refused(*command, turned, "-s", "deu", "-t", "eng")
 
 
 def test_a_damaged_dictionary(toy, refused, tmp_path):
     shutil.copytree(toy.data, tmp_path / "bin")
     path = tmp_path / "bin/dict.en.txt"
-    command = ["translate", "eins", "--path", toy.run / "checkpoint_last.pt", "--bpe", "none", "--data", path.parent]
-    for content, text in ((b"a b c\n", "Incorrect dictionary format"), (b"\xff 1\n", "Incorrect encoding detected")):
+    command = ("translate", "eins", "--path", toy.run / "checkpoint_last.pt", "--bpe", "none", "--data", path.parent)
+    for content in (b"a b c\n", b"\xff 1\n"):
         path.write_bytes(content)
-        assert f"{path} is not a dictionary of fairseq-preprocess: {text}" in refused(*command)
+        assert f"{path} is not a dictionary of fairseq-preprocess: Incorrect " in refused(*command)
 
 
 def test_bad_checkpoints(toy, refused, tmp_path):
-    def refusal(path):
-        return refused("translate", "eins", "--data", toy.data, "--path", path)
-
-    good = toy.run / "checkpoint_last.pt"
-    assert "no.pt: no such checkpoint" in refusal(tmp_path / "no.pt")
-    assert "no.pt: no such checkpoint" in refusal(f"{good}:{tmp_path}/no.pt")
-    bad = tmp_path / "bad.pt"
-    bad.write_bytes(good.read_bytes()[:5000])
-    assert "bad.pt: " in refusal(bad) and "damaged" in refusal(bad)
-    torch.save({"model": {}, "cfg": Harm(tmp_path / "harm")}, bad)
-    assert "nothing in it was executed" in refusal(bad) and not (tmp_path / "harm").exists()
+    good, bad = toy.run / "checkpoint_last.pt", tmp_path / "bad.pt"
     state = torch.load(good, weights_only=True)
-    torch.save({**state, "cfg": None}, bad)
-    assert "holds no settings of its task" in refusal(bad)
-    torch.save({**state, "cfg": {**state["cfg"], "task": {"_name": "language_modeling"}}}, bad)
-    assert "a model for the task language_modeling, translating needs one for translation" in refusal(bad)
-    torch.save(
-        {**state, "cfg": {**state["cfg"], "task": argparse.Namespace(task="of old")}}, bad
-    )  # as of a task without a dataclass
-    assert "a model for the task None, translating needs one for translation" in refusal(bad)
-    torch.save({**state, "cfg": {**state["cfg"], "model": {**state["cfg"]["model"], "encoder_ffn_embed_dim": 48}}}, bad)
-    assert "the checkpoint is of another architecture than this RingFormerModel" in refusal(bad)
-    torch.save({**state, "cfg": {**state["cfg"], "model": {"_name": "unheard_of"}}}, bad)
-    assert "bad.pt: unknown architecture unheard_of: not of fairseq and not of this plug-in" in refusal(bad)
-    weights = {key: value * float("nan") for key, value in state["model"].items()}
-    torch.save({**state, "model": weights}, bad)
-    assert "weights are not numbers (NaN): that training has diverged" in refusal(bad)
-
-
-class Harm:
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
+    settings = state["cfg"]
+    command = ("translate", "eins", "--data", toy.data, "--path")
+    assert "no.pt: no such checkpoint" in refused(*command, f"{good}:{tmp_path}/no.pt")
+    of_old = argparse.Namespace(task="of old")  # as of a task without a dataclass
+    for changes, text in (
+        ({"cfg": None}, "holds no settings of its task"),
+        ({"cfg": {**settings, "task": {"_name": "language_modeling"}}}, "a model for the task language_modeling"),
+        ({"cfg": {**settings, "task": of_old}}, "a model for the task None"),
+        ({"cfg": {**settings, "model": {**settings["model"], "encoder_ffn_embed_dim": 48}}}, "another architecture"),
+        ({"cfg": {**settings, "model": {"_name": "unheard_of"}}}, "unknown architecture unheard_of"),
+        ({"model": {key: value * float("nan") for key, value in state["model"].items()}}, "not numbers (NaN)"),
+    ):
+        torch.save({**state, **changes}, bad)
+        assert "bad.pt: " in (message := refused(*command, bad)) and text in message
 
 
 def test_missing_embedding_files_of_the_training_are_not_needed(toy, with_fairseq, tmp_path):
@@ -361,12 +220,6 @@ def test_missing_embedding_files_of_the_training_are_not_needed(toy, with_fairse
     state["cfg"]["model"]["encoder_embed_path"] = state["cfg"]["model"]["decoder_embed_path"] = "/gone.txt"
     torch.save(state, tmp_path / "moved.pt")
     assert with_fairseq("eins.", path=tmp_path / "moved.pt") == (0, "one.\n", "")
-
-
-def test_long_output_is_possible_for_long_input():
-    from fairseq_ringformer.text.stream import longest_output
-
-    assert [longest_output(length) for length in (1, 100, 101, 200, 201, 1000)] == [200, 200, 400, 400, 800, 3200]
 
 
 @pytest.mark.parametrize("engine", ["fairseq", "ctranslate2"])

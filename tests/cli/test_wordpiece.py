@@ -9,7 +9,15 @@ import pytest
 from fairseq_ringformer.text.wordpieces import WordPieces
 
 LETTERS = string.ascii_letters + string.punctuation
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *(f"##{own}" for own in string.ascii_letters)]
+VOCABULARY = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    *LETTERS,
+    *(f"##{letter}" for letter in string.ascii_letters),
+]
 TEXT = 'The house, a / b.\n\n  x  \u2028y [MASK]\r\n\n"q" ж'
 
 
@@ -56,7 +64,7 @@ def test_files_and_dictionary(ringformer, vocabulary, tmp_path):
         f"{folder}/a.en: 9 lines",
     ]
     assert len((tmp_path / "dict.txt").read_text().splitlines()) == len(VOCABULARY) - 4
-    assert sorted(own.name for own in folder.iterdir()) == ["a.de", "a.en"]
+    assert sorted(path.name for path in folder.iterdir()) == ["a.de", "a.en"]
     back = tmp_path / "back.txt"
     assert ringformer("wordpiece", "--model", vocabulary, "--decode", folder / "a.de", "--output", back)[0] == 0
     assert back.read_text() == 'The house, a / b.\n\nx y [MASK]\n\n"q" <unk>\n'
@@ -89,12 +97,12 @@ def test_what_is_lost_is_said(ringformer, vocabulary, standard_input):
             "--output folder is a folder: name a file for what comes from standard input",
         ),
         (("--encode", "a", "folder/a", "--output", "folder"), "files of the same name would overwrite each other"),
-        (("--encode", "folder/a", "--output", "folder"), "folder/a is to be read: write to another file"),
-        (("--encode", "a", "--output", "a"), "a is to be read: write to another file"),
+        (("--encode", "folder/a", "--output", "folder"), "--output folder/a is to be read"),
+        (("--encode", "a", "--output", "a"), "--output a is to be read"),
         (("--encode", "missing"), "missing: no such file"),
-        (("--encode", "a", "--output", "no/a"), "no: no such folder"),
-        (("--dictionary", "folder"), "folder is a folder: name a file"),
-        (("--dictionary", "vocab.txt"), "vocab.txt is to be read: write to another file"),
+        (("--encode", "a", "--output", "no/a"), "no: no such folder for --output"),
+        (("--dictionary", "folder"), "--dictionary folder is a folder: name a file"),
+        (("--dictionary", "vocab.txt"), "--dictionary vocab.txt is to be read"),
         (("--dictionary", "x", "--decode", "a", "--output", "x"), "--dictionary and --output are the same file"),
         (("--dictionary", "x", "--model", "a"), "a: not a WordPiece vocabulary: it has no line [UNK]"),
         (("--dictionary", "x", "--model", "no.txt"), "no.txt: no such file or folder"),
@@ -111,27 +119,27 @@ def test_mistakes(refused, vocabulary, tmp_path, monkeypatch, arguments, text):
     assert (tmp_path / "folder" / "a").read_text() == (tmp_path / "a").read_text() == "x\n"
 
 
-@pytest.mark.parametrize("command", ["translate", "attention"])
-def test_a_missing_vocabulary_is_named(refused, toy, command):
-    flags = ("--path", toy.run / "checkpoint_last.pt", "--data", toy.data, "--wordpiece-model", "no.txt")
-    text = ("eins",) if command == "translate" else ("--text", "eins", "--output", toy.root / "x")
-    assert refused(command, *flags, *text) == f"ringformer {command}: no.txt: no such file or folder\n"
-    assert "--wordpiece-model contradicts --bpe-codes" in refused(command, *flags, "--bpe-codes", "x", *text)
+def test_a_missing_vocabulary_is_named(refused, toy):
+    command = ("translate", "eins", "--path", toy.run / "checkpoint_last.pt", "--data", toy.data)
+    message = refused(*command, "--wordpiece-model", "no.txt")
+    assert message == "ringformer translate: no.txt: no such file or folder\n"
 
 
-def test_the_vocabulary_is_not_overwritten(refused, vocabulary, tmp_path):
+def test_a_vocabulary_in_a_folder_is_not_overwritten(refused, vocabulary, tmp_path):
     before = vocabulary.read_text()
     message = refused("wordpiece", "--model", tmp_path, "--dictionary", tmp_path / "vocab.txt")
     assert message.endswith("vocab.txt is to be read: write to another file\n") and vocabulary.read_text() == before
-    (tmp_path / "text").write_text("a\n")
-    assert refused(
-        "wordpiece",
-        "--model",
-        vocabulary,
-        "--dictionary",
-        tmp_path / "out",
-        "--encode",
-        tmp_path / "text",
-        "--output",
-        f"{tmp_path}/./out",
-    ).endswith("--dictionary and --output are the same file\n")
+
+
+def test_an_interrupted_file_leaves_the_old_one(ringformer, vocabulary, tmp_path, monkeypatch):
+    (tmp_path / "a").write_text("x\n")
+    (tmp_path / "out").write_text("before\n")
+
+    def interrupt(*_):
+        yield "x"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(WordPieces, "encode_lines", interrupt)
+    command = ("wordpiece", "--model", vocabulary, "--encode", tmp_path / "a", "--output", tmp_path / "out")
+    assert ringformer(*command)[0] == 130
+    assert (tmp_path / "out").read_text() == "before\n" and len(list(tmp_path.iterdir())) == 3

@@ -223,7 +223,7 @@ def command():
 
 @pytest.fixture(scope="session")
 def fairseq(tmp_path_factory) -> Fairseq:
-    import fairseq_ringformer  # noqa: F401  lets torch's safe loader read fairseq's checkpoints
+    import fairseq_ringformer.models  # noqa: F401  lets torch's safe loader read fairseq's checkpoints
 
     return Fairseq(tmp_path_factory.mktemp("runs"))
 

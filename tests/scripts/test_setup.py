@@ -47,15 +47,25 @@ def test_what_is_installed_stays(clone):
     status, _, calls = setup(clone, "vision")
     assert status == 0 and "python -m venv .venv" in calls and calls[-1].endswith("-e .[vision]")
     assert setup(clone, "vision") == (0, "", [])
-    status, _, calls = setup(clone, "dev")
-    assert status == 0 and "python -m venv .venv" not in calls and calls[-1].endswith("-e .[dev]")
+    status, _, calls = setup(clone, "vision", "analysis")
+    assert status == 0 and "python -m venv .venv" not in calls and calls[-1].endswith("-e .[analysis,vision]")
+
+
+def test_all_holds_each(clone):
+    assert setup(clone, "dev")[0] == 0
+    assert setup(clone, "vision") == setup(clone) == (0, "", [])
+
+
+def test_translation_is_the_default(clone):
+    status, _, calls = setup(clone)
+    assert status == 0 and calls[-1].endswith("-e .[fairseq,recipes]")
 
 
 def test_an_environment_whose_creation_was_interrupted_is_made_anew(clone):
     (clone / ".venv/bin").mkdir(parents=True)
     shutil.copy(clone / "python", clone / ".venv/bin/python")
     status, _, calls = setup(clone)
-    assert status == 0 and "python -m venv .venv" in calls and calls[-1].endswith("-e .")
+    assert status == 0 and "python -m venv .venv" in calls
 
 
 def test_what_is_missing_is_said_before_anything_is_installed(clone):
@@ -63,3 +73,9 @@ def test_what_is_missing_is_said_before_anything_is_installed(clone):
     status, error, calls = setup(clone)
     assert status == 1 and error.startswith("setup: needs Python's headers") and error.count("\n") == 1
     assert not calls and not (clone / ".venv").exists()
+
+
+def test_only_fairseq_is_built(clone):
+    (clone / "headers/Python.h").unlink()
+    status, _, calls = setup(clone, "vision")
+    assert status == 0 and not any("no-build-isolation" in call or "cython" in call for call in calls)

@@ -1,0 +1,36 @@
+"""Checkpoints as dictionaries: which kind they are, and what of them outlives the training."""
+
+from typing import Any
+
+from ..errors import UserError
+from ..files import StrPath, read_checkpoint
+
+
+def read_fairseq_checkpoint(path: StrPath) -> dict[str, Any]:
+    """The checkpoint of fairseq at `path`; nothing in the file is executed.
+
+    Raises:
+        UserError: if the file is missing, damaged, or no fairseq checkpoint.
+    """
+    return check_fairseq_checkpoint(path, read_checkpoint(path))
+
+
+def check_fairseq_checkpoint(path: StrPath, state: dict[str, Any]) -> dict[str, Any]:
+    """`state`, which was read from `path`; UserError unless it is fairseq's."""
+    if not isinstance(state.get("model"), dict):
+        raise UserError(f"{path}: a readable file, but no fairseq checkpoint (it holds no model)")
+    return state
+
+
+def is_classifier(state: dict[str, Any]) -> bool:
+    """Whether a checkpoint is an image classifier's, and not fairseq's."""
+    return "state_dict" in state and "arch" in state
+
+
+def without_training_state(state: dict[str, Any]) -> dict[str, Any]:
+    """What fairseq needs to build the model of `state` and to fine-tune it, without weights and optimizer."""
+    # Absent is not None: fairseq reads a task_state as soon as the key is there.
+    names = ("args", "cfg", "criterion", "optimizer_history", "task_state")
+    extra = state.get("extra_state") or {}
+    extra = {name: extra[name] for name in ("train_iterator",) if name in extra}
+    return {**{name: state[name] for name in names if name in state}, "extra_state": extra}

@@ -1,0 +1,70 @@
+"""A trained translator as a folder that translates without torch and fairseq: see :mod:`.ctranslate2_engine`."""
+
+import os
+from typing import Any
+
+from fairseq.models import FairseqEncoderDecoderModel
+
+from ..errors import about
+from ..export.ctranslate2 import RingConverter
+from ..export.loading import load_model
+from ..files import whole_folder
+from .ctranslate2_engine import Recipe
+from .fairseq_engine import Languages, build_task, check_dictionaries
+from .subwords import Subwords
+
+SUBWORD_FILES = {
+    "sentencepiece": "sentencepiece.model",
+    "subword_nmt": "subword_nmt.codes",
+    "wordpiece": "tokenizer.json",
+}
+
+
+def export_translator(
+    path: str,
+    state: dict[str, Any],
+    data: str,
+    languages: Languages,
+    subwords: Subwords,
+    output: str,
+    quantization: str = "float32",
+) -> FairseqEncoderDecoderModel:
+    """Write weights, vocabularies, the sub-word model and a recipe to a folder, whole or not at all.
+
+    Args:
+        path: of the checkpoint.
+        state: what was read from it.
+        data: folder of ``fairseq-preprocess`` with the dictionaries.
+        languages: source and target, for what the checkpoint and the names in `data` leave open.
+        subwords: how raw text was cut before it.
+        output: the folder to write.
+        quantization: CTranslate2's type of the weights.
+
+    Returns:
+        the model.
+
+    Raises:
+        UserError: if these do not belong together, CTranslate2 has no such model, or the folder cannot be written.
+    """
+    task = build_task(path, state, data, languages)
+    check_dictionaries(path, state, data, task)
+    with about(path):
+        model = load_model(state)
+        converter = RingConverter(model, task.source_dictionary.symbols, task.target_dictionary.symbols)
+    recipe = Recipe(
+        source_lang=task.cfg.source_lang,
+        target_lang=task.cfg.target_lang,
+        bpe=subwords.bpe,
+        bpe_model=SUBWORD_FILES.get(subwords.bpe),
+        tokenizer=subwords.tokenizer,
+        # One position is for the end of the sentence.
+        max_source_tokens=min(model.encoder.max_positions(), task.cfg.max_source_positions) - 1,
+        max_target_tokens=min(model.decoder.max_positions(), task.cfg.max_target_positions) - 1,
+        quantization=quantization,
+    )
+    with whole_folder(output) as folder:
+        converter.convert(folder, quantization=quantization, force=True)
+        recipe.write(folder)
+        if subwords.model is not None:
+            subwords.save_model(os.path.join(folder, recipe.bpe_model))
+    return model
