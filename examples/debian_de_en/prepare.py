@@ -25,11 +25,12 @@ from corpus.subwords import MODEL, MODULES, SENTENCEPIECE, TOKENIZER, VOCABULARY
 from corpus.text import make_splits, write_splits
 from recipe import steps
 from recipe.binarise import DICTIONARY, binarise
-from recipe.checks import load_wordpieces, make_writable, require_modules
+from recipe.checks import load_wordpieces, make_writable
 from recipe.errors import exit_status
 
 from fairseq_ringformer.cli.arguments import positive
 from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.extras import require
 from fairseq_ringformer.files import read_lines, write_text
 
 COUNTS = "counts.json"
@@ -114,14 +115,14 @@ def check(options: argparse.Namespace) -> None:
     if options.wordpiece_model is not None and options.vocab_size is not None:
         raise UserError("--vocab-size is for a vocabulary that is learnt: leave it out with --wordpiece-model")
     if options.source == "numbers":
-        require_modules("num2words")
+        require("num2words")
         from corpus import number_words
 
         number_words.check_languages(options.languages)
     make_writable(options.output)
     if options.cache:
         make_writable(options.cache)
-    require_modules("fairseq_cli", "lxml", *MODULES[options.subwords])
+    require("fairseq_cli", "lxml", *MODULES[options.subwords])
     options.wordpieces = None
     if options.wordpiece_model is not None:
         options.wordpieces = load_wordpieces(options.wordpiece_model)
@@ -172,7 +173,10 @@ def raw_from_debian(options: argparse.Namespace) -> None:
         {"source": s.name, "packages": [*s.packages, *s.optional], "code": code(*ALIGNING, aligner(s))} for s in sources
     ]
     with ProcessPoolExecutor(max_workers=min(options.workers, len(sources))) as pool:
-        running = [pool.submit(make_source, source, options, own) for source, own in zip(sources, inputs, strict=True)]
+        running = [
+            pool.submit(make_source, source, options, made_from)
+            for source, made_from in zip(sources, inputs, strict=True)
+        ]
         for source, result in zip(sources, running, strict=True):
             say(result.result(), f"aligned pairs of {source.name}")
     folders = {source.name: options.output / "work" / source.name for source in sources}
@@ -180,10 +184,10 @@ def raw_from_debian(options: argparse.Namespace) -> None:
 
     def build(folder: Path) -> None:
         (options.output / PROVENANCE).unlink(missing_ok=True)
-        pairs = {name: read_pairs(own / PAIRS) for name, own in folders.items()}
+        pairs = {name: read_pairs(made / PAIRS) for name, made in folders.items()}
         counts = make_splits(pairs, HELD_OUT[options.set], options.seed, folder)
-        for name, own in counts.items():
-            own["skipped"] = origins[name]["skipped"]
+        for name, count in counts.items():
+            count["skipped"] = origins[name]["skipped"]
         (folder / COUNTS).write_text(json.dumps(counts, indent=1), encoding="utf-8")
 
     made_from = {
@@ -280,7 +284,7 @@ def summarise(options: argparse.Namespace) -> None:
     """Write ``report.json`` and ``recipe.json`` and print the counts."""
     counts = json.loads((options.output / "raw" / COUNTS).read_text(encoding="utf-8"))
     about = {"source": options.source, "set": options.set, "seed": options.seed}
-    totals = {split: sum(own["kept"][split] for own in counts.values()) for split in SPLITS}
+    totals = {split: sum(count["kept"][split] for count in counts.values()) for split in SPLITS}
     lengths = {
         language: {
             unit: mean_length(options.output / folder / f"train.{language}")

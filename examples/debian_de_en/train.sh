@@ -11,7 +11,7 @@
 set -euo pipefail
 
 arch=ringformer_tiny data= output= seed=1 max_update=2300
-own=()
+more=()
 while [ $# -gt 0 ]; do
   case $1 in --arch=*|--data=*|--output=*|--seed=*|--max-update=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;; esac
   case $1 in
@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
         --max-update) max_update=$2 ;;
       esac
       shift 2 ;;
-    *) own+=("$1"); shift ;;
+    *) more+=("$1"); shift ;;
   esac
 done
 if [ -z "$data" ] || [ -z "$output" ]; then echo "train: needs --data and --output (see --help)" >&2; exit 2; fi
@@ -61,7 +61,7 @@ flags=(
   --max-tokens "${MAX_TOKENS:-1024}" --required-batch-size-multiple 1 --update-freq $((2 / workers)) --seed "$seed"
   --save-dir "$output/checkpoints" --no-epoch-checkpoints --save-interval-updates 200 --keep-interval-updates 5
   --validate-interval-updates 500 --log-format tqdm --num-workers 0
-  ${own[@]+"${own[@]}"}
+  ${more[@]+"${more[@]}"}
 )
 mkdir -p "$output"
 if [ "$gpus" -ge 1 ]; then

@@ -64,7 +64,7 @@ def main() -> None:
         sources, references = data.text(args.subset)
         make_writable(folder)
         translations, seconds = translate(args, flags, data, folder)
-    except ValueError as error:
+    except UserError as error:
         raise SystemExit(f"evaluate: {error}") from None
     source_lang, target_lang = data.languages
     (folder / f"hypotheses.{target_lang}").write_text("".join(line + "\n" for line in translations), encoding="utf-8")

@@ -83,13 +83,13 @@ class Archive:
         # It is silent about a package that lies in the current folder already, hence an empty folder.
         with tempfile.TemporaryDirectory() as empty:
             result = self.run(["apt-get", "download", "--print-uris", *sorted(set(names))], cwd=Path(empty))
-        found: dict[str, Package] = {}
+        packages: dict[str, Package] = {}
         for file, size, checksum in re.findall(r"^'\S+' (\S+) (\d+) SHA256:(\w+)$", result.stdout, re.MULTILINE):
             name, version = file.split("_")[:2]
-            found[name] = Package(name, unquote(version), file, int(size), checksum)
-        if not found and not self._has_lists():
+            packages[name] = Package(name, unquote(version), file, int(size), checksum)
+        if not packages and not self._has_lists():
             raise UserError(f"apt has no package lists: run 'apt-get update' as root{self.otherwise}")
-        return found
+        return packages
 
     def download(self, packages: Iterable[Package], cache: Path) -> None:
         """Put the .deb of every package into the folder ``cache``; those already there whole are kept.

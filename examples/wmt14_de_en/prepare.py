@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent))  # for what the examples share
 
 from recipe import steps
 from recipe.binarise import binarise
-from recipe.checks import load_wordpieces, make_writable, require_modules
+from recipe.checks import load_wordpieces, make_writable
 from recipe.errors import exit_status
 from tabulate import tabulate
 from wmt14.catalogue import ARCHIVES, LANGUAGES, addresses, with_checksums
@@ -28,6 +28,7 @@ from wmt14.subwords import MODEL, MODULES, SENTENCEPIECE, SPLITS, TOKENIZER, WOR
 from wmt14.text import COUNTS, make_splits
 
 from fairseq_ringformer.cli.arguments import positive
+from fairseq_ringformer.extras import require
 from fairseq_ringformer.files import write_text
 
 BIBERT = "jhu-clsp/bibert-ende"
@@ -91,7 +92,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 def check(options: argparse.Namespace, cut_already: bool) -> None:
     """Raise UserError if something is missing that a later step would only find out after long work."""
     make_writable(options.output, options.cache)
-    require_modules("fairseq_cli", *MODULES[options.vocabulary.kind])
+    require("fairseq_cli", *MODULES[options.vocabulary.kind])
     if options.vocabulary.kind == WORDPIECE and not cut_already and not options.download_only:
         load_wordpieces(options.vocabulary.name)
 
@@ -110,7 +111,9 @@ def fingerprint(vocabulary: Vocabulary) -> str | None:
     path = Path(vocabulary.name or "")
     if vocabulary.name is None or not path.exists():
         return None
-    return steps.digest_of_files([path] if path.is_file() else sorted(own for own in path.iterdir() if own.is_file()))
+    return steps.digest_of_files(
+        [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    )
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -154,9 +157,9 @@ def prepare(options: argparse.Namespace) -> None:
     counts = json.loads((output / "raw" / COUNTS).read_text(encoding="utf-8"))
 
     def segment(folder: Path) -> None:
-        kept = {name: own["kept"] for name, own in counts.items() if own["split"] == "train"}
-        learn(output / "raw", folder, vocabulary, sum(kept.values()), options.workers)
-        cut_counts = cut(output / "raw", folder, vocabulary.kind, kept, options.max_pieces, options.workers)
+        pairs = {name: corpus["kept"] for name, corpus in counts.items() if corpus["split"] == "train"}
+        learn(output / "raw", folder, vocabulary, sum(pairs.values()), options.workers)
+        cut_counts = cut(output / "raw", folder, vocabulary.kind, pairs, options.max_pieces, options.workers)
         (folder / COUNTS).write_text(json.dumps(cut_counts, indent=1), encoding="utf-8")
 
     say(steps.make(output / "sub", sub, segment, force=options.force), "sub-words in sub/")
@@ -173,11 +176,11 @@ def summarise(options: argparse.Namespace, counts: dict, where: dict[str, str], 
     """Write ``report.json`` and ``recipe.json`` and print the counts."""
     output, vocabulary = options.output, options.vocabulary
     cut_counts = json.loads((output / "sub" / COUNTS).read_text(encoding="utf-8"))
-    for name, own in cut_counts.items():
-        counts[name] |= {**own, "dropped": counts[name]["dropped"] | own["dropped"]}
+    for name, corpus in cut_counts.items():
+        counts[name] |= {**corpus, "dropped": counts[name]["dropped"] | corpus["dropped"]}
     totals = dict.fromkeys(SPLITS, 0)
-    for own in counts.values():
-        totals[own["split"]] += own["kept"]
+    for corpus in counts.values():
+        totals[corpus["split"]] += corpus["kept"]
     about = {"recipe": options.recipe, "max_pieces": options.max_pieces}
     archives = {name: {"from": where[name], "checksum": sums[name]} for name in where}
     report = {**about, "archives": archives, "corpora": counts, "totals": totals}
@@ -197,8 +200,15 @@ def summarise(options: argparse.Namespace, counts: dict, where: dict[str, str], 
     }
     write_text(output / steps.RECIPE, json.dumps(recipe, indent=2) + "\n")
     rows = [
-        [name, own["split"], own["read"], own["kept"], sum(own["dropped"].values()), own.get("side in valid or test")]
-        for name, own in counts.items()
+        [
+            name,
+            corpus["split"],
+            corpus["read"],
+            corpus["kept"],
+            sum(corpus["dropped"].values()),
+            corpus.get("side in valid or test"),
+        ]
+        for name, corpus in counts.items()
     ]
     print(tabulate(rows, headers=["corpus", "split", "pairs", "kept", "dropped", "side in valid or test"], intfmt=","))
 

@@ -74,7 +74,7 @@ def recipe_of(data: Path) -> str:
     """The recipe that ``data`` was prepared for; UserError if it is not prepared."""
     try:
         recipe = PreparedData.read(data).details.get("recipe")
-    except ValueError:
+    except UserError:
         recipe = None
     if recipe not in BATCHES:
         raise UserError(f"{data} holds no data of WMT-14: run examples/wmt14_de_en/prepare.sh --output {data} first")

@@ -39,14 +39,16 @@ def fetch(cache: Path) -> list[Descriptions]:
     # apt would ask for a user of its own to write here, which only root may grant.
     apt = ["-c", str(configuration), "-o", f"Dir::State::Lists={folder}", "-o", "APT::Sandbox::User=root"]
     result = run(["apt-get", *apt, "update", "-q"])
-    found = list(_read(apt))
-    missing = [language for language in LANGUAGES if language not in {own.language for own in found}]
+    fetched = list(_read(apt))
+    missing = [
+        language for language in LANGUAGES if language not in {descriptions.language for descriptions in fetched}
+    ]
     if missing:
         raise UserError(
             f"could not download the {missing[0]} package descriptions ({why(result)}): "
             f"check the network and start again, {OTHERWISE}"
         )
-    return found
+    return fetched
 
 
 def _read(apt: list[str]) -> Iterator[Descriptions]:

@@ -106,18 +106,18 @@ def with_checksums(path: Path) -> dict[str, Archive]:
     """
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
-        own = {}
+        replaced = {}
         for name, about in given.items():
             algorithm = next(key for key in ("sha256", "md5") if key in about)
             size = about.get("size")
-            own[name] = Archive(name, algorithm, about[algorithm].lower(), None if size is None else int(size))
+            replaced[name] = Archive(name, algorithm, about[algorithm].lower(), None if size is None else int(size))
     except OSError as error:
         raise UserError(f"--checksums: cannot read {path} ({error.strerror})") from None
     except (ValueError, TypeError, AttributeError, StopIteration):
         raise UserError(
             f'--checksums: {path} is not of the form {{"wmt14/test-full.tgz": {{"size": BYTES, "sha256": HEX}}, ...}}'
         ) from None
-    unknown = sorted(own.keys() - ARCHIVES.keys())
+    unknown = sorted(replaced.keys() - ARCHIVES.keys())
     if unknown:
         raise UserError(f"--checksums: {path} names {unknown[0]}, which is none of {', '.join(ARCHIVES)}")
-    return {**ARCHIVES, **own}
+    return {**ARCHIVES, **replaced}

@@ -113,8 +113,8 @@ def settings(recipe: str, size: str, steps: str, gpu: bool) -> list[str]:
     if recipe == "paper":
         table = paper_tables()["table1"]
         updates, warmup = SECTION4 if steps == "section4" else (table.updates, table.warmup)
-        own = next((row.settings for row in table.rows if row.arch.endswith(f"_{size}")), {})
-        published = {name: value for name, value in table.flags.items() if name != "batch-size"} | own
+        of_size = next((row.settings for row in table.rows if row.arch.endswith(f"_{size}")), {})
+        published = {name: value for name, value in table.flags.items() if name != "batch-size"} | of_size
         return [
             "--output-bias",
             *as_flags(published),
