@@ -16,7 +16,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-ALL = [*PAGES, *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")), *sorted(ROOT.glob("examples/*/README.md"))]
+ALL = [
+    *PAGES,
+    *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted(ROOT.glob("examples/*/README.md")),
+]
 
 DIRECTIVE = re.compile(r"<!-- test: (.+) -->")
 REPLACEMENT = re.compile(r'"(.+)" => "(.+)"')

@@ -8,7 +8,7 @@ from tests.docs.markdown import PAGES, ROOT, split
 
 def checked(block, result) -> str:
     """What the block printed; it must have succeeded."""
-    assert result.returncode == 0, f"{block.name}\n{block.edited()}\n{result.stdout[-3000:]}"
+    assert result.returncode == 0, f"{block.name}\n{block.edited()}\n{result.stdout[-1500:]}"
     return result.stdout
 
 
