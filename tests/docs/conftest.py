@@ -18,7 +18,7 @@ IMAGES = "--config examples/fashion_mnist/config.yaml --data data/fashion_mnist 
 
 # What the pages name: see their commands. The numbers stand for the Debian text, which needs a network and a minute.
 PREPARE = f"""
-examples/debian_de_en/prepare.sh --source numbers --sizes 300 16 16 --vocab-size 120 --output {DATA}
+examples/debian_de_en/prepare.sh --source numbers --sizes 900 16 16 --vocab-size 120 --output {DATA}
 for arch in ringformer_tiny vanilla_transformer_tiny; do
     examples/debian_de_en/train.sh --arch $arch --data {DATA} --output runs/$arch {TRAIN}
     ringformer average --dir runs/$arch/checkpoints --last 3 --by update --output runs/$arch/averaged.pt
