@@ -27,7 +27,10 @@ FORMS = {
         ),
     ),
     **{
-        f"signals everywhere, {place}": ("ringformer", ("--signals", ",".join(f"{name}:{place}" for name in EVERYWHERE)))
+        f"signals everywhere, {place}": (
+            "ringformer",
+            ("--signals", ",".join(f"{name}:{place}" for name in EVERYWHERE)),
+        )
         for place in ("after", "before")
     },
     "no feed-forward at all": ("ringformer", ("--ffn-sharing", "none")),
