@@ -67,7 +67,7 @@ def test_the_modules_import_neither_fairseq_nor_timm():
         "import sys; sys.modules['fairseq'] = sys.modules['timm'] = None\n"  # importing either now fails
         "import fairseq_ringformer.modules, torch\n"
         "stack = fairseq_ringformer.modules.Stack(fairseq_ringformer.modules.StackConfig(\n"
-        "    8, 2, 16, self_attn=(0, 0), ffn=(0, 0), norm=(0, 1), signal='low-rank', signal_rank=1, ffn_signal='before'))\n"
+        "    8, 2, 16, self_attn=(0, 0), ffn=(0, 0), norm=(0, 1), signal='low-rank', signal_rank=1, signals={'ffn.fc1': 'before'}))\n"
         "print(tuple(stack(torch.zeros(1, 3, 8)).state.shape))\n"
     )
     out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -71,6 +71,8 @@ class Watch:
             yield
 
     def _tell(self, name: str, projection: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
+        if kwargs["signal"].signals is not self.stack.signals_at(name):
+            return  # a feed-forward that both sides use, called by the other
         present = self.memory_present if name == "cross_attn.kv_proj" else self.present
         x, level = _rows(args[0], present), kwargs["signal"].level
         read = x if kwargs.get("read") is None else _rows(kwargs["read"], present)
