@@ -1,8 +1,9 @@
-"""Prepare German-English data for fairseq from Debian packages (see README.md) or from a small grammar."""
+"""Prepare data for fairseq: German-English text of Debian packages (see README.md), or numbers in words of two languages."""
 
 import argparse
 import datetime
 import functools
+import importlib.metadata
 import json
 import os
 import shlex
@@ -18,14 +19,19 @@ from corpus.catalogue import HELD_OUT, SETS, Source
 from corpus.extract import ORIGIN, PAIRS, extract
 from corpus.pairs import read_pairs
 from corpus.provenance import collect_licences, provenance
-from corpus.report import table
+from corpus.report import length_table, table
 from corpus.split import SPLITS
-from corpus.subwords import LANGUAGES, MODEL, MODULES, SENTENCEPIECE, TOKENIZER, VOCABULARY, WORDPIECE, segment
+from corpus.subwords import MODEL, MODULES, SENTENCEPIECE, TOKENIZER, VOCABULARY, WORDPIECE, segment
 from corpus.text import make_splits, write_splits
 from recipe import steps
 from recipe.binarise import DICTIONARY, binarise
-from recipe.checks import load_wordpieces, make_writable, number, require_modules
-from recipe.errors import RecipeError, exit_status
+from recipe.checks import load_wordpieces, make_writable
+from recipe.errors import exit_status
+
+from fairseq_ringformer.cli.arguments import positive
+from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.extras import require
+from fairseq_ringformer.files import read_lines, write_text
 
 COUNTS = "counts.json"
 PROVENANCE = "PROVENANCE.md"
@@ -33,65 +39,100 @@ PROVENANCE = "PROVENANCE.md"
 ALIGNING = ("corpus/blocks.py", "corpus/entities.py", "corpus/markup.py", "corpus/roff.py")
 
 
+# What an option is where it is not given, by source; what has no default in a source does not belong to it.
+DEFAULTS = {
+    "debian": {"set": "quick", "cache": "packages", "workers": 1, "vocab_size": 8000},
+    "numbers": {"source_lang": "de", "target_lang": "en", "sizes": [20000, 1000, 1000], "vocab_size": 300},
+}
+
+
 def arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="prepare.sh", description=__doc__)
-    parser.add_argument("--source", choices=("debian", "grammar"), default="debian", help="default: debian")
-    parser.add_argument("--set", choices=sorted(SETS), help="which Debian text; default: quick")
+    parser = argparse.ArgumentParser(prog="prepare.sh", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--source", choices=tuple(DEFAULTS), default="debian", help="default: debian")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="default: data/debian_de_en_SET or data/grammar_de_en"
+        "--output", type=Path, metavar="DIR", help="default: data/debian_de_en_SET or data/numbers_SRC_TGT"
     )
     parser.add_argument("--subwords", choices=sorted(MODEL), default=SENTENCEPIECE, help=f"default: {SENTENCEPIECE}")
-    parser.add_argument("--vocab-size", type=number(1), metavar="N", help="joined vocabulary; default: 8000")
+    parser.add_argument(
+        "--vocab-size",
+        type=positive,
+        metavar="N",
+        help="joined vocabulary; default: "
+        + ", ".join(f"{defaults['vocab_size']} ({source})" for source, defaults in DEFAULTS.items()),
+    )
     parser.add_argument(
         "--wordpiece-model",
         metavar="NAME",
         help="with --subwords wordpiece: a vocabulary to use (file, folder or name on the hub); default: learn one",
     )
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the split and of the grammar; default: 1")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the packages; default: OUTPUT/packages")
-    parser.add_argument(
-        "--workers", type=number(1), metavar="N", help="sources to fetch and align at a time; default: 1"
-    )
-    parser.add_argument(
-        "--sizes",
-        type=number(1),
-        nargs=3,
-        metavar=("TRAIN", "VALID", "TEST"),
-        help="pairs that the grammar makes; default: 20000 1000 1000",
-    )
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the split and of the numbers; default: 1")
     parser.add_argument("--force", action="store_true", help="do finished steps again")
+    debian = parser.add_argument_group("--source debian")
+    debian.add_argument("--set", choices=sorted(SETS), help="which text; default: quick")
+    debian.add_argument("--cache", type=Path, metavar="DIR", help="keeps the packages; default: OUTPUT/packages")
+    debian.add_argument(
+        "--workers", type=positive, metavar="N", help="sources to fetch and align at a time; default: 1"
+    )
+    numbers = parser.add_argument_group("--source numbers")
+    numbers.add_argument("--source-lang", metavar="SRC", help="a language of num2words; default: de")
+    numbers.add_argument("--target-lang", metavar="TGT", help="another; default: en")
+    numbers.add_argument(
+        "--sizes",
+        type=positive,
+        nargs=3,
+        metavar=tuple(split.upper() for split in SPLITS),
+        help="pairs; default: 20000 1000 1000",
+    )
     options = parser.parse_args(argv)
-    of_grammar = options.source == "grammar"
-    for name in ("set", "cache", "workers") if of_grammar else ("sizes",):
-        if getattr(options, name) is not None:
-            parser.error(f"--{name} is for --source {'debian' if of_grammar else 'grammar'}: leave it out")
-    options.set, options.workers = options.set or "quick", options.workers or 1
-    options.sizes = options.sizes or (20000, 1000, 1000)
-    if options.output is None:
-        name = "grammar_de_en" if of_grammar else f"debian_de_en_{options.set}"
-        options.output = Path("data") / name
-    options.cache = options.cache or options.output / "packages"
+    settle(options, parser)
     return options
 
 
+def settle(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Give the options of the source their defaults, and refuse those of the other one."""
+    for source, defaults in DEFAULTS.items():
+        for name, default in defaults.items():
+            given = getattr(options, name) is not None
+            if given and name not in DEFAULTS[options.source]:
+                parser.error(f"--{name.replace('_', '-')} is for --source {source}: leave it out")
+            if not given and source == options.source and name != "vocab_size":
+                setattr(options, name, default)
+    if options.source == "numbers":
+        options.languages = options.source_lang, options.target_lang
+        name = f"numbers_{options.source_lang}_{options.target_lang}"
+    else:
+        options.languages = "de", "en"
+        name = f"debian_de_en_{options.set}"
+    options.output = options.output or Path("data") / name
+    if options.source == "debian" and options.cache == DEFAULTS["debian"]["cache"]:
+        options.cache = options.output / options.cache
+
+
 def check(options: argparse.Namespace) -> None:
-    """Raise RecipeError if something is missing that a later step would only find out after long work."""
-    make_writable(options.output, options.cache)
+    """Raise UserError if something is missing that a later step would only find out after long work."""
     if options.wordpiece_model is not None and options.subwords != WORDPIECE:
-        raise RecipeError(f"--wordpiece-model needs --subwords {WORDPIECE}")
+        raise UserError(f"--wordpiece-model needs --subwords {WORDPIECE}")
     if options.wordpiece_model is not None and options.vocab_size is not None:
-        raise RecipeError("--vocab-size is for a vocabulary that is learnt: leave it out with --wordpiece-model")
-    require_modules("fairseq_cli", "lxml", *MODULES[options.subwords])
+        raise UserError("--vocab-size is for a vocabulary that is learnt: leave it out with --wordpiece-model")
+    if options.source == "numbers":
+        require("num2words")
+        from corpus import number_words
+
+        number_words.check_languages(options.languages)
+    make_writable(options.output)
+    if options.cache:
+        make_writable(options.cache)
+    require("fairseq_cli", "lxml", *MODULES[options.subwords])
     options.wordpieces = None
     if options.wordpiece_model is not None:
         options.wordpieces = load_wordpieces(options.wordpiece_model)
-    options.vocab_size = len(options.wordpieces or ()) or options.vocab_size or 8000
+    options.vocab_size = len(options.wordpieces or ()) or options.vocab_size or DEFAULTS[options.source]["vocab_size"]
     if options.source == "debian":
         for program in ("apt-get", "apt-cache", "dpkg-deb"):
             if shutil.which(program) is None:
-                raise RecipeError(
+                raise UserError(
                     f"{program} is not on this machine: --source debian needs Debian or a relative of it; "
-                    "run it there, or use --source grammar, which needs no packages"
+                    "run it there, or use --source numbers, which needs no packages"
                 )
 
 
@@ -114,9 +155,9 @@ def aligner(source: Source) -> str:
     return source.align.__module__.replace(".", "/") + ".py"
 
 
-def texts(folder: Path) -> str:
+def texts(folder: Path, languages: tuple[str, str]) -> str:
     """A fingerprint of the six text files of ``raw/`` or ``sub/``."""
-    return steps.digest_of_files(folder / f"{split}.{language}" for split in SPLITS for language in LANGUAGES)
+    return steps.digest_of_files(folder / f"{split}.{language}" for split in SPLITS for language in languages)
 
 
 def make_source(source: Source, options: argparse.Namespace, inputs: dict) -> bool:
@@ -132,7 +173,10 @@ def raw_from_debian(options: argparse.Namespace) -> None:
         {"source": s.name, "packages": [*s.packages, *s.optional], "code": code(*ALIGNING, aligner(s))} for s in sources
     ]
     with ProcessPoolExecutor(max_workers=min(options.workers, len(sources))) as pool:
-        running = [pool.submit(make_source, source, options, own) for source, own in zip(sources, inputs, strict=True)]
+        running = [
+            pool.submit(make_source, source, options, made_from)
+            for source, made_from in zip(sources, inputs, strict=True)
+        ]
         for source, result in zip(sources, running, strict=True):
             say(result.result(), f"aligned pairs of {source.name}")
     folders = {source.name: options.output / "work" / source.name for source in sources}
@@ -140,10 +184,10 @@ def raw_from_debian(options: argparse.Namespace) -> None:
 
     def build(folder: Path) -> None:
         (options.output / PROVENANCE).unlink(missing_ok=True)
-        pairs = {name: read_pairs(own / PAIRS) for name, own in folders.items()}
+        pairs = {name: read_pairs(made / PAIRS) for name, made in folders.items()}
         counts = make_splits(pairs, HELD_OUT[options.set], options.seed, folder)
-        for name, own in counts.items():
-            own["skipped"] = origins[name]["skipped"]
+        for name, count in counts.items():
+            count["skipped"] = origins[name]["skipped"]
         (folder / COUNTS).write_text(json.dumps(counts, indent=1), encoding="utf-8")
 
     made_from = {
@@ -158,31 +202,43 @@ def raw_from_debian(options: argparse.Namespace) -> None:
         collect_licences(folders.values(), options.output / "licences")
         today = datetime.date.today().isoformat()
         known = [(source, origins[source.name]) for source in sources]
-        steps.write_whole(options.output / PROVENANCE, provenance(known, command(options), options.seed, today))
+        write_text(options.output / PROVENANCE, provenance(known, command(options), options.seed, today))
 
 
-def raw_from_grammar(options: argparse.Namespace) -> None:
-    """The step up to ``raw/`` for --source grammar."""
+def raw_from_numbers(options: argparse.Namespace) -> None:
+    """The step up to ``raw/`` for --source numbers."""
+    from corpus import number_words
+
+    source, target = options.languages
+    sizes = dict(zip(SPLITS, options.sizes, strict=True))
+    known = number_words.known_kinds(options.languages)
+    absent = [kind.name for kind in number_words.KINDS if kind not in known]
+    if absent:
+        print(f"left out, since num2words has them not for {source} to {target}: {', '.join(absent)}")
+    library = f"num2words {importlib.metadata.version('num2words')}"
 
     def build(folder: Path) -> None:
-        import grammar
+        pairs, counts = number_words.generate(options.languages, sizes, options.seed)
+        write_splits(folder, options.languages, pairs)
+        report = {
+            kind: {"extracted": kept.total(), "documents": kept.total(), "kept": kept, "skipped": {}, "dropped": {}}
+            for kind, kept in counts.items()
+        }
+        (folder / COUNTS).write_text(json.dumps(report, indent=1), encoding="utf-8")
 
-        try:
-            splits = grammar.generate(options.seed, *options.sizes)
-        except ValueError as error:
-            raise RecipeError(f"--sizes {' '.join(map(str, options.sizes))}: {error}") from None
-        write_splits(folder, splits)
-        kept = {split: len(splits[split]) for split in SPLITS}
-        counts = {"extracted": sum(kept.values()), "documents": 0, "kept": kept, "skipped": {}, "dropped": {}}
-        (folder / COUNTS).write_text(json.dumps({"grammar": counts}, indent=1), encoding="utf-8")
-
-    made_from = {"grammar": code("grammar.py", "language/**/*.py"), "seed": options.seed, "sizes": list(options.sizes)}
+    made_from = {
+        "languages": options.languages,
+        "sizes": sizes,
+        "seed": options.seed,
+        "library": library,
+        "code": code("corpus/number_words.py"),
+    }
     say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
-    text = (
-        "# Where this text comes from\n\nMade by the grammar in `grammar.py` of this recipe, under the licence "
-        f"of this project, with seed {options.seed} by\n\n    {command(options)}\n"
+    write_text(
+        options.output / PROVENANCE,
+        f"# Where this text comes from\n\nNumbers in words of {source} and {target}, made by {library} (LGPL-2.1), "
+        f"with seed {options.seed} by\n\n    {command(options)}\n",
     )
-    steps.write_whole(options.output / PROVENANCE, text)
 
 
 def cut_and_binarise(options: argparse.Namespace) -> None:
@@ -191,43 +247,58 @@ def cut_and_binarise(options: argparse.Namespace) -> None:
     models = [*MODEL.values(), VOCABULARY]
 
     def build(folder: Path) -> None:
-        segment(output / "raw", folder, options.subwords, options.vocab_size, options.wordpieces)
+        segment(output / "raw", folder, options.languages, options.subwords, options.vocab_size, options.wordpieces)
         for name in models:
             (output / name).unlink(missing_ok=True)
             if (folder / name).exists():
                 os.replace(folder / name, output / name)
 
     sub = {
-        "raw": texts(output / "raw"),
+        "raw": texts(output / "raw", options.languages),
         "subwords": options.subwords,
         "size": options.vocab_size,
         "code": code("corpus/subwords.py"),
     }
     if options.subwords == WORDPIECE:
-        sub["package"] = steps.package_code("wordpieces.py", "blanks.py")
+        sub["package"] = steps.package_code("text/wordpieces.py", "text/blanks.py")
     if options.wordpieces is not None:
         sub["vocabulary"] = steps.digest(options.wordpieces.to_json())
     lost = not (output / MODEL[options.subwords]).is_file()
     say(steps.make(output / "sub", sub, build, force=options.force or lost), "sub-words in sub/")
-    made_from = {"sub": texts(output / "sub"), "code": steps.code("binarise.py")}
+    made_from = {"sub": texts(output / "sub", options.languages), "code": steps.code("binarise.py")}
     if options.subwords == WORDPIECE:
         made_from["dictionary"] = steps.digest_of_files([output / "sub" / DICTIONARY])
-    built = steps.make(output / "bin", made_from, lambda new: binarise(output / "sub", new), force=options.force)
+    built = steps.make(
+        output / "bin", made_from, lambda new: binarise(output / "sub", new, options.languages), force=options.force
+    )
     say(built, "fairseq data in bin/")
+
+
+def mean_length(path: Path) -> float:
+    """Of the lines of a file, in what spaces separate."""
+    lines = read_lines(path)
+    return round(sum(len(line.split()) for line in lines) / len(lines), 2)
 
 
 def summarise(options: argparse.Namespace) -> None:
     """Write ``report.json`` and ``recipe.json`` and print the counts."""
     counts = json.loads((options.output / "raw" / COUNTS).read_text(encoding="utf-8"))
-    about = {"source": options.source, "set": options.set if options.source == "debian" else None, "seed": options.seed}
-    totals = {split: sum(own["kept"][split] for own in counts.values()) for split in SPLITS}
-    report = {**about, "sources": counts, "totals": totals}
-    steps.write_whole(options.output / "report.json", json.dumps(report, indent=2) + "\n")
+    about = {"source": options.source, "set": options.set, "seed": options.seed}
+    totals = {split: sum(count["kept"][split] for count in counts.values()) for split in SPLITS}
+    lengths = {
+        language: {
+            unit: mean_length(options.output / folder / f"train.{language}")
+            for unit, folder in (("words", "raw"), ("sub-words", "sub"))
+        }
+        for language in options.languages
+    }
+    report = {**about, "sources": counts, "totals": totals, "lengths": lengths}
+    write_text(options.output / "report.json", json.dumps(report, indent=2) + "\n")
     model = MODEL[options.subwords]
     recipe = {
         **about,
-        "source_lang": "de",
-        "target_lang": "en",
+        "source_lang": options.languages[0],
+        "target_lang": options.languages[1],
         "subwords": options.subwords,
         "vocab_size": options.vocab_size,
         "tokenizer": TOKENIZER[options.subwords],
@@ -237,8 +308,9 @@ def summarise(options: argparse.Namespace) -> None:
         "sub": "sub",
         "bin": "bin",
     }
-    steps.write_whole(options.output / steps.RECIPE, json.dumps(recipe, indent=2) + "\n")
+    write_text(options.output / steps.RECIPE, json.dumps(recipe, indent=2) + "\n")
     print(table(counts))
+    print(length_table(lengths))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -251,8 +323,8 @@ def main(argv: list[str] | None = None) -> int:
 def prepare(options: argparse.Namespace) -> None:
     """Every step that is not done yet."""
     check(options)
-    if options.source == "grammar":
-        raw_from_grammar(options)
+    if options.source == "numbers":
+        raw_from_numbers(options)
     else:
         raw_from_debian(options)
     cut_and_binarise(options)

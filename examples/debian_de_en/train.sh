@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train one architecture on prepared German-English data.
+# Train one architecture on prepared data; its languages are those of the data.
 #
 #   train.sh --arch ringformer_tiny --data DIR --output DIR [--seed N] [--max-update N] [fairseq-train flags ...]
 #
@@ -11,7 +11,7 @@
 set -euo pipefail
 
 arch=ringformer_tiny data= output= seed=1 max_update=2300
-own=()
+more=()
 while [ $# -gt 0 ]; do
   case $1 in --arch=*|--data=*|--output=*|--seed=*|--max-update=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;; esac
   case $1 in
@@ -26,11 +26,11 @@ while [ $# -gt 0 ]; do
         --max-update) max_update=$2 ;;
       esac
       shift 2 ;;
-    *) own+=("$1"); shift ;;
+    *) more+=("$1"); shift ;;
   esac
 done
 if [ -z "$data" ] || [ -z "$output" ]; then echo "train: needs --data and --output (see --help)" >&2; exit 2; fi
-if ! [ -e "$data/bin/dict.de.txt" ]; then
+if ! [ -e "$data/recipe.json" ]; then
   echo "train: $data holds no prepared data: run examples/debian_de_en/prepare.sh --output $data first" >&2; exit 2
 fi
 
@@ -55,14 +55,13 @@ fi
 flags=(
   "$data/bin" --user-dir "$root/fairseq_ringformer" --arch "$arch" --share-all-embeddings
   --encoder-normalize-before --decoder-normalize-before --dropout 0 --activation-dropout 0
-  --source-lang de --target-lang en
   --criterion label_smoothed_cross_entropy --label-smoothing 0.1
   --optimizer adam --adam-betas '(0.9, 0.98)' --clip-norm 1.0
   --lr-scheduler cosine --lr 5e-3 --warmup-updates 200 --max-update "$max_update"
   --max-tokens "${MAX_TOKENS:-1024}" --required-batch-size-multiple 1 --update-freq $((2 / workers)) --seed "$seed"
   --save-dir "$output/checkpoints" --no-epoch-checkpoints --save-interval-updates 200 --keep-interval-updates 5
   --validate-interval-updates 500 --log-format tqdm --num-workers 0
-  ${own[@]+"${own[@]}"}
+  ${more[@]+"${more[@]}"}
 )
 mkdir -p "$output"
 if [ "$gpus" -ge 1 ]; then

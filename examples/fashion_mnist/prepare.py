@@ -18,8 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for what the exa
 
 from recipe import steps
 from recipe.checks import make_writable
-from recipe.errors import RecipeError, exit_status
+from recipe.errors import exit_status
 from recipe.packages import Archive, Package
+
+from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.files import write_text
 
 PACKAGE = "dataset-fashion-mnist"
 RAW = Path("FashionMNIST/raw")
@@ -72,20 +75,20 @@ def content_errors(content: bytes, expected: Content) -> str:
 def unpack(package: Package, options: argparse.Namespace, folder: Path) -> str:
     """Write the four files into `folder`; the package's licence text.
 
-    Raises RecipeError if a file is missing or not as it must be.
+    Raises UserError if a file is missing or not as it must be.
     """
     packed, licence = archive.read(package, options.cache, re.compile(r"^usr/share/datasets/fashion-mnist/.*\.gz$"))
     packed = {Path(path).stem: content for path, content in packed.items()}
     for name, expected in FILES.items():
         if name not in packed:
-            raise RecipeError(f"{package.file} has no {name}.gz: another version of the package than this recipe knows")
+            raise UserError(f"{package.file} has no {name}.gz: another version of the package than this recipe knows")
         try:
             content = gzip.decompress(packed[name])
         except (OSError, EOFError, zlib.error) as error:
-            raise RecipeError(f"{package.file}: cannot unpack {name}.gz ({error}): delete it and start again") from None
+            raise UserError(f"{package.file}: cannot unpack {name}.gz ({error}): delete it and start again") from None
         wrong = content_errors(content, expected)
         if wrong:
-            raise RecipeError(f"{package.file}: {name} is not Fashion-MNIST's ({wrong})")
+            raise UserError(f"{package.file}: {name} is not Fashion-MNIST's ({wrong})")
         (folder / name).write_bytes(content)
     return licence
 
@@ -109,15 +112,15 @@ def prepare(options: argparse.Namespace, command: str) -> bool:
     def build(folder: Path) -> None:
         found = archive.find([PACKAGE])
         if PACKAGE not in found:
-            raise RecipeError(
+            raise UserError(
                 f"package {PACKAGE} is in no package list: run 'apt-get update' as root, "
                 "or enable Debian's own archive (section main)"
             )
         archive.download(found.values(), options.cache)
         licence = unpack(found[PACKAGE], options, folder)
         # Before the folder appears under its name: once it does, all is done.
-        steps.write_whole(options.output / LICENCE, licence)
-        steps.write_whole(options.output / PROVENANCE, provenance(found[PACKAGE], command))
+        write_text(options.output / LICENCE, licence)
+        write_text(options.output / PROVENANCE, provenance(found[PACKAGE], command))
 
     made_from = {name: content.sha256 for name, content in FILES.items()}
     there = [options.output / RAW / name for name in FILES] + [options.output / LICENCE, options.output / PROVENANCE]

@@ -1,19 +1,17 @@
-"""The one exception of a recipe that its user is meant to read, and how a recipe ends."""
+"""How a recipe's command ends."""
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-
-class RecipeError(Exception):
-    """What is wrong and what to do about it, in one line; the recipe prints it and exits with status 1."""
+from fairseq_ringformer.errors import UserError
 
 
 def exit_status(prepare: Callable[[], None], output: Path) -> int:
     """Run a recipe's ``prepare.sh`` into ``output``, and say in one line why it has ended early, if it has."""
     try:
         prepare()
-    except RecipeError as error:
+    except UserError as error:
         print(f"prepare.sh: {error}", file=sys.stderr)
         return 1
     except OSError as error:  # a full disk, most likely

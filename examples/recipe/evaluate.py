@@ -2,16 +2,22 @@
 
   evaluate.sh --data DIR --path runs/ringformer_tiny/averaged.pt [--output DIR] [fairseq-generate flags ...]
 
-DIR of --data is what prepare.sh wrote. Writes generate.log (fairseq's own output), hypotheses.en and scores.json.
+DIR of --data is what prepare.sh wrote. Writes generate.log (fairseq's own output), hypotheses.LANGUAGE and
+scores.json. An exact match is a translation that is its reference, letter for letter.
 """
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for what the examples share
+
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.text.prepared import PreparedData
 from fairseq_ringformer.text.scoring import generate, generation_command, read_hypotheses, score
+from recipe.checks import make_writable
 
 
 def arguments() -> tuple[argparse.Namespace, list[str]]:
@@ -30,50 +36,56 @@ def arguments() -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args()
 
 
+def translate(args: argparse.Namespace, flags: list[str], data: PreparedData, folder: Path) -> tuple[list[str], float]:
+    """The translations of the subset, and the seconds that they took."""
+    sources, _ = data.text(args.subset)
+    started = time.time()
+    generate(generation_command(data, args.path, args.subset, args.beam, flags), folder / "generate.log")
+    return read_hypotheses(folder / "generate.log", len(sources)), time.time() - started
+
+
+def print_samples(
+    count: int, sources: list[str], translations: list[str], references: list[str], language: str
+) -> None:
+    """Some translations, evenly spread over the set."""
+    step = max(1, len(references) // max(1, count))
+    for index in range(step // 2, len(references), step)[:count]:
+        print(f"\n  {language:<11}  {sources[index]}")
+        print(f"  translation  {translations[index]}\n  reference    {references[index]}")
+
+
 def main() -> None:
     args, flags = arguments()
-    if not args.path.is_file():
-        raise SystemExit(f"evaluate: no checkpoint {args.path}: train one first")
+    folder = args.output or args.path.parent
     try:
+        if not args.path.is_file():
+            raise UserError(f"no checkpoint {args.path}: train one first")
         data = PreparedData.read(args.data)
         sources, references = data.text(args.subset)
-    except ValueError as error:
+        make_writable(folder)
+        translations, seconds = translate(args, flags, data, folder)
+    except UserError as error:
         raise SystemExit(f"evaluate: {error}") from None
-    output = args.output or args.path.parent
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "generate.log").touch()
-    except OSError as error:
-        raise SystemExit(f"evaluate: cannot write to {output} ({error.strerror}): choose another --output") from None
-    started = time.time()
-    try:
-        generate(generation_command(data, args.path, args.subset, args.beam, flags), output / "generate.log")
-        seconds = time.time() - started
-        translations = read_hypotheses(output / "generate.log", len(references))
-    except ValueError as error:
-        raise SystemExit(f"evaluate: {error}") from None
-    (output / "hypotheses.en").write_text("".join(line + "\n" for line in translations), encoding="utf-8")
+    source_lang, target_lang = data.languages
+    (folder / f"hypotheses.{target_lang}").write_text("".join(line + "\n" for line in translations), encoding="utf-8")
     scores = score(translations, references)
     figures = {
         "BLEU": scores.bleu,
         "BLEU signature": scores.bleu_signature,
         "chrF": scores.chrf,
         "chrF signature": scores.chrf_signature,
+        "exact match": round(100 * sum(map(str.__eq__, translations, references)) / len(references), 2),
         "sentences": len(references),
         "seconds": round(seconds, 1),
         "checkpoint": str(args.path),
         "subset": args.subset,
     }
-    (output / "scores.json").write_text(json.dumps(figures, indent=2) + "\n")
-
-    step = max(1, len(references) // max(1, args.samples))
-    for index in range(step // 2, len(references), step)[: args.samples]:
-        print(
-            f"\n  German       {sources[index]}\n  translation  {translations[index]}\n  reference    {references[index]}"
-        )
+    (folder / "scores.json").write_text(json.dumps(figures, indent=2) + "\n")
+    print_samples(args.samples, sources, translations, references, source_lang)
     print(f"\n{args.subset} set, {len(references)} sentences, beam {args.beam}, {seconds:.0f} s")
     for name in ("BLEU", "chrF"):
         print(f"  {name} {figures[name]:.2f}   {figures[f'{name} signature']}")
+    print(f"  exact match {figures['exact match']:.2f} %")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from recipe.errors import RecipeError
+from fairseq_ringformer.errors import UserError
 
 _COPYRIGHT = re.compile(r"^usr/share/doc/[^/]+/copyright$")
 
@@ -52,7 +52,7 @@ class Archive:
         self.otherwise = f", {otherwise}" if otherwise else ""
 
     def run(self, command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess:
-        """Run an apt or dpkg command in the C locale; RecipeError if this machine does not have it."""
+        """Run an apt or dpkg command in the C locale; UserError if this machine does not have it."""
         try:
             return subprocess.run(
                 command,
@@ -64,7 +64,7 @@ class Archive:
                 errors="replace",
             )
         except FileNotFoundError:
-            raise RecipeError(
+            raise UserError(
                 f"{command[0]} is not on this machine: packages need Debian or a relative of it; "
                 f"run there{self.otherwise}"
             ) from None
@@ -77,24 +77,24 @@ class Archive:
     def find(self, names: Iterable[str]) -> dict[str, Package]:
         """Look ``names`` up in the package lists; names that no list has are absent from the answer.
 
-        Raises RecipeError if there is no apt, or if its package lists are empty.
+        Raises UserError if there is no apt, or if its package lists are empty.
         """
         # apt-get describes the names it knows and complains about the others; what counts is what it describes.
         # It is silent about a package that lies in the current folder already, hence an empty folder.
         with tempfile.TemporaryDirectory() as empty:
             result = self.run(["apt-get", "download", "--print-uris", *sorted(set(names))], cwd=Path(empty))
-        found: dict[str, Package] = {}
+        packages: dict[str, Package] = {}
         for file, size, checksum in re.findall(r"^'\S+' (\S+) (\d+) SHA256:(\w+)$", result.stdout, re.MULTILINE):
             name, version = file.split("_")[:2]
-            found[name] = Package(name, unquote(version), file, int(size), checksum)
-        if not found and not self._has_lists():
-            raise RecipeError(f"apt has no package lists: run 'apt-get update' as root{self.otherwise}")
-        return found
+            packages[name] = Package(name, unquote(version), file, int(size), checksum)
+        if not packages and not self._has_lists():
+            raise UserError(f"apt has no package lists: run 'apt-get update' as root{self.otherwise}")
+        return packages
 
     def download(self, packages: Iterable[Package], cache: Path) -> None:
         """Put the .deb of every package into the folder ``cache``; those already there whole are kept.
 
-        Raises RecipeError if a download fails; what has arrived by then stays for the next attempt.
+        Raises UserError if a download fails; what has arrived by then stays for the next attempt.
         """
         missing = [package for package in packages if not _is_whole(cache / package.file, package)]
         if not missing:
@@ -104,14 +104,14 @@ class Archive:
         arriving.mkdir(parents=True, exist_ok=True)
         needed = sum(package.size for package in missing)
         if shutil.disk_usage(cache).free < needed:
-            raise RecipeError(f"{cache} has no room for {needed / 1e6:.0f} MB of packages: choose another --cache")
+            raise UserError(f"{cache} has no room for {needed / 1e6:.0f} MB of packages: choose another --cache")
         result = self.run(["apt-get", "download", "-q", *(f"{p.name}={p.version}" for p in missing)], cwd=arriving)
         for package in missing:
             if _is_whole(arriving / package.file, package):
                 os.replace(arriving / package.file, cache / package.file)
         absent = [package.name for package in missing if not (cache / package.file).is_file()]
         if absent:
-            raise RecipeError(
+            raise UserError(
                 f"could not download {', '.join(absent[:5])}{' and others' if absent[5:] else ''} ({why(result)}): "
                 f"check the network, run 'apt-get update' as root if the lists are old, and start again{self.otherwise}"
             )
@@ -122,7 +122,7 @@ class Archive:
 
         The files come as path -> content; paths have no leading slash (``usr/share/...``), links and folders
         are left out. The copyright text is empty if the package has none of its own, only a link.
-        Raises RecipeError if the package cannot be unpacked.
+        Raises UserError if the package cannot be unpacked.
         """
         files: dict[str, bytes] = {}
         copyright_text = b""
@@ -139,7 +139,7 @@ class Archive:
                     elif member.isfile() and wanted.search(path):
                         files[path] = archive.extractfile(member).read()
         except FileNotFoundError:
-            raise RecipeError(f"dpkg-deb is not on this machine: install dpkg{self.otherwise}") from None
+            raise UserError(f"dpkg-deb is not on this machine: install dpkg{self.otherwise}") from None
         except tarfile.TarError as error:
-            raise RecipeError(f"cannot unpack {cache / package.file} ({error}): delete it and start again") from None
+            raise UserError(f"cannot unpack {cache / package.file} ({error}): delete it and start again") from None
         return files, copyright_text.decode("utf-8", errors="replace")

@@ -1,18 +1,16 @@
 """Steps that are skipped when done, and never mistaken for done when they are not.
 
-The output of a step is a folder. It is built under another name and renamed when complete; the stamp
-that says what it was made from lies inside, so that folder and stamp appear in the same instant.
-
-Nothing here needs the package: data can be fetched before it is installed.
+The output of a step is a folder, written whole or not at all. The stamp that says what it was made from lies inside, so
+that folder and stamp appear in the same instant.
 """
 
 import hashlib
 import importlib.util
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from fairseq_ringformer.files import whole_folder
 
 STAMP = ".made-from.json"
 RECIPE = "recipe.json"
@@ -35,22 +33,12 @@ def make(output: Path, inputs: dict, build: Callable[[Path], None], *, force: bo
     """
     if not force and is_done(output, inputs):
         return False
-    partial = output.with_name(output.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    build(partial)
-    (partial / STAMP).write_text(json.dumps(inputs, indent=1, sort_keys=True), encoding="utf-8")
-    output.with_name(RECIPE).unlink(missing_ok=True)
-    shutil.rmtree(output, ignore_errors=True)
-    os.replace(partial, output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with whole_folder(output) as partial:
+        build(Path(partial))
+        (Path(partial) / STAMP).write_text(json.dumps(inputs, indent=1, sort_keys=True), encoding="utf-8")
+        output.with_name(RECIPE).unlink(missing_ok=True)
     return True
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write ``text`` to the file ``path``, which never holds half of it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def digest(value: object) -> str:

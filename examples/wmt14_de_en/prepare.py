@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parent))  # for what the examples share
 
 from recipe import steps
 from recipe.binarise import binarise
-from recipe.checks import load_wordpieces, make_writable, number, require_modules
+from recipe.checks import load_wordpieces, make_writable
 from recipe.errors import exit_status
 from tabulate import tabulate
 from wmt14.catalogue import ARCHIVES, LANGUAGES, addresses, with_checksums
@@ -27,6 +27,10 @@ from wmt14.fetch import fetch
 from wmt14.subwords import MODEL, MODULES, SENTENCEPIECE, SPLITS, TOKENIZER, WORDPIECE, Vocabulary, cut, learn
 from wmt14.text import COUNTS, make_splits
 
+from fairseq_ringformer.cli.arguments import positive
+from fairseq_ringformer.extras import require
+from fairseq_ringformer.files import write_text
+
 BIBERT = "jhu-clsp/bibert-ende"
 # By recipe: sub-words, and the most of them on a side of a training pair.
 MAX_PIECES = {"paper": 50, "strong": 250}
@@ -34,8 +38,14 @@ MAX_PIECES = {"paper": 50, "strong": 250}
 OWN_FLAGS = {"paper": ("wordpiece_model",), "strong": ("subwords", "vocab_size", "learn_from")}
 
 
+def ratio(text: str) -> float:
+    """An argparse type: a number of at least one."""
+    if not float(text) >= 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return float(text)
+
+
 def arguments(argv: list[str] | None) -> argparse.Namespace:
-    count = number(1)
     parser = argparse.ArgumentParser(
         prog="prepare.sh", description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -47,25 +57,21 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     files.add_argument("--cache", type=Path, metavar="DIR", help="of downloads; default: wmt14_archives beside OUTPUT")
     files.add_argument("--download-only", action="store_true", help="fetch and verify the archives, no more")
     text = parser.add_argument_group("cleaning of training pairs")
-    text.add_argument("--max-words", type=count, default=250, metavar="N", help="of a side; default: 250")
+    text.add_argument("--max-words", type=positive, default=250, metavar="N", help="of a side; default: 250")
     text.add_argument(
-        "--max-ratio",
-        type=number(1, float),
-        default=9.0,
-        metavar="R",
-        help="of words, longer to shorter side; default: 9",
+        "--max-ratio", type=ratio, default=9.0, metavar="R", help="of words, longer to shorter side; default: 9"
     )
     text.add_argument("--drop-duplicates", action="store_true", help="drop pairs that came before")
     text.add_argument(
-        "--max-pieces", type=count, metavar="N", help="sub-words of a side; default: paper 50, strong 250"
+        "--max-pieces", type=positive, metavar="N", help="sub-words of a side; default: paper 50, strong 250"
     )
     words = parser.add_argument_group("sub-words")
     words.add_argument("--wordpiece-model", metavar="NAME", help=f"paper: file, folder or hub name; default: {BIBERT}")
     words.add_argument("--subwords", choices=("sentencepiece", "subword-nmt"), help="strong; default: sentencepiece")
-    words.add_argument("--vocab-size", type=count, metavar="N", help="strong; default: 32000")
-    words.add_argument("--learn-from", type=count, metavar="N", help="strong: pairs to learn from; default: 500000")
+    words.add_argument("--vocab-size", type=positive, metavar="N", help="strong; default: 32000")
+    words.add_argument("--learn-from", type=positive, metavar="N", help="strong: pairs to learn from; default: 500000")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser.add_argument("--workers", type=count, default=cores, metavar="N", help=f"processes; default: {cores}")
+    parser.add_argument("--workers", type=positive, default=cores, metavar="N", help=f"processes; default: {cores}")
     parser.add_argument("--force", action="store_true", help="do finished steps again")
     options = parser.parse_args(argv)
     for recipe, names in OWN_FLAGS.items():
@@ -84,9 +90,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def check(options: argparse.Namespace, cut_already: bool) -> None:
-    """Raise RecipeError if something is missing that a later step would only find out after long work."""
+    """Raise UserError if something is missing that a later step would only find out after long work."""
     make_writable(options.output, options.cache)
-    require_modules("fairseq_cli", *MODULES[options.vocabulary.kind])
+    require("fairseq_cli", *MODULES[options.vocabulary.kind])
     if options.vocabulary.kind == WORDPIECE and not cut_already and not options.download_only:
         load_wordpieces(options.vocabulary.name)
 
@@ -105,7 +111,9 @@ def fingerprint(vocabulary: Vocabulary) -> str | None:
     path = Path(vocabulary.name or "")
     if vocabulary.name is None or not path.exists():
         return None
-    return steps.digest_of_files([path] if path.is_file() else sorted(own for own in path.iterdir() if own.is_file()))
+    return steps.digest_of_files(
+        [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    )
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -125,7 +133,7 @@ def prepare(options: argparse.Namespace) -> None:
         "raw": raw,
         "vocabulary": [*vocabulary, fingerprint(vocabulary)],
         "most": options.max_pieces,
-        "code": [code("subwords"), steps.package_code("subwords.py", "wordpieces.py", "blanks.py")],
+        "code": [code("subwords"), steps.package_code("text/subwords.py", "text/wordpieces.py", "text/blanks.py")],
     }
     check(options, cut_already=steps.is_done(output / "sub", sub) and not options.force)
 
@@ -149,15 +157,15 @@ def prepare(options: argparse.Namespace) -> None:
     counts = json.loads((output / "raw" / COUNTS).read_text(encoding="utf-8"))
 
     def segment(folder: Path) -> None:
-        kept = {name: own["kept"] for name, own in counts.items() if own["split"] == "train"}
-        learn(output / "raw", folder, vocabulary, sum(kept.values()), options.workers)
-        cut_counts = cut(output / "raw", folder, vocabulary.kind, kept, options.max_pieces, options.workers)
+        pairs = {name: corpus["kept"] for name, corpus in counts.items() if corpus["split"] == "train"}
+        learn(output / "raw", folder, vocabulary, sum(pairs.values()), options.workers)
+        cut_counts = cut(output / "raw", folder, vocabulary.kind, pairs, options.max_pieces, options.workers)
         (folder / COUNTS).write_text(json.dumps(cut_counts, indent=1), encoding="utf-8")
 
     say(steps.make(output / "sub", sub, segment, force=options.force), "sub-words in sub/")
 
     def preprocess(folder: Path) -> None:
-        binarise(output / "sub", folder, options.workers, vocabulary.size)
+        binarise(output / "sub", folder, LANGUAGES, options.workers, vocabulary.size)
 
     made_from = {"sub": sub, "code": steps.code("binarise.py")}
     say(steps.make(output / "bin", made_from, preprocess, force=options.force), "fairseq data in bin/")
@@ -168,15 +176,15 @@ def summarise(options: argparse.Namespace, counts: dict, where: dict[str, str], 
     """Write ``report.json`` and ``recipe.json`` and print the counts."""
     output, vocabulary = options.output, options.vocabulary
     cut_counts = json.loads((output / "sub" / COUNTS).read_text(encoding="utf-8"))
-    for name, own in cut_counts.items():
-        counts[name] |= {**own, "dropped": counts[name]["dropped"] | own["dropped"]}
+    for name, corpus in cut_counts.items():
+        counts[name] |= {**corpus, "dropped": counts[name]["dropped"] | corpus["dropped"]}
     totals = dict.fromkeys(SPLITS, 0)
-    for own in counts.values():
-        totals[own["split"]] += own["kept"]
+    for corpus in counts.values():
+        totals[corpus["split"]] += corpus["kept"]
     about = {"recipe": options.recipe, "max_pieces": options.max_pieces}
     archives = {name: {"from": where[name], "checksum": sums[name]} for name in where}
     report = {**about, "archives": archives, "corpora": counts, "totals": totals}
-    steps.write_whole(output / "report.json", json.dumps(report, indent=2) + "\n")
+    write_text(output / "report.json", json.dumps(report, indent=2) + "\n")
     recipe = {
         **about,
         "source_lang": LANGUAGES[0],
@@ -190,10 +198,17 @@ def summarise(options: argparse.Namespace, counts: dict, where: dict[str, str], 
         "sub": "sub",
         "bin": "bin",
     }
-    steps.write_whole(output / steps.RECIPE, json.dumps(recipe, indent=2) + "\n")
+    write_text(output / steps.RECIPE, json.dumps(recipe, indent=2) + "\n")
     rows = [
-        [name, own["split"], own["read"], own["kept"], sum(own["dropped"].values()), own.get("side in valid or test")]
-        for name, own in counts.items()
+        [
+            name,
+            corpus["split"],
+            corpus["read"],
+            corpus["kept"],
+            sum(corpus["dropped"].values()),
+            corpus.get("side in valid or test"),
+        ]
+        for name, corpus in counts.items()
     ]
     print(tabulate(rows, headers=["corpus", "split", "pairs", "kept", "dropped", "side in valid or test"], intfmt=","))
 

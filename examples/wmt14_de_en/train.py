@@ -18,10 +18,11 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent))  # for what the examples share
 
-from recipe.checks import number
-from recipe.errors import RecipeError
 from wmt14.training import BATCHES, MODELS, SIZES, STEPS, Machines, command, find_nodes, settings, share
 
+from fairseq_ringformer.analysis.study.last_checkpoint import updates_so_far
+from fairseq_ringformer.cli.arguments import positive, whole
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.text.prepared import PreparedData
 
 # Flags of fairseq-train that this script sets itself, and what to use instead.
@@ -44,22 +45,22 @@ def arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="gets checkpoints/")
     parser.add_argument("--recipe", choices=tuple(BATCHES), help="default: the one the data was prepared for")
     parser.add_argument("--steps", choices=STEPS, help="of the paper recipe; default: appendix (210,000)")
-    parser.add_argument("--seed", type=number(0), default=1, metavar="N", help="default: 1")
-    parser.add_argument("--gpus", type=number(0), metavar="N", help="of this machine; 0: CPU; default: all there are")
-    parser.add_argument("--processes", type=number(1), metavar="N", help="on a CPU; default: 2 where there are 2 cores")
+    parser.add_argument("--seed", type=whole(0), default=1, metavar="N", help="default: 1")
+    parser.add_argument("--gpus", type=whole(0), metavar="N", help="of this machine; 0: CPU; default: all there are")
+    parser.add_argument("--processes", type=positive, metavar="N", help="on a CPU; default: 2 where there are 2 cores")
     parser.add_argument(
         "--effective-batch",
-        type=number(1),
+        type=positive,
         metavar="N",
         help="sentences (paper: 512) or tokens (strong: 32,768) of an update",
     )
     parser.add_argument(
-        "--batch-size", type=number(1), metavar="N", help="paper: sentences that fit a process at a time; default: 128"
+        "--batch-size", type=positive, metavar="N", help="paper: sentences that fit a process at a time; default: 128"
     )
     parser.add_argument(
-        "--max-tokens", type=number(1), metavar="N", help="strong: tokens that fit a process at a time; default: 4,096"
+        "--max-tokens", type=positive, metavar="N", help="strong: tokens that fit a process at a time; default: 4,096"
     )
-    parser.add_argument("--max-update", type=number(1), metavar="N", help="updates; default: the recipe's")
+    parser.add_argument("--max-update", type=positive, metavar="N", help="updates; default: the recipe's")
     parser.add_argument("--dry-run", action="store_true", help="print the command, do not run it")
     options, flags = parser.parse_known_args(argv)
     for flag in flags:
@@ -70,22 +71,22 @@ def arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
 
 
 def recipe_of(data: Path) -> str:
-    """The recipe that ``data`` was prepared for; RecipeError if it is not prepared."""
+    """The recipe that ``data`` was prepared for; UserError if it is not prepared."""
     try:
         recipe = PreparedData.read(data).details.get("recipe")
-    except ValueError:
+    except UserError:
         recipe = None
     if recipe not in BATCHES:
-        raise RecipeError(f"{data} holds no data of WMT-14: run examples/wmt14_de_en/prepare.sh --output {data} first")
+        raise UserError(f"{data} holds no data of WMT-14: run examples/wmt14_de_en/prepare.sh --output {data} first")
     return recipe
 
 
 def check(options: argparse.Namespace) -> None:
-    """Settle on the recipe; RecipeError for options that contradict it or each other."""
+    """Settle on the recipe; UserError for options that contradict it or each other."""
     prepared = recipe_of(options.data)
     options.recipe = options.recipe or prepared
     if options.recipe != prepared:
-        raise RecipeError(
+        raise UserError(
             f"{options.data} was prepared for --recipe {prepared}: prepare another folder for --recipe {options.recipe}"
         )
     for flag, value, recipe in (
@@ -94,9 +95,9 @@ def check(options: argparse.Namespace) -> None:
         ("--max-tokens", options.max_tokens, "strong"),
     ):
         if value is not None and recipe != options.recipe:
-            raise RecipeError(f"{flag} belongs to --recipe {recipe}, this is {options.recipe}")
+            raise UserError(f"{flag} belongs to --recipe {recipe}, this is {options.recipe}")
     if options.processes and options.gpus != 0:
-        raise RecipeError("--processes is for CPUs: add --gpus 0 (on GPUs there is one process for each)")
+        raise UserError("--processes is for CPUs: add --gpus 0 (on GPUs there is one process for each)")
 
 
 def first_host(hosts: str) -> str:
@@ -105,7 +106,7 @@ def first_host(hosts: str) -> str:
         result = subprocess.run(["scontrol", "show", "hostnames", hosts], capture_output=True, text=True, check=True)
         return result.stdout.split()[0]
     except (OSError, subprocess.CalledProcessError, IndexError):
-        raise RecipeError(f"scontrol does not resolve {hosts}: set MASTER_ADDR to the first machine") from None
+        raise UserError(f"scontrol does not resolve {hosts}: set MASTER_ADDR to the first machine") from None
 
 
 def find_machines(options: argparse.Namespace) -> Machines:
@@ -121,24 +122,14 @@ def find_machines(options: argparse.Namespace) -> Machines:
 
 
 def check_gpus(machines: Machines) -> None:
-    """RecipeError if this machine has fewer GPUs than were asked for."""
+    """UserError if this machine has fewer GPUs than were asked for."""
     if machines.gpu:
         import torch
 
         if torch.cuda.device_count() < machines.processes:
-            raise RecipeError(
+            raise UserError(
                 f"--gpus {machines.processes}: this machine has {torch.cuda.device_count()} (--gpus 0 trains on the CPU)"
             )
-
-
-def updates_so_far(output: Path) -> int:
-    """Updates of the training in ``output``; RecipeError if its checkpoint cannot be read."""
-    from fairseq_ringformer.analysis.study import last_checkpoint
-
-    try:
-        return last_checkpoint.updates_so_far(output / "checkpoints")
-    except ValueError as error:
-        raise RecipeError(str(error)) from None
 
 
 def prepare_command(options: argparse.Namespace, more: list[str], machines: Machines) -> tuple[list[str], str]:
@@ -199,16 +190,19 @@ def train(options: argparse.Namespace, more: list[str]) -> None:
         print(f"# {summary}")
         return
     if shutil.which(line[0]) is None:
-        raise RecipeError(f"{line[0]} is not installed: run scripts/setup.sh")
+        raise UserError(f"{line[0]} is not installed: run scripts/setup.sh")
     check_gpus(machines)
-    done, wanted = updates_so_far(options.output), int(line[len(line) - line[::-1].index("--max-update")])
+    done, wanted = (
+        updates_so_far(options.output / "checkpoints"),
+        int(line[len(line) - line[::-1].index("--max-update")]),
+    )
     if done >= wanted:  # fairseq-train would do one more
         print(f"train.sh: {options.output} is trained already: {done:,} updates")
         return
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise RecipeError(f"cannot write to {options.output} ({error.strerror}): choose another --output") from None
+        raise UserError(f"cannot write to {options.output} ({error.strerror}): choose another --output") from None
     print(f"train.sh: {summary}", file=sys.stderr, flush=True)
     environment = dict(os.environ)
     if not machines.gpu:
@@ -220,7 +214,7 @@ def main(argv: list[str] | None = None) -> int:
     options, more = arguments(argv)
     try:
         train(options, more)
-    except RecipeError as error:
+    except UserError as error:
         print(f"train.sh: {error}", file=sys.stderr)
         return 1
     return 0

@@ -17,7 +17,7 @@ def keywords(flags: list[str]) -> dict[str, Any]:
     """``--signal-rank 4 --pos-embed learned`` as keywords of a model."""
     import yaml
 
-    found: dict[str, Any] = {}
+    given: dict[str, Any] = {}
     pending = list(flags)
     while pending:
         flag = pending.pop(0)
@@ -26,22 +26,22 @@ def keywords(flags: list[str]) -> dict[str, Any]:
             raise UserError(f"{flag}: model flags of an image classifier are written --keyword value")
         value = value if equals else pending.pop(0)
         try:
-            found[name[2:].replace("-", "_")] = yaml.safe_load(value) if value else ""
+            given[name[2:].replace("-", "_")] = yaml.safe_load(value) if value else ""
         except yaml.YAMLError:
             raise UserError(f"{name} {value}: not a YAML value") from None
-    return found
+    return given
 
 
 def build_classifier(arch: str, flags: list[str]):
-    """The classifier `arch` on torch's meta device; UserError if there is none, or `flags` do not suit it."""
+    """The classifier `arch` on torch's meta device.
+
+    Raises:
+        UserError: if there is none, or `flags` do not suit it.
+    """
     require_timm()
     from ..analysis.counts.vision import build_on_meta
 
-    given = keywords(flags)
-    try:
-        return build_on_meta(arch, given)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    return build_on_meta(arch, keywords(flags))
 
 
 def build_translator(arch: str, flags: list[str], source: int, target: int):
@@ -49,11 +49,4 @@ def build_translator(arch: str, flags: list[str], source: int, target: int):
     require_fairseq()
     from ..analysis.counts.translation import build_on_meta
 
-    try:
-        return build_on_meta(arch, flags, source, target, error=_refuse)
-    except ValueError as error:
-        raise UserError(str(error)) from None
-
-
-def _refuse(message: str) -> None:
-    raise UserError(message)
+    return build_on_meta(arch, flags, source, target)

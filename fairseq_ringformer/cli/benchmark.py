@@ -16,15 +16,17 @@ import os
 import shlex
 from collections.abc import Sequence
 
-from .. import extras
-from .._fairseq import quiet
 from ..errors import UserError
 from ..export.runtime import cores
+from ..files import whole_file
 from .arch import is_classifier
-from .errors import require_fairseq
+from .arguments import check_output, flag, positive
+from .errors import require_fairseq, require_timm
+from .export import QUANTIZATIONS
 
 TAKES_MODEL_FLAGS = True
 DEFAULT_DATA = os.path.join("data", "debian_de_en_quick")
+SIZES = ("tiny", "small", "base", "large")
 # Flags of one side alone, with their defaults. The parser leaves them None, so that what was typed can be told.
 TRANSLATION = {
     "size": None,
@@ -73,34 +75,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     work.add_argument(
         "--batch-size",
-        type=int,
+        type=positive,
         nargs="+",
         metavar="N",
         help="sentences in a batch to generate (32 1), or images in a batch to classify (32 1; of small models 256 1)",
     )
-    work.add_argument("--rounds", type=int, default=5, metavar="N", help="rounds that count (5)")
+    work.add_argument("--rounds", type=positive, default=5, metavar="N", help="rounds that count (5)")
     work.add_argument("--seed", type=int, default=1, metavar="N", help="of weights, data and dropout (1)")
-    work.add_argument("--threads", type=int, metavar="N", help="threads of torch (all cores)")
+    work.add_argument("--threads", type=positive, metavar="N", help="threads of torch (all cores)")
     work.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where (cpu)")
     translation = parser.add_argument_group("translation models alone")
-    translation.add_argument(
-        "--size", metavar="SIZE", help="tiny, small, base or large (base): architecture, and how much a round does"
-    )
+    translation.add_argument("--size", choices=SIZES, help="architecture, and how much a round does (base)")
     translation.add_argument(
         "--own-flags", metavar="FLAGS", help='model flags for --arch alone, such as --own-flags="--signal-rank 4"'
     )
-    translation.add_argument("--vocab-size", type=int, metavar="N", help="dictionary entries (8000)")
-    translation.add_argument("--autocast", metavar="TYPE", help="measure --arch also with --autocast TYPE (bf16)")
+    translation.add_argument("--vocab-size", type=positive, metavar="N", help="dictionary entries (8000)")
+    translation.add_argument(
+        "--autocast", choices=("none", "bf16"), help="measure --arch also with --autocast of this value"
+    )
     translation.add_argument(
         "--ctranslate2",
         nargs="+",
+        choices=QUANTIZATIONS,
         metavar="TYPE",
-        help="measure also --arch exported to CTranslate2, with these compute types: float32, "
-        "int8, int8_float32, bfloat16, float16 (generation only)",
+        help=f"measure also --arch exported to CTranslate2, with these compute types: {', '.join(QUANTIZATIONS)} "
+        "(generation only)",
     )
     translation.add_argument(
         "--translators",
-        type=int,
+        type=positive,
         metavar="N",
         help="CTranslate2's translators, side by side, which share --threads (by the model's size)",
     )
@@ -111,14 +114,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"random tokens ({DEFAULT_DATA} if it is there, else lengths of a distribution "
         "fitted to it)",
     )
-    translation.add_argument("--criterion", help="cross_entropy (default) or label_smoothed_cross_entropy")
     translation.add_argument(
-        "--max-tokens", type=int, metavar="N", help="tokens of either side in a training batch, padding counted (4096)"
+        "--criterion", choices=("cross_entropy", "label_smoothed_cross_entropy"), help="cross_entropy is the default"
     )
-    translation.add_argument("--beam", type=int, nargs="+", metavar="N", help="beams to generate with (5 1)")
+    translation.add_argument(
+        "--max-tokens",
+        type=positive,
+        metavar="N",
+        help="tokens of either side in a training batch, padding counted (4096)",
+    )
+    translation.add_argument("--beam", type=positive, nargs="+", metavar="N", help="beams to generate with (5 1)")
     vision = parser.add_argument_group("image classifiers alone")
-    vision.add_argument("--images", type=int, metavar="N", help="images in a training batch (by the size of the model)")
-    vision.add_argument("--mixed-precision", metavar="TYPE", help="measure --arch also under torch.autocast (bf16)")
+    vision.add_argument(
+        "--images", type=positive, metavar="N", help="images in a training batch (by the size of the model)"
+    )
+    vision.add_argument(
+        "--mixed-precision", choices=("no", "bf16"), help="measure --arch also under torch.autocast of this type"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--json", metavar="FILE", help="write everything here, raw times included")
     output.add_argument("--profile", action="store_true", help="also show where the time of one batch goes, by part")
@@ -126,76 +138,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from .._fairseq import quiet
+
     vision = is_classifier(args.arch or "")
-    if vision:
-        try:
-            import timm  # noqa: F401
-        except ImportError:
-            raise UserError(f"timm is not installed: {extras.VISION}") from None
-    else:
-        require_fairseq()
+    (require_timm if vision else require_fairseq)()
     given = [name for name in USED_BY if getattr(args, name)]
-    if args.translators is not None and not args.ctranslate2:
-        raise UserError("--translators are CTranslate2's: add --ctranslate2 TYPE, or leave it out")
     _take_defaults(args, vision)
     _check(args)
-    (_check_vision if vision else _check_translation)(args)
-    _refuse_unused(given, args.measure)
+    with quiet():
+        benchmark = (_vision if vision else _translation)(args, given)
+        return _report(args, benchmark)
+
+
+def _report(args: argparse.Namespace, benchmark) -> int:
     from ..analysis.benchmark.plot import draw_ratios
     from ..analysis.benchmark.report import Outcome
+    from ..analysis.output import write_json
 
-    with quiet():
-        try:
-            benchmark = (_vision if vision else _translation)(args)
-        except ValueError as error:
-            raise UserError(str(error)) from None
-        try:
-            outcome = Outcome.of(benchmark, args.profile)
-        except MemoryError as error:
-            raise UserError(str(error)) from None
-        print(outcome.table())
-        if args.profile:
-            print("\n" + outcome.profile_tables())
-        problems = []
-        for path, write in ((args.json, outcome.write_json), (args.plot, lambda path: draw_ratios(outcome, path))):
-            try:
-                if path:
-                    write(path)
-            except OSError as error:
-                problems.append(f"cannot write {path}: {error.strerror or error}")
-        if problems:
-            raise UserError("; ".join(problems))
+    try:
+        outcome = Outcome.of(benchmark, args.profile)
+    except MemoryError as error:
+        raise UserError(str(error)) from None
+    print(outcome.table())
+    if args.profile:
+        print("\n" + outcome.profile_tables())
+    if args.json:
+        write_json(args.json, outcome.as_dict())
+    if args.plot:
+        with whole_file(args.plot) as partial:
+            draw_ratios(outcome, partial)
     return 0
-
-
-def _refuse_unused(given: Sequence[str], measures: Sequence[str]) -> None:
-    for name in given:
-        if not set(USED_BY[name]) & set(measures):
-            flag = "--" + name.replace("_", "-")
-            raise UserError(
-                f"{flag} is for {' and '.join(USED_BY[name])}, which --measure leaves out: leave it out, too"
-            )
 
 
 def _take_defaults(args: argparse.Namespace, vision: bool) -> None:
     """Refuse flags of the other side, and fill in those of this one."""
-    own, others, other = TRANSLATION, VISION, "image classifiers"
+    defaults, others, other = TRANSLATION, VISION, "image classifiers"
     if vision:
-        own, others, other = VISION, TRANSLATION, "translation models"
-    given = [f"--{name.replace('_', '-')}" for name in others if getattr(args, name) is not None]
-    if vision:
-        given += args.model_flags
+        defaults, others, other = VISION, TRANSLATION, "translation models"
+    given = [flag(name) for name in others if getattr(args, name) is not None] + (args.model_flags if vision else [])
     if given:
         raise UserError(f"{' '.join(given)}: not for {args.arch or 'translation models'}; such flags are for {other}")
-    for name, default in own.items():
+    for name, default in defaults.items():
         if getattr(args, name) is None:
             setattr(args, name, default)
-
-
-def _one_of(flag: str, given: Sequence[str], known: Sequence[str]) -> None:
-    for value in given:
-        if value not in known:
-            raise UserError(f"{flag} {value}: choose {', '.join(known[:-1])} or {known[-1]}")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -203,61 +188,43 @@ def _check(args: argparse.Namespace) -> None:
     import torch
 
     args.threads = cores() if args.threads is None else args.threads
-    for flag in ("rounds", "threads", "translators", "vocab_size", "max_tokens", "beam", "batch_size", "images"):
-        value = getattr(args, flag)
-        if value is not None and min(value if isinstance(value, list) else [value]) < 1:
-            raise UserError(f"--{flag.replace('_', '-')} must be at least 1")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no GPU here; leave it out to run on the CPU")
-    for path in (args.json, args.plot):
-        if path and not os.path.isdir(os.path.dirname(path) or "."):
-            raise UserError(f"{path}: no such folder {os.path.dirname(path)}: create it first")
-        if path and os.path.isdir(path):
-            raise UserError(f"{path} is a folder: name a file")
-        if path and not os.access(path if os.path.exists(path) else os.path.dirname(path) or ".", os.W_OK):
-            raise UserError(f"{path} cannot be written: name another file")
+    check_output(args.json, name="--json")
+    check_output(args.plot, name="--plot")
     if args.plot and not args.plot.endswith(".png"):
         raise UserError(f"--plot {args.plot}: it is a PNG, end its name in .png")
 
 
-def _check_translation(args: argparse.Namespace) -> None:
-    from ..analysis.benchmark.translation.runner import AMOUNTS, BATCH_SIZES, MEASURES
-    from ..analysis.benchmark.translation.training import CRITERIA
-
-    args.measure, args.batch_size = args.measure or list(MEASURES), args.batch_size or list(BATCH_SIZES)
-    if args.size is None:
-        suffix = (args.arch or "").rpartition("_")[2]
-        args.size = suffix if suffix in AMOUNTS else "base"
-    _one_of("--size", [args.size], tuple(AMOUNTS))
-    _one_of("--measure", args.measure, MEASURES)
-    _one_of("--criterion", [args.criterion], CRITERIA)
-    _one_of("--autocast", [args.autocast], ("none", "bf16"))
-    if args.ctranslate2:
-        from .export import QUANTIZATIONS
-
-        _one_of("--ctranslate2", args.ctranslate2, QUANTIZATIONS)
-    if args.data and not os.path.isdir(args.data):
-        raise UserError(f"{args.data}: no such data folder; without --data, lengths are sampled")
+def _choose_measures(args: argparse.Namespace, known: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
+    """The measures of --measure, or all; UserError for `given` flags that none of them uses."""
+    for measure in args.measure or ():
+        if measure not in known:
+            raise UserError(f"--measure {measure}: choose {', '.join(known[:-1])} or {known[-1]}")
+    measures = tuple(args.measure or known)
+    for name in given:
+        if not set(USED_BY[name]) & set(measures):
+            used_by = " and ".join(USED_BY[name])
+            raise UserError(f"{flag(name)} is for {used_by}, which --measure leaves out: leave it out, too")
+    return measures
 
 
-def _check_vision(args: argparse.Namespace) -> None:
-    from ..analysis.benchmark.vision.runner import MEASURES
+def _translation(args: argparse.Namespace, given: Sequence[str]):
+    from ..analysis.benchmark.translation.candidates import STOCK, choose
+    from ..analysis.benchmark.translation.runner import BATCH_SIZES, MEASURES, Benchmark, Settings
 
-    args.measure = args.measure or list(MEASURES)
-    _one_of("--measure", args.measure, MEASURES)
-    _one_of("--mixed-precision", [args.mixed_precision], ("no", "bf16"))
-
-
-def _translation(args: argparse.Namespace):
-    from ..analysis.benchmark.translation.contenders import STOCK, choose
-    from ..analysis.benchmark.translation.runner import Benchmark, Settings
-
+    measures = _choose_measures(args, MEASURES, given)
+    if args.translators is not None and not args.ctranslate2:
+        raise UserError("--translators are CTranslate2's: add --ctranslate2 TYPE, or leave it out")
+    suffix = (args.arch or "").rpartition("_")[2]
+    size = args.size or (suffix if suffix in SIZES else "base")
     try:
         own_flags = shlex.split(args.own_flags)
     except ValueError as error:
         raise UserError(f"--own-flags {args.own_flags}: {error}") from None
-    contenders = choose(
-        args.arch or f"ringformer_{args.size}",
+    lengths = _lengths(args)
+    candidates = choose(
+        args.arch or f"ringformer_{size}",
         args.against or STOCK,
         args.model_flags,
         own_flags,
@@ -267,27 +234,27 @@ def _translation(args: argparse.Namespace):
         args.ctranslate2,
     )
     settings = Settings(
-        measures=tuple(args.measure),
-        size=args.size,
+        measures=measures,
+        size=size,
         rounds=args.rounds,
         max_tokens=args.max_tokens,
         criterion=args.criterion,
         beams=tuple(args.beam),
-        batch_sizes=tuple(args.batch_size),
+        batch_sizes=tuple(args.batch_size or BATCH_SIZES),
         device=args.device,
         threads=args.threads,
         seed=args.seed,
         translators=args.translators,
     )
-    return Benchmark(contenders, _lengths(args), settings)
+    return Benchmark(candidates, lengths, settings)
 
 
-def _vision(args: argparse.Namespace):
-    from ..analysis.benchmark.vision.contenders import choose
-    from ..analysis.benchmark.vision.runner import Benchmark, Settings
+def _vision(args: argparse.Namespace, given: Sequence[str]):
+    from ..analysis.benchmark.vision.candidates import choose
+    from ..analysis.benchmark.vision.runner import MEASURES, Benchmark, Settings
 
     settings = Settings(
-        measures=tuple(args.measure),
+        measures=_choose_measures(args, MEASURES, given),
         rounds=args.rounds,
         device=args.device,
         threads=args.threads,

@@ -13,16 +13,13 @@ mini-batches of rows (Nguyen et al. 2021); a rest of fewer than 4 rows is left o
 import argparse
 from typing import Any
 
-from ..errors import UserError
-from . import subjects as shared
+from . import inspection as shared
 from .arguments import whole
-
-ENDINGS = (".png", ".svg", ".json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_arguments(parser, 2, 3000)
-    parser.add_argument("--side", choices=("encoder", "decoder", "both"), help="translation: default: both")
+    shared.add_side(parser)
     parser.add_argument(
         "--tokens",
         choices=("class", "mean"),
@@ -36,80 +33,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .._fairseq import quiet
+    from ..analysis.inspection.cka import compare
 
-    shared.check_output(args.output, ENDINGS)
+    shared.check_outputs(args.output)
     with quiet():
-        subjects = shared.load_subjects(args)
-        examples = shared.Examples(args, subjects)
-        try:
-            found = _compare(args, subjects, examples)
-        except ValueError as error:
-            raise UserError(str(error)) from None
-        _write(args, subjects, examples, found)
+        models = shared.load_models(args)
+        examples = shared.open_examples(args, models)
+        batches = shared.progress(examples.batches(budget=8192))
+        estimates = compare(models, batches, shared.chosen_side(args), args.tokens or "each", args.batch_rows)
+        _write(args, models, examples, estimates)
     return 0
 
 
-def _compare(args: argparse.Namespace, subjects: list[Any], examples: Any) -> dict[str, Any]:
-    """The estimate of each side."""
-    from ..analysis.inspection.cka import MiniBatchCKA
-    from ..analysis.inspection.states import level_counts, token_rows, trace
-
-    first, second = (subject.model for subject in subjects)
-    sides = list(level_counts(first))
-    if examples.kind == shared.TEXT and args.side != "both":
-        sides = [args.side]
-    tokens = "each" if examples.kind == shared.TEXT else args.tokens
-    prefixes = [getattr(model, "num_prefix_tokens", 0) for model in (first, second)]
-    if tokens == "class" and not all(prefixes):
-        raise ValueError(f"{subjects[prefixes.index(0)].path}: the model has no class token: add --tokens mean")
-    estimates = {side: MiniBatchCKA(args.batch_rows) for side in sides}
-    for batch in shared.progress(examples.batches(budget=8192)):
-        own = trace(first, batch[0], states=True)
-        other = own if second is first else trace(second, batch[-1], states=True)
-        for side, estimate in estimates.items():
-            rows = [token_rows(found[side], tokens, prefix) for found, prefix in zip((own, other), prefixes)]
-            estimate.add(*(levels[1:] if tokens == "class" else levels for levels in rows))
-    return estimates
-
-
-def _write(args: argparse.Namespace, subjects: list[Any], examples: Any, estimates: dict[str, Any]) -> None:
+def _write(args: argparse.Namespace, models: list[Any], examples: Any, estimates: dict[str, Any]) -> None:
     from ..analysis.inspection.figures import draw_cka
     from ..analysis.inspection.states import level_counts, level_names
+    from ..analysis.output import rounded, save_figure, write_json
 
-    try:
-        matrices = {side: estimate.result().tolist() for side, estimate in estimates.items()}
-    except ValueError as error:
-        raise UserError(f"{error}: add --examples") from None
-    text = examples.kind == shared.TEXT
-    skipped = 0 if text or args.tokens == "mean" else 1
+    matrices = {side: estimate.result().tolist() for side, estimate in estimates.items()}
+    skipped = 1 if args.tokens == "class" else 0
     names = {
-        side: tuple(level_names(level_counts(subject.model)[side])[skipped:] for subject in subjects)
-        for side in matrices
+        side: tuple(level_names(level_counts(loaded.model)[side])[skipped:] for loaded in models) for side in matrices
     }
-    count = len(examples) - examples.left_out
-    rows = {side: estimate.rows for side, estimate in estimates.items()}
-    of = "tokens" if text else {"class": "class tokens", "mean": "means over patches"}[args.tokens]
-    unit = "sentences" if text else "images"
-    title = f"{subjects[0].name} and {subjects[1].name}: {count:,} {unit}"
-    shared.draw(draw_cka(matrices, names, tuple(subject.name for subject in subjects), title), args.output)
-    panels = {
-        side: {"levels": list(names[side]), "rows": rows[side], "cka": shared.rounded(matrix)}
-        for side, matrix in matrices.items()
-    }
-    found = {
-        "checkpoints": [subject.described() for subject in subjects],
-        "data": args.data,
-        ("subset" if text else "split"): args.subset if text else args.split,
-        "examples": count,
-        "seed": args.seed,
-        "rows_are": of,
+    rows_are = {None: "tokens", "class": "class tokens", "mean": "means over patches"}[args.tokens]
+    about = f"{len(examples):,} {examples.unit}"
+    first, second = (loaded.name for loaded in models)
+    save_figure(args.output, draw_cka(matrices, names, (first, second), f"{first} and {second}: {about}"))
+    content = {
+        "checkpoints": [loaded.describe() for loaded in models],
+        **shared.described(args, examples),
+        "rows_are": rows_are,
         "batch_rows": args.batch_rows,
-        "sides": panels,
+        "sides": {
+            side: {"levels": list(names[side]), "rows": estimates[side].rows, "cka": rounded(matrix)}
+            for side, matrix in matrices.items()
+        },
     }
-    shared.write_json(found, args.output + ".json")
-    for side, own in rows.items():
-        where = f"{side}, " if len(rows) > 1 else ""
-        values = [value for row in matrices[side] for value in row if value == value]
+    write_json(args.output + ".json", content)
+    for side, matrix in matrices.items():
+        where = f"{side}, " if len(matrices) > 1 else ""
+        values = [value for row in matrix for value in row if value == value]
         spread = f"{min(values):.2f} to {max(values):.2f}" if values else "none: all levels are constant"
-        print(f"{where}{count:,} {unit}, {own:,} rows ({of}): CKA {spread}")
-    print(f"written: {', '.join(args.output + ending for ending in ENDINGS)}")
+        print(f"{where}{about}, {estimates[side].rows:,} rows ({rows_are}): CKA {spread}")
+    shared.print_written(args)

@@ -12,9 +12,7 @@ import argparse
 from typing import Any
 
 from ..errors import UserError
-from . import subjects as shared
-
-ENDINGS = (".png", ".svg", ".json")
+from . import inspection as shared
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,85 +23,70 @@ def run(args: argparse.Namespace) -> int:
     from .._fairseq import quiet
     from ..analysis.inspection.signal_report import SignalReport
 
-    shared.check_output(args.output, ENDINGS)
+    shared.check_outputs(args.output)
     with quiet():
-        (subject,) = shared.load_subjects(args)
+        (loaded,) = models = shared.load_models(args)
         try:
-            report = SignalReport(subject.model)
+            report = SignalReport(loaded.model)
         except ValueError as error:
-            raise UserError(f"{subject.path}: {error}") from None
-        examples = shared.Examples(args, [subject])
+            raise UserError(f"{loaded.path}: {error}") from None
+        examples = shared.open_examples(args, models)
         for (batch,) in shared.progress(examples.batches(budget=8192, by_length=True)):
             report.add(batch)
         try:
-            found = report.result()
+            sides = report.result()
         except ValueError as error:
             raise UserError(f"{args.data}: {error}") from None
-        _write(args, subject, examples, found, {side: watch.rows for side, watch in report.watches.items()})
+        _write(args, loaded, examples, sides, {side: watch.rows for side, watch in report.watches.items()})
     return 0
 
 
 def _write(
-    args: argparse.Namespace,
-    subject: shared.Subject,
-    examples: shared.Examples,
-    found: dict[str, dict[str, Any]],
-    rows: dict[str, int],
+    args: argparse.Namespace, loaded: Any, examples: Any, sides: dict[str, dict[str, Any]], rows: dict[str, int]
 ) -> None:
     from ..analysis.inspection.figures import draw_signals
+    from ..analysis.output import rounded, save_figure, write_json
 
-    text = examples.kind == shared.TEXT
-    count = len(examples) - examples.left_out
-    about = f"{subject.name}: {count:,} {'sentences' if text else 'images'}"
-    shared.draw(draw_signals(found, about), args.output)
-    shared.write_json(
-        {
-            "checkpoint": subject.described(),
-            "data": args.data,
-            ("subset" if text else "split"): args.subset if text else args.split,
-            "examples": count,
-            "seed": args.seed,
-            "sides": {
-                side: {
-                    "rows": rows[side],
-                    "parts": {
-                        part: {
-                            "ratio": shared.rounded(own.ratio),
-                            "ratio_to": own.against,
-                            "cosine": shared.rounded(own.cosine),
-                            "effective_rank": shared.rounded(own.rank),
-                            "rank_limit": own.rank_limit,
-                        }
-                        for part, own in parts.items()
-                    },
+    about = f"{loaded.name}: {len(examples):,} {examples.unit}"
+    save_figure(args.output, draw_signals(sides, about))
+    content = {"checkpoint": loaded.describe(), **shared.described(args, examples), "sides": {}}
+    for side, parts in sides.items():
+        content["sides"][side] = {
+            "rows": rows[side],
+            "parts": {
+                part: {
+                    "ratio": rounded(measured.ratio),
+                    "ratio_to": measured.against,
+                    "cosine": rounded(measured.cosine),
+                    "effective_rank": rounded(measured.rank),
+                    "rank_limit": measured.rank_limit,
                 }
-                for side, parts in found.items()
+                for part, measured in parts.items()
             },
-        },
-        args.output + ".json",
-    )
-    print(f"{about}, {' and '.join(f'{own:,} tokens ({side})' for side, own in rows.items())}")
-    for side, parts in found.items():
-        print(_table(side if len(found) > 1 else "", parts))
-    print(f"written: {', '.join(args.output + ending for ending in ENDINGS)}")
+        }
+    write_json(args.output + ".json", content)
+    print(f"{about}, {' and '.join(f'{count:,} tokens ({side})' for side, count in rows.items())}")
+    for side, parts in sides.items():
+        print(_table(side if len(sides) > 1 else "", parts))
+    shared.print_written(args)
 
 
 def _table(side: str, parts: dict[str, Any]) -> str:
-    """A row for each level; `cosine` is the mean over the other levels and the parts' own matrices."""
+    """A row for each level; `cosine` is the mean over the other levels and the matrices of the part."""
     from tabulate import tabulate
 
     headers = [f"{side} level".strip()]
-    headers += [f"{part} |Mx|/|{own.against.replace(' ', '')}|" for part, own in parts.items()]
+    headers += [f"{part} |Mx|/|{measured.against.replace(' ', '')}|" for part, measured in parts.items()]
     headers += [f"{kind} {part}" for kind in ("cosine", "rank") for part in parts]
     levels = len(next(iter(parts.values())).ratio)
     rows: list[list[Any]] = []
     for level in range(levels):
-        row: list[Any] = [level + 1, *(own.ratio[level] for own in parts.values())]
-        for own in parts.values():
-            others = [value for other, value in enumerate(own.cosine[level]) if other != level]
+        row: list[Any] = [level + 1, *(measured.ratio[level] for measured in parts.values())]
+        for measured in parts.values():
+            others = [value for other, value in enumerate(measured.cosine[level]) if other != level]
             row.append(sum(others) / len(others) if others else None)
-        rows.append(row + [own.rank[level] for own in parts.values()])
+        rows.append(row + [measured.rank[level] for measured in parts.values()])
     formats = ("", *[".3f"] * len(parts), *[".2f"] * len(parts), *[".1f"] * len(parts))
-    limits = ", ".join(f"{part} {own.rank_limit}" for part, own in parts.items())
+    limits = ", ".join(f"{part} {measured.rank_limit}" for part, measured in parts.items())
     table = tabulate(rows, headers=headers, floatfmt=formats)
     return f"{table}\n(cosine: mean with the other levels; most rank: {limits})"

@@ -12,9 +12,7 @@ are lines of OUTPUT/results.jsonl.
 """
 
 import argparse
-import importlib.metadata
 import os
-import platform
 import re
 import signal
 import sys
@@ -23,7 +21,7 @@ from typing import Any
 
 from ..errors import UserError
 from .arguments import whole
-from .errors import require_fairseq, require_timm
+from .errors import reason, require_fairseq, require_timm
 
 TAKES_MODEL_FLAGS = True
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -72,37 +70,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .._fairseq import quiet
-    from ..analysis.counts.paper import PAPER, VISION, read_tables
+    from ..analysis.counts.paper import PAPER, read_tables
 
-    try:
-        tables = read_tables(Path(args.tables or PAPER))
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    tables = read_tables(Path(args.tables or PAPER))
     if args.grid not in tables:
         raise UserError(f"--grid {args.grid}: there is none; choose one of {', '.join(tables)}")
     table = tables[args.grid]
-    (require_timm if table.kind == VISION else require_fairseq)()
+    (require_timm if table.vision else require_fairseq)()
     rows = _rows(table, args.rows)
     with quiet():
         try:
             study = _study(args, table, rows)
         except (ValueError, OSError) as error:
-            raise UserError(str(error)) from None
+            raise UserError(reason(error)) from None
     return _run(study)
 
 
 def _run(study: Any) -> int:
+    from ..analysis.study.display import Display
     from ..analysis.study.results import RESULTS
-    from ..analysis.study.states import States
 
     # A closed terminal or a batch system's end is an interruption, too, unless nohup says otherwise.
     for ending in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(ending) is not signal.SIG_IGN:
             signal.signal(ending, _interrupt)
     try:
-        complaints = study.run(States())
-    except (ValueError, OSError) as error:
-        raise UserError(str(error)) from None
+        complaints = study.run(Display())
+    except OSError as error:
+        raise UserError(reason(error)) from None
     except KeyboardInterrupt:
         print("ringformer study: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
@@ -129,17 +124,17 @@ def _rows(table: Any, names: list[str]) -> list[Any]:
 def _study(args: argparse.Namespace, table: Any, rows: list[Any]) -> Any:
     import torch
 
-    from ..analysis.counts.paper import VISION
+    from ..analysis.study.provenance import provenance
     from ..analysis.study.queue import Study
     from ..analysis.study.speeds import Length
     from ..analysis.study.translation import Translation
     from ..analysis.study.vision import Vision
 
     if len(set(args.seeds)) < len(args.seeds):
-        raise ValueError("--seeds names a seed twice")
-    if table.kind == VISION:
+        raise UserError("--seeds names a seed twice")
+    if table.vision:
         if args.beam is not None or args.lenpen is not None:
-            raise ValueError(f"{table.name} classifies images: --beam and --lenpen are for translation")
+            raise UserError(f"{table.name} classifies images: --beam and --lenpen are for translation")
         kind = Vision(Path(args.data), table, args.model_flags)
     else:
         lenpen = 1.0 if args.lenpen is None else args.lenpen
@@ -152,25 +147,7 @@ def _study(args: argparse.Namespace, table: Any, rows: list[Any]) -> Any:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = args.threads or max(1, cores // jobs)
     if args.updates and args.equal:
-        raise ValueError("--equal says what a --budget is divided by: leave it out with --updates")
+        raise UserError("--equal says what a --budget is divided by: leave it out with --updates")
     budget = None if args.updates else args.budget or duration("20m")
     length = Length(args.updates, budget, args.equal or "updates")
-    return Study(Path(args.output), table, rows, args.seeds, kind, length, jobs, threads, _about(gpus, cores), gpus)
-
-
-def _about(gpus: list[str], cores: int) -> dict[str, Any]:
-    """Code and machine, as the results tell of them."""
-    import torch
-
-    from .. import __version__
-    from ..analysis.study.queue import commit
-    from ..machine import processor
-
-    versions = {"fairseq_ringformer": __version__, "python": platform.python_version(), "torch": torch.__version__}
-    for package in ("fairseq-fixed", "sacrebleu", "timm"):
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            pass
-    machine = torch.cuda.get_device_name(0) if gpus else f"{processor()}, {cores} cores"
-    return {"commit": commit(Path(__file__).parents[1]), "versions": versions, "machine": machine}
+    return Study(Path(args.output), table, rows, args.seeds, kind, length, jobs, threads, provenance(gpus, cores), gpus)

@@ -6,6 +6,7 @@ from ctranslate2.specs import attention_spec, common_spec, transformer_spec
 from fairseq.models import FairseqEncoderDecoderModel
 from torch import Tensor, nn
 
+from ..errors import UserError
 from ..models.config import SIDES
 from ..models.ringformer import RingFormerModel
 from .folding import PlainLayer, plain_layers
@@ -30,7 +31,7 @@ class RingConverter(Converter):
         source, target: symbols of both dictionaries, in order.
 
     Raises:
-        ValueError: if CTranslate2 has no such model, saying why.
+        UserError: if CTranslate2 has no such model, saying why.
     """
 
     def __init__(self, model: FairseqEncoderDecoderModel, source: list[str], target: list[str]):
@@ -38,7 +39,7 @@ class RingConverter(Converter):
         options = model.cfg
         activation = str(options.activation_fn)
         if activation not in ACTIVATIONS:
-            raise ValueError(f"CTranslate2 has no activation {activation}: it knows {', '.join(ACTIVATIONS)}")
+            raise UserError(f"CTranslate2 has no activation {activation}: it knows {', '.join(ACTIVATIONS)}")
         decoder = model.decoder
         for flag, present in (  # of fairseq's own
             ("--adaptive-softmax-cutoff", getattr(decoder, "adaptive_softmax", None) is not None),
@@ -49,11 +50,11 @@ class RingConverter(Converter):
             ("--decoder-output-dim", getattr(decoder, "project_out_dim", None) is not None),
         ):
             if present:
-                raise ValueError(f"CTranslate2 has no model with {flag}")
+                raise UserError(f"CTranslate2 has no model with {flag}")
         for side, stack in (("source", model.encoder), ("target", model.decoder)):
             known, named = len(stack.embed_tokens.weight), len(self.symbols[side])
             if known != named:
-                raise ValueError(f"it knows {known} {side} symbols, the dictionary names {named}")
+                raise UserError(f"it knows {known} {side} symbols, the dictionary names {named}")
         self.activation = ACTIVATIONS[activation]
         self.sides = {side: getattr(model, side) for side in SIDES}
         self.layers = {side: _layers(model, side) for side in SIDES}

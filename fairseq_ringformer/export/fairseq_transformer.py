@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import UserError
 from ..models.config import SIDES, RingFormerConfig
 from ..models.ringformer import RingFormerModel
 from .folding import plain_layers
@@ -39,7 +40,7 @@ def fold_checkpoint(state: dict[str, Any], model: RingFormerModel) -> dict[str, 
         model: in evaluation mode, in fp32.
 
     Raises:
-        ValueError: if there is no such transformer, saying why and what to do.
+        UserError: if there is no such transformer, saying why and what to do.
     """
     common = {**(state["cfg"].get("common") or {}), "user_dir": None}
     cfg = {**state["cfg"], "common": common, "model": transformer_options(model)}
@@ -64,10 +65,10 @@ def transformer_state(model: RingFormerModel) -> dict[str, Tensor]:
     """The weights of `model` under the names of fairseq's `transformer`; biases that it lacks are zero.
 
     Raises:
-        ValueError: if the model has static signals or an output bias, which that transformer has not.
+        UserError: if the model has static signals or an output bias, which that transformer has not.
     """
     if any(key.endswith(("output_bias", "output_projection.bias")) for key in model.state_dict()):
-        raise ValueError(
+        raise UserError(
             "the model has an output bias, fairseq's transformer has none: train without --output-bias, or use "
             "ringformer export --to ctranslate2, which keeps it"
         )

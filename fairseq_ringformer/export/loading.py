@@ -8,6 +8,7 @@ from fairseq.models.transformer import TransformerModel
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 
+from ..errors import UserError
 from ..models.dictionaries import numbered_dictionary
 from ..models.ringformer import RingFormerModel, vocabularies
 
@@ -30,12 +31,12 @@ def load_model(state: dict[str, Any]) -> FairseqEncoderDecoderModel:
     """The model of the checkpoint `state`, in fp32 and evaluation mode; its dictionaries have the right sizes only.
 
     Raises:
-        ValueError: if it is neither a model of this plug-in nor fairseq's `transformer`, or cannot be built.
+        UserError: if it is neither a model of this plug-in nor fairseq's `transformer`, or cannot be built.
     """
     name = architecture(state)
     kind = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
     if kind is None or not (issubclass(kind, RingFormerModel) or kind is TransformerModel):
-        raise ValueError(f"its architecture is {name}: neither one of this plug-in nor fairseq's transformer")
+        raise UserError(f"its architecture is {name}: neither one of this plug-in nor fairseq's transformer")
     cfg = OmegaConf.create({**_options(state), **OVERRIDES, "_name": name}, flags={"allow_objects": True})
     source, target = map(numbered_dictionary, vocabularies(state["model"]))
     task = TranslationTask(argparse.Namespace(eval_bleu=False), source, target)
@@ -43,8 +44,8 @@ def load_model(state: dict[str, Any]) -> FairseqEncoderDecoderModel:
         model = build_model(cfg, task, from_checkpoint=True)
         model.load_state_dict(state["model"], strict=True, model_cfg=cfg)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"its model cannot be built: {' '.join(str(error).split())[:300]}") from None
+        raise UserError(f"its model cannot be built: {' '.join(str(error).split())[:300]}") from None
     diverged = [key for key, weight in model.named_parameters() if weight.isnan().any()]
     if diverged:
-        raise ValueError(f"{diverged[0]} is not a number (NaN) in places: that training has diverged")
+        raise UserError(f"{diverged[0]} is not a number (NaN) in places: that training has diverged")
     return model.float().eval()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..errors import UserError
 from ..vision import RingClassifier
 from .timm_vit import fold_classifier, why_not_stock
 
@@ -32,7 +33,7 @@ def export_onnx(model: nn.Module, path: str, info: dict[str, Any], original: nn.
         the largest difference of an output of onnxruntime from torch's.
 
     Raises:
-        ValueError: if that is more than :data:`TOLERANCE`.
+        UserError: if that is more than :data:`TOLERANCE`.
     """
     import onnx
     from timm.utils.onnx import onnx_export
@@ -45,7 +46,7 @@ def export_onnx(model: nn.Module, path: str, info: dict[str, Any], original: nn.
     onnx.checker.check_model(path, full_check=True)
     worst = max(_difference(original, path, count, info["input"]["size"]) for count in BATCHES)
     if not worst <= TOLERANCE:
-        raise ValueError(f"the exported model's outputs differ from torch's by {worst:.1e}: not kept")
+        raise UserError(f"the exported model's outputs differ from torch's by {worst:.1e}: not kept")
     return worst
 
 

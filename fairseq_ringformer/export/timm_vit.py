@@ -6,6 +6,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from ..errors import UserError
 from ..vision import RingClassifier
 from .folding import plain_layers, why_not_plain
 
@@ -54,11 +55,11 @@ def stock_weights(model: RingClassifier) -> dict[str, Tensor]:
     """The weights of `model` under the names of timm's VisionTransformer.
 
     Raises:
-        ValueError: as :func:`why_not_stock` says.
+        UserError: as :func:`why_not_stock` says.
     """
     problem = why_not_stock(model)
     if problem:
-        raise ValueError(problem)
+        raise UserError(problem)
     weights: dict[str, Tensor] = {}
     for level, layer in enumerate(plain_layers(model.stack)):
         for name, parts in NAMES.items():
@@ -86,7 +87,7 @@ def fold_classifier(model: RingClassifier) -> nn.Module:
     """`model` as timm's VisionTransformer, in evaluation mode, with the same outputs.
 
     Raises:
-        ValueError: as :func:`stock_weights`.
+        UserError: as :func:`stock_weights`.
     """
     weights = stock_weights(model)
     stock = timm.create_model(STOCK, **stock_args(model)).to(model.cls_token)
@@ -98,7 +99,7 @@ def fold_classifier_checkpoint(state: dict[str, Any], model: RingClassifier) -> 
     """The checkpoint `state`, whose weights are in `model`, as one of timm's VisionTransformer.
 
     Raises:
-        ValueError: as :func:`stock_weights`.
+        UserError: as :func:`stock_weights`.
     """
     kept = {key: state[key] for key in ("num_classes", "classes", "input", "epoch", "update", "metric") if key in state}
     return {**kept, "arch": STOCK, "model_args": stock_args(model), "state_dict": stock_weights(model)}

@@ -5,18 +5,31 @@ on the command line and under Hydra alike.
 """
 
 from dataclasses import dataclass, field
-from typing import Callable, Optional, Tuple
+from typing import Callable, Optional, Sequence
 
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from torch import Tensor
 
-from ..modules import Architecture, StackConfig, parse_sharing
-from ..modules.config import FFN_PLACES, SIGNALS
-from ..modules.feed_forward import gelu
-from ..modules.sharing import SHARING_FORMS, SharingMap
+from ..errors import UserError
+from ..modules import Architecture, StackConfig, parse_signals, resolve
+from ..modules.kernels import gelu
+from ..modules.sharing import SHARING_FORMS, SHORT_SIGNALS, SIGNALS
 
 SIDES = ("encoder", "decoder")
+# What a row says and a flag changes; those of sharing for one side, too.
+OPTIONS = (
+    "self_attn_sharing",
+    "cross_attn_sharing",
+    "ffn_sharing",
+    "norm_sharing",
+    "ffn_norm_sharing",
+    "norm_per",
+    "signal",
+    "signal_rank",
+    "signals",
+    *SHORT_SIGNALS,
+)
 
 
 def _sharing(part: str, extra: str = "") -> Optional[str]:
@@ -104,14 +117,22 @@ class RingFormerConfig(FairseqDataclass):
         default=None,
         metadata={"help": "rank r of low-rank signals, 1 to the width; default: width // 16 (section 4.1), at least 1"},
     )
-    attention_signal: Optional[ChoiceEnum(["after", "before", "none"])] = field(
+    signals: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "every low-rank or full-rank signal, by the projection at which it stands, as in eq. 6 and 7: "
+            "self_attn.qkv_proj:after,ffn.fc1:before (also self_attn.out_proj, cross_attn.q_proj, cross_attn.kv_proj, "
+            "cross_attn.out_proj, ffn.fc2); default: the architecture's"
+        },
+    )
+    attention_signal: Optional[ChoiceEnum(list(SHORT_SIGNALS["attention_signal"][1]))] = field(
         default=None,
         metadata={
             "help": "signal of queries, keys and values after their projections (eq. 6), before them (Table 4) or "
             "none; default: after, where the signal is low-rank or full-rank"
         },
     )
-    ffn_signal: Optional[ChoiceEnum([*FFN_PLACES, "none"])] = field(
+    ffn_signal: Optional[ChoiceEnum(list(SHORT_SIGNALS["ffn_signal"][1]))] = field(
         default=None,
         metadata={
             "help": "signal of the feed-forward before its first projection (eq. 7), after it (inter, Table 4) or "
@@ -184,21 +205,21 @@ class RingFormerConfig(FairseqDataclass):
 
 
 def refuse_meaningless(cfg: RingFormerConfig) -> None:
-    """Raise ValueError for options that fairseq's transformer has and a stack of shared levels cannot honour."""
+    """Raise UserError for options that fairseq's transformer has and a stack of shared levels cannot honour."""
     for side in SIDES:
         if getattr(cfg, f"{side}_layerdrop"):
-            raise ValueError(f"--{side}-layerdrop has no meaning here: levels share weights, none can be dropped")
+            raise UserError(f"--{side}-layerdrop has no meaning here: levels share weights, none can be dropped")
         if getattr(cfg, f"{side}_layers_to_keep"):
-            raise ValueError(
+            raise UserError(
                 f"--{side}-layers-to-keep has no meaning here: levels share weights, none can be pruned; "
                 f"set the number of levels with --{side}-layers"
             )
     if cfg.offload_activations:
-        raise ValueError("--offload-activations is not supported: use --checkpoint-activations")
+        raise UserError("--offload-activations is not supported: use --checkpoint-activations")
     if cfg.share_encoder_decoder_ffn:
         for size in ("embed_dim", "ffn_embed_dim"):
             if getattr(cfg, f"encoder_{size}") != getattr(cfg, f"decoder_{size}"):
-                raise ValueError(
+                raise UserError(
                     f"--share-encoder-decoder-ffn needs equal widths: --encoder-{size} and --decoder-{size}".replace(
                         "_", "-"
                     )
@@ -209,54 +230,28 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
     """The stack of one side, from the flags: the side's flag, else the common one, else the architecture's row.
 
     Raises:
-        ValueError: naming the flag, for options that contradict each other or the sizes.
+        UserError: naming the flag, for options that contradict each other or the sizes.
     """
-    row = getattr(architecture, side)
     levels = getattr(cfg, f"{side}_layers")
     if levels < 1:
-        raise ValueError(f"--{side}-layers {levels}: a stack needs at least one level")
-
-    def chosen(part: str) -> Tuple[str, Optional[str]]:
-        for flag in (f"{side}_{part}_sharing", f"{part}_sharing"):
-            if getattr(cfg, flag, None) is not None:
-                return "--" + flag.replace("_", "-"), getattr(cfg, flag)
-        return f"the architecture's {part}", getattr(row, part)
-
-    def sharing(part: str, absent: str = "") -> Optional[SharingMap]:
-        flag, spec = chosen(part)
-        return None if spec is None or spec == absent else parse_sharing(spec, levels, flag)
-
-    signal = cfg.signal or row.signal
-    adaptive = signal in ("low-rank", "full-rank")
-    if not adaptive:
-        for flag in ("attention_signal", "ffn_signal"):
-            if getattr(cfg, flag) not in (None, "none"):
-                raise ValueError(
-                    f"--signal {signal} excludes --{flag.replace('_', '-')}: that belongs to low-rank and "
-                    "full-rank signals"
-                )
-    if cfg.signal_rank is not None and signal != "low-rank":
-        raise ValueError(f"--signal {signal} excludes --signal-rank: only low-rank signals have a rank")
-    if signal == "static" and getattr(cfg, f"{side}_learned_pos"):
-        raise ValueError(f"--signal static excludes --{side}-learned-pos: it adds its own positions before every level")
-    if chosen("ffn")[1] == "none" and getattr(cfg, f"{side}_ffn_norm_sharing") is not None:
-        raise ValueError(f"--{side}-ffn-norm-sharing has no meaning here: there is no feed-forward in the {side}")
-    embed_dim, heads = getattr(cfg, f"{side}_embed_dim"), getattr(cfg, f"{side}_attention_heads")
+        raise UserError(f"--{side}-layers {levels}: a stack needs at least one level")
+    given = {option: getattr(cfg, option) for option in OPTIONS}
+    flags = {option: "--" + option.replace("_", "-") for option in OPTIONS}
+    for option in OPTIONS:
+        of_side = getattr(cfg, f"{side}_{option}", None)
+        if of_side is not None:
+            given[option], flags[option] = of_side, f"--{side}-{option}".replace("_", "-")
+    sharing = resolve(getattr(architecture, side), given, levels, cross_attn=side == "decoder", name=flags.__getitem__)
+    if sharing["signal"] == "static" and getattr(cfg, f"{side}_learned_pos"):
+        raise UserError(f"--signal static excludes --{side}-learned-pos: it adds its own positions before every level")
+    if sharing["ffn"] is None and getattr(cfg, f"{side}_ffn_norm_sharing") is not None:
+        raise UserError(f"--{side}-ffn-norm-sharing has no meaning here: there is no feed-forward in the {side}")
     try:
         return StackConfig(
-            embed_dim=embed_dim,
-            num_heads=heads,
+            embed_dim=getattr(cfg, f"{side}_embed_dim"),
+            num_heads=getattr(cfg, f"{side}_attention_heads"),
             ffn_dim=getattr(cfg, f"{side}_ffn_embed_dim"),
-            self_attn=sharing("self_attn"),
-            cross_attn=sharing("cross_attn") if side == "decoder" else None,
-            ffn=sharing("ffn", absent="none"),
-            norm=sharing("norm"),
-            ffn_norm=sharing("ffn_norm", absent="as-norms"),
-            norm_per=cfg.norm_per or row.norm_per,
-            signal=signal,
-            signal_rank=cfg.signal_rank,
-            attention_signal=(cfg.attention_signal or "after") if adaptive else "none",
-            ffn_signal=(cfg.ffn_signal or "before") if adaptive else "none",
+            **sharing,
             pre_norm=getattr(cfg, f"{side}_normalize_before"),
             attn_bias=cfg.attn_bias,
             ffn_bias=cfg.ffn_bias,
@@ -267,8 +262,15 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
             activation_dropout=cfg.activation_dropout,
             checkpoint_activations=cfg.checkpoint_activations,
         )
-    except ValueError as error:
-        raise ValueError(f"{side}: {error}") from None
+    except UserError as error:
+        raise UserError(f"{side}: {error}") from None
+
+
+def refuse_unused_signals(cfg: RingFormerConfig, stacks: Sequence[StackConfig]) -> None:
+    """UserError for a signal of ``--signals`` at a part that neither side has."""
+    for projection in parse_signals(cfg.signals, "--signals") if cfg.signals else ():
+        if not any(projection in stack.signals for stack in stacks):
+            raise UserError(f"--signals: neither side has {projection}")
 
 
 def _activation(name: str) -> Callable[[Tensor], Tensor]:

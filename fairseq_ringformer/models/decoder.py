@@ -7,15 +7,19 @@ import torch.nn.functional as F
 from fairseq.models import FairseqIncrementalDecoder
 from torch import Tensor, nn
 
-from ..modules import Bank, DecoderCache, Keeps, Place, Stack, StackConfig, places
+from ..modules import Bank, DecoderCache, Stack, StackConfig, StackOutput
+from ..modules.kernels import span
+from ..modules.prepared import Prepared
 from .config import RingFormerConfig
 from .embedding import InputEmbedding, fairseq_dropout
-from .encoder import EncoderOut, memory_of
+from .encoder import EncoderOut, sentences_of
 
 CACHE = "cache"
+# Weight and bias of the output head.
+Head = tuple[Tensor, Tensor | None]
 
 
-class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
+class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
     """Embedding, decoder stack and output head.
 
     Args:
@@ -40,6 +44,7 @@ class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
         self.stack = Stack(stack, ffn_bank=ffn_bank, make_dropout=fairseq_dropout(type(self).__name__))
         self.build_input(cfg, "decoder", embed_tokens, register=own_embeddings)
         self.need_attn = False
+        self._prepared_head: Prepared[Head] | None = None
         # A tied head is the embedding table itself, not a second module that holds the same weight.
         self.output_projection = None
         self.output_bias = None
@@ -100,55 +105,93 @@ class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
         if self.embed_positions is not None:
             positions = self.embed_positions(prev_output_tokens, incremental_state=incremental_state)
         token_positions = self.token_positions(prev_output_tokens)
-        cache = None
         if incremental_state is not None:
-            cache = self._cache(incremental_state)
             prev_output_tokens = prev_output_tokens[:, -1:]
             token_positions = None if token_positions is None else token_positions[:, -1:]
-        memory, memory_padding_mask = None, None
-        if cache is None or not cache.length:
-            memory, memory_padding_mask = memory_of(encoder_out)
         with_weights = self.need_attn or alignment_layer is not None
         aligned = self.stack.levels - 1 if alignment_layer is None else alignment_layer
-        output = self.stack(
-            self.finish_input(self.embed(prev_output_tokens), positions),
-            padding_mask=self._padding_that_shows(prev_output_tokens, causal=not full_context_alignment),
-            positions=token_positions,
-            memory=memory,
-            memory_padding_mask=memory_padding_mask,
-            causal=not full_context_alignment,
-            cache=cache,
-            return_states=return_all_hiddens,
-            need_weights=(aligned,) if with_weights else (),
-        )
+        x = self.finish_input(self.embed(prev_output_tokens), positions)
+        need_weights = (aligned,) if with_weights else ()
+        if incremental_state is not None:
+            output = self._step(x, token_positions, encoder_out, incremental_state, return_all_hiddens, need_weights)
+        else:
+            causal = not full_context_alignment
+            memory, memory_padding_mask = sentences_of(encoder_out, apart=True)
+            output = self.stack(
+                x,
+                padding_mask=self._padding_that_shows(prev_output_tokens, causal),
+                positions=token_positions,
+                memory=memory,
+                memory_padding_mask=memory_padding_mask,
+                causal=causal,
+                return_states=return_all_hiddens,
+                need_weights=need_weights,
+            )
         attn = None
         if with_weights:
-            attn = output.weights[aligned]["cross_attn"][:, :alignment_heads].mean(dim=1)
+            attn = output.attn_weights[aligned]["cross_attn"][:, :alignment_heads].mean(dim=1)
         states = [state.transpose(0, 1) for state in output.states or []]
         return output.state, {"attn": [attn], "inner_states": states}
 
+    def _step(
+        self,
+        x: Tensor,
+        positions: Tensor | None,
+        encoder_out: EncoderOut | None,
+        incremental_state: dict[str, Any],
+        return_states: bool,
+        need_weights: tuple[int, ...],
+    ) -> StackOutput:
+        """One step of `x` `(rows, 1, embed_dim)`: the stack sees the beams of a sentence side by side, and here they part."""
+        cache = self.get_incremental_state(incremental_state, CACHE)
+        memory, memory_padding_mask = None, None
+        if cache is None:
+            memory, memory_padding_mask = sentences_of(encoder_out)
+            cache = DecoderCache(self.stack.levels, len(memory), len(x) // len(memory))
+            self.set_incremental_state(incremental_state, CACHE, cache)
+        grid = (cache.sentences, cache.beams)
+        output = self.stack(
+            x.view(*grid, -1),
+            positions=None if positions is None else positions.view(grid),
+            memory=memory,
+            memory_padding_mask=memory_padding_mask,
+            cache=cache,
+            return_states=return_states,
+            need_weights=need_weights,
+        )
+        return StackOutput(
+            output.state.view(x.shape),
+            None if output.states is None else [state.view(x.shape) for state in output.states],
+            {
+                level: {part: weights.transpose(1, 2).flatten(0, 1).unsqueeze(2) for part, weights in parts.items()}
+                for level, parts in output.attn_weights.items()
+            },
+        )
+
     def output_layer(self, features: Tensor, **kwargs) -> Tensor:
         """Scores `(batch, tgt_len, vocabulary)` of `features` `(batch, tgt_len, embed_dim)`."""
+        with span("output"):
+            return F.linear(features, *self._head(features.dtype))
+
+    def _head(self, dtype: torch.dtype) -> Head:
+        """The head's weights in the type of the features; prepared ones where :meth:`reparameterize` was told so."""
+        prepared = None
+        if self._prepared_head is not None and not torch.is_grad_enabled():
+            prepared = self._prepared_head.get(dtype)
+        return prepared or self._cast_head(dtype)
+
+    def _cast_head(self, dtype: torch.dtype) -> Head:
         weight, bias = self.embed_tokens.weight, self.output_bias
         if self.output_projection is not None:
             weight, bias = self.output_projection.weight, self.output_projection.bias
-        if weight.dtype != features.dtype:
-            weight, bias = self._head_in(features.dtype, weight, bias)
-        return F.linear(features, weight, bias)
+        return weight.to(dtype), None if bias is None else bias.to(dtype)
 
-    def _head_in(self, dtype: torch.dtype, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        def cast() -> tuple[Tensor, Tensor | None]:
-            return weight.to(dtype), None if bias is None else bias.to(dtype)
-
-        if torch.is_grad_enabled() or self.training:
-            return cast()
-        return self.kept.get(dtype, self._head_places, cast)
-
-    def _head_places(self) -> list[Place]:
-        if self.output_projection is not None:
-            return places(self.output_projection)
-        own = [(self._parameters, "output_bias")] if self.output_bias is not None else []
-        return [*places(self.embed_tokens), *own]
+    def reparameterize(self) -> None:
+        """The weights are final: prepare the stack (:meth:`.Stack.reparameterize`), and the head in other types."""
+        self.stack.reparameterize()
+        head = self.embed_tokens if self.output_projection is None else self.output_projection
+        bias = [] if self.output_bias is None else [nn.ParameterList([self.output_bias])]
+        self._prepared_head = Prepared([head, *bias], self._cast_head)
 
     def reorder_incremental_state(self, incremental_state: dict[str, Any], new_order: Tensor) -> None:
         """Follow the beam: row i continues what row ``new_order[i]`` was."""
@@ -159,13 +202,6 @@ class RingFormerDecoder(InputEmbedding, Keeps, FairseqIncrementalDecoder):
     def reorder_incremental_state_scripting(self, incremental_state: dict[str, Any], new_order: Tensor) -> None:
         """fairseq's way in; all the state is here, so there is no need to look for it in every sub-module at every step."""
         self.reorder_incremental_state(incremental_state, new_order)
-
-    def _cache(self, incremental_state: dict[str, Any]) -> DecoderCache:
-        cache = self.get_incremental_state(incremental_state, CACHE)
-        if cache is None:
-            cache = DecoderCache(self.stack.levels)
-            self.set_incremental_state(incremental_state, CACHE, cache)
-        return cache
 
     def _padding_that_shows(self, tokens: Tensor, causal: bool) -> Tensor | None:
         # Padding on the right needs no mask: what a causal position sees lies to its left.

@@ -8,7 +8,7 @@ from fairseq import utils
 from fairseq.modules import FairseqDropout, PositionalEmbedding
 from torch import Tensor, nn
 
-from ..modules import drop_probability, dropout
+from ..modules.kernels import dropout, span
 from .config import RingFormerConfig
 
 # What --autocast means; None: the type of the weights.
@@ -48,7 +48,8 @@ class InputEmbedding:
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Scaled embeddings `(batch, length, embed_dim)` of `tokens` `(batch, length)`, without positions."""
-        return self.embed_scale * self.embed_tokens(tokens)
+        with span("embedding"):
+            return self.embed_scale * self.embed_tokens(tokens)
 
     def finish_input(self, x: Tensor, positions: Tensor | None) -> Tensor:
         """Add `positions`, normalise and drop out; the result is in the type that the stack computes in."""
@@ -58,7 +59,7 @@ class InputEmbedding:
             x = self.layernorm_embedding(x)
         if self.compute_dtype is not None:
             x = x.to(self.compute_dtype)
-        return dropout(x, drop_probability(self.dropout_module))
+        return dropout(x, self.dropout_module)
 
     def token_positions(self, tokens: Tensor) -> Tensor | None:
         """Positions counted from 1, padding 0, `(batch, length)`, for the static signal; None if there is none."""

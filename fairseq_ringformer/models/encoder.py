@@ -58,7 +58,7 @@ class RingFormerEncoder(InputEmbedding, FairseqEncoder):
     def reorder_encoder_out(self, encoder_out: EncoderOut, new_order: Tensor) -> EncoderOut:
         """The same output for other rows: row i reads the sentence that row ``new_order[i]`` read.
 
-        Nothing is copied for it: ``rows`` `(batch,)` then says which sentence each row reads, and :func:`memory_of`
+        Nothing is copied for it: ``rows`` `(batch,)` then says which sentence each row reads, and :func:`sentences_of`
         resolves it. The beams of a sentence share what the decoder computes from it.
         """
         rows = encoder_out.get("rows")
@@ -66,15 +66,16 @@ class RingFormerEncoder(InputEmbedding, FairseqEncoder):
         return {**encoder_out, "rows": [rows]}
 
 
-def memory_of(encoder_out: EncoderOut) -> tuple[Tensor, Tensor | None]:
+def sentences_of(encoder_out: EncoderOut, apart: bool = False) -> tuple[Tensor, Tensor | None]:
     """What the decoder reads: `(sentences, src_len, embed_dim)`, and where that is padding `(sentences, src_len)` or None.
 
-    Each sentence is read by as many consecutive rows of the decoder.
+    Each sentence is read by as many consecutive rows of the decoder; with `apart`, or where rows do not lie so, by one.
     """
     memory, padding_mask = encoder_out["encoder_out"][0].transpose(0, 1), encoder_out["encoder_padding_mask"][0]
     rows = encoder_out.get("rows")
     if rows:
         sentences = torch.arange(len(memory), device=memory.device)
-        if not torch.equal(rows[0], sentences.repeat_interleave(max(1, len(rows[0]) // len(memory)))):
+        beams = 1 if apart else max(1, len(rows[0]) // len(memory))
+        if not torch.equal(rows[0], sentences.repeat_interleave(beams)):
             memory, padding_mask = memory.index_select(0, rows[0]), padding_mask.index_select(0, rows[0])
     return memory, padding_mask if padding_mask.any() else None

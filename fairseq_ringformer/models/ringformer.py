@@ -8,12 +8,12 @@ from fairseq import utils
 from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
 from torch import Tensor, nn
 
+from ..errors import UserError
 from ..modules import ROWS, Architecture
-from .config import RingFormerConfig, refuse_meaningless, stack_config
+from .config import RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
 from .decoder import RingFormerDecoder
 from .embedding import COMPUTE_DTYPES
 from .encoder import RingFormerEncoder
-from .old_checkpoints import pack_old_weights
 
 # Embedding width, feed-forward width, heads, levels per side. Small is the ablations' size, base and large are Table
 # 1's (RingFormer, section 4 and appendix A.1); tiny trains within minutes on two CPU cores.
@@ -73,18 +73,19 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         """Build the model for the dictionaries of `task`.
 
         Raises:
-            ValueError: for options that make no model, naming the flag.
+            UserError: for options that make no model, naming the flag.
         """
         cfg = RingFormerConfig.from_namespace(cfg)
         set_sizes(cfg, "base")
         refuse_meaningless(cfg)
         encoder_stack = stack_config(cfg, cls.architecture, "encoder")
         decoder_stack = stack_config(cfg, cls.architecture, "decoder")
+        refuse_unused_signals(cfg, (encoder_stack, decoder_stack))
         shares_ffn = cfg.share_encoder_decoder_ffn
         if shares_ffn and (encoder_stack.ffn is None or decoder_stack.ffn is None):
-            raise ValueError("--share-encoder-decoder-ffn needs a feed-forward on both sides: set --ffn-sharing one")
+            raise UserError("--share-encoder-decoder-ffn needs a feed-forward on both sides: set --ffn-sharing one")
         if cfg.ffn_norm_sharing is not None and encoder_stack.ffn is decoder_stack.ffn is None:
-            raise ValueError("--ffn-norm-sharing has no meaning here: there is no feed-forward")
+            raise UserError("--ffn-norm-sharing has no meaning here: there is no feed-forward")
         source, target = task.source_dictionary, task.target_dictionary
         embeddings = cls.build_embeddings(cfg, source, target)
         encoder = RingFormerEncoder(cfg, encoder_stack, source, embeddings["encoder"])
@@ -108,13 +109,13 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             decoder = cls.build_embedding(target, cfg.decoder_embed_dim, cfg.decoder_embed_path)
             return {"encoder": encoder, "decoder": decoder}
         if source != target:
-            raise ValueError(
+            raise UserError(
                 "--share-all-embeddings needs a joined dictionary: run fairseq-preprocess with --joined-dictionary"
             )
         if cfg.encoder_embed_dim != cfg.decoder_embed_dim:
-            raise ValueError("--share-all-embeddings needs --encoder-embed-dim equal to --decoder-embed-dim")
+            raise UserError("--share-all-embeddings needs --encoder-embed-dim equal to --decoder-embed-dim")
         if cfg.decoder_embed_path and cfg.decoder_embed_path != cfg.encoder_embed_path:
-            raise ValueError("--share-all-embeddings excludes a --decoder-embed-path of its own")
+            raise UserError("--share-all-embeddings excludes a --decoder-embed-path of its own")
         return {"encoder": encoder, "decoder": encoder}
 
     @classmethod
@@ -126,6 +127,16 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         if path:
             utils.load_embedding(utils.parse_embedding(path), dictionary, embedding)
         return embedding
+
+    def prepare_for_inference_(self, cfg) -> None:
+        """fairseq's hook: the weights are final. Its commands and hub interface call it before they translate."""
+        super().prepare_for_inference_(cfg)
+        self.reparameterize()
+
+    def reparameterize(self) -> None:
+        """Fold and lay out the weights for inference; see :meth:`.Stack.reparameterize`."""
+        self.encoder.stack.reparameterize()
+        self.decoder.reparameterize()
 
     def set_autocast(self, kind: str) -> None:
         """Compute in ``bf16``, or in the weights' own type with ``none``, from now on."""
@@ -149,7 +160,6 @@ class RingFormerModel(FairseqEncoderDecoderModel):
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """fairseq's hook before loading; says in words when a checkpoint is of another architecture or dictionary."""
         super().upgrade_state_dict_named(state_dict, name)
-        pack_old_weights(state_dict)
         own = self.state_dict()
         missing = sorted(own.keys() - state_dict.keys())
         surplus = sorted(state_dict.keys() - own.keys())
@@ -160,7 +170,7 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             key in VOCABULARY and own[key].shape[1:] == state_dict[key].shape[1:] for key in shapes
         ):
             sizes = "{} source and {} target symbols"
-            raise ValueError(
+            raise UserError(
                 f"the checkpoint knows {sizes.format(*vocabularies(state_dict))}, "
                 f"the data folder has dictionaries of {sizes.format(*vocabularies(own))}: use the data that it was "
                 "trained on, or binarise with the dictionaries of that data (fairseq-preprocess --srcdict, --tgtdict)"
@@ -172,10 +182,10 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             if surplus
             else f"{shapes[0]} is {tuple(state_dict[shapes[0]].shape)}, here {tuple(own[shapes[0]].shape)}"
         )
-        raise ValueError(
+        raise UserError(
             f"the checkpoint is of another architecture than this {type(self).__name__}: {first} "
             f"({len(missing)} missing, {len(surplus)} unknown, {len(shapes)} of another shape); "
-            "use the --arch and flags that it was trained with"
+            "use the --arch and flags that it was trained with (checkpoints of unreleased versions, before 0.1.0, do not load)"
         )
 
 

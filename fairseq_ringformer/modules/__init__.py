@@ -1,44 +1,35 @@
-"""The ring in plain torch: signals, attention, feed-forward, sharing and the stack. Imports neither fairseq nor timm."""
+"""The ring in plain torch: sharing, signals, projections, one level and the loop. Imports neither fairseq nor timm.
 
-from .attention import CrossAttention, SelfAttention, attend, attention_mask
+To read it: :mod:`.sharing`, :mod:`.signals`, :mod:`.projection`, :mod:`.level`, :mod:`.stack`.
+"""
+
 from .cache import DecoderCache
 from .config import StackConfig
-from .dropout import add_dropped, drop_probability, dropout
-from .feed_forward import FeedForward
+from .kernels import plain
 from .projection import Projection
-from .sharing import ROWS, VISION_ROWS, Architecture, Bank, Row, parse_sharing
+from .sharing import PROJECTIONS, ROWS, VISION_ROWS, Architecture, Bank, Row, parse_sharing, parse_signals, resolve
 from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal, coordinate_table
 from .stack import Stack, StackOutput
-from .weights import Keeps, Place, keep_weights, places, stack_weights
 
 __all__ = [
+    "PROJECTIONS",
+    "ROWS",
+    "VISION_ROWS",
     "Architecture",
     "Bank",
-    "CrossAttention",
     "DecoderCache",
-    "FeedForward",
     "FullRankSignals",
-    "Keeps",
     "LevelSignals",
     "LowRankSignals",
-    "Place",
     "Projection",
-    "ROWS",
     "Row",
-    "SelfAttention",
     "Stack",
     "StackConfig",
     "StackOutput",
     "StaticSignal",
-    "VISION_ROWS",
-    "add_dropped",
-    "attend",
-    "attention_mask",
     "coordinate_table",
-    "drop_probability",
-    "dropout",
-    "keep_weights",
     "parse_sharing",
-    "places",
-    "stack_weights",
+    "parse_signals",
+    "plain",
+    "resolve",
 ]

@@ -3,12 +3,12 @@
 A ring runs one attention module at every level; a cache keyed by module would let each level overwrite the others.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from .attention import AbsorbedAttention
+from .kernels import AbsorbedAttention
 
 KeyValue = tuple[Tensor, Tensor]
 
@@ -17,10 +17,9 @@ GROWTH = 32
 
 
 class Memory(NamedTuple):
-    """What cross-attention reads: `keys_values`, a pair `(sentences, heads, src_len, head_dim)` for each copy of the
-    cross-attention, and the additive `mask` `(sentences, 1, 1, src_len)` or None.
-
-    `absorbed`, for each copy, is the quicker form of attending over one sentence alone, or None.
+    """What cross-attention reads, by level: `keys_values`, a pair `(sentences, heads, src_len, head_dim)`, the same
+    object at levels that share it; and `absorbed`, a quicker form for one sentence alone, or None. The additive `mask`
+    `(sentences, 1, 1, src_len)`, or None, is every level's.
     """
 
     keys_values: list[KeyValue]
@@ -29,9 +28,12 @@ class Memory(NamedTuple):
 
     def select(self, sentences: Tensor) -> "Memory":
         """The same with sentence i taken from ``sentences[i]``."""
-        pairs = [tuple(tensor.index_select(0, sentences) for tensor in pair) for pair in self.keys_values]
+        selected = {
+            id(pair): tuple(tensor.index_select(0, sentences) for tensor in pair)
+            for pair in {id(pair): pair for pair in self.keys_values}.values()
+        }
         mask = None if self.mask is None else self.mask.index_select(0, sentences)
-        return Memory(pairs, mask, [None] * len(pairs))
+        return Memory([selected[id(pair)] for pair in self.keys_values], mask, [None] * len(self.keys_values))
 
 
 class DecoderCache:
@@ -44,23 +46,22 @@ class DecoderCache:
 
     Args:
         levels: N.
+        sentences: whose beams are decoded together.
+        beams: of each sentence; a step's states are `(sentences, beams, embed_dim)`.
+
+    Attributes:
+        length: steps so far.
+        weights: the weights of the stack, prepared at the first step for all of them.
+        memory: what cross-attention reads, None in a stack without.
     """
 
-    def __init__(self, levels: int):
-        self.levels = levels
-        self.length = 0
-        self.sentences = self.beams = self.slots = 0
+    def __init__(self, levels: int, sentences: int, beams: int = 1):
+        self.levels, self.sentences, self.beams = levels, sentences, beams
+        self.length = self.slots = 0
+        self.weights: Any = None
         self.memory: Memory | None = None
         self._pool: Tensor | None = None
         self._mask: Tensor | None = None
-
-    def enter(self, rows: int, memory: Memory | None) -> None:
-        """Begin a step of `rows` sequences; `memory` is kept at the first."""
-        if self.length:
-            return
-        self.memory = memory
-        self.sentences = rows if memory is None or not memory.keys_values else len(memory.keys_values[0][0])
-        self.beams = rows // self.sentences
 
     def append(self, level: int, keys_values: Tensor) -> KeyValue:
         """Add this step's keys and values `(2, sentences, heads, beams, head_dim)` at `level`; return all so far.
@@ -85,11 +86,9 @@ class DecoderCache:
         """Additive mask `(sentences, 1, beams, slots)` of this step: what each beam has come from, and itself."""
         if self.beams == 1 and self._mask is None:
             return None
-        own = torch.full((self.beams, self.beams), float("-inf"), dtype=like.dtype, device=like.device).fill_diagonal_(
-            0.0
-        )
-        own = own.expand(self.sentences, 1, -1, -1)
-        self._mask = own if self._mask is None else torch.cat([self._mask, own], dim=-1)
+        hidden = torch.full((self.beams, self.beams), float("-inf"), dtype=like.dtype, device=like.device)
+        itself = hidden.fill_diagonal_(0.0).expand(self.sentences, 1, -1, -1)
+        self._mask = itself if self._mask is None else torch.cat([self._mask, itself], dim=-1)
         return self._mask
 
     def advance(self) -> None:
@@ -98,7 +97,10 @@ class DecoderCache:
         self.slots += self.beams
 
     def reorder(self, new_order: Tensor) -> None:
-        """Select sentences or beams: row i becomes the old row ``new_order[i]``, at every level."""
+        """Select sentences or beams: row i becomes the old row ``new_order[i]``, at every level.
+
+        Rows count sentence by sentence, beam by beam.
+        """
         if not self.length:
             return
         of_sentence = new_order // self.beams

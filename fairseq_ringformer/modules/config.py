@@ -1,17 +1,13 @@
 """What a stack is built from: sizes, sharing maps and signals, checked before anything is allocated."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from .feed_forward import gelu
-from .sharing import SharingMap
-from .signals import AFTER, BEFORE
-
-SIGNALS = ("low-rank", "full-rank", "static", "none")
-# Table 4's names for where the feed-forward signal stands, and what they mean at fc1.
-FFN_PLACES = {"before": BEFORE, "inter": AFTER}
+from ..errors import UserError
+from .kernels import gelu
+from .sharing import ADAPTIVE, SIGNALS, SharingMap, parse_signals
 
 
 @dataclass(frozen=True)
@@ -28,8 +24,8 @@ class StackConfig:
         norm_per: ``sublayer``, or ``level`` to reuse one norm for all the sub-layers of a level.
         signal: ``low-rank`` (eq. 6 and 7), ``full-rank``, ``static`` (Universal Transformer) or ``none``.
         signal_rank: rank r of low-rank signals; None for ``max(1, embed_dim // 16)`` (the paper's).
-        attention_signal: ``after`` the projections of queries, keys and values (eq. 6), ``before`` them or ``none``.
-        ffn_signal: ``before`` fc1 (eq. 7), ``inter`` (after it) or ``none``.
+        signals: where low-rank and full-rank signals stand: projection, such as ``self_attn.qkv_proj``, to ``after`` or
+            ``before`` (eq. 6 and 7: ``{"self_attn.qkv_proj": "after", "ffn.fc1": "before"}``).
         signal_input: what signals read: the ``normalised`` state, as their projections do (the paper's equations), or the
             ``state`` before its norm, which needs `pre_norm` and does not fold.
         pre_norm: normalise each sub-layer's input, with a final norm, instead of each residual sum.
@@ -40,7 +36,7 @@ class StackConfig:
             it grows linearly from zero at the first.
 
     Raises:
-        ValueError: for sizes or combinations that make no model, naming them.
+        UserError: for sizes or combinations that make no model, naming them.
     """
 
     embed_dim: int
@@ -54,8 +50,7 @@ class StackConfig:
     norm_per: str = "sublayer"
     signal: str = "none"
     signal_rank: int | None = None
-    attention_signal: str = "none"
-    ffn_signal: str = "none"
+    signals: Mapping[str, str] = field(default_factory=dict)
     signal_input: str = "normalised"
     pre_norm: bool = False
     attn_bias: bool = False
@@ -71,28 +66,29 @@ class StackConfig:
 
     def __post_init__(self):
         if self.levels < 1:
-            raise ValueError("a stack needs at least one level")
+            raise UserError("a stack needs at least one level")
         if self.num_heads < 1 or self.embed_dim % self.num_heads:
-            raise ValueError(
+            raise UserError(
                 f"embed_dim {self.embed_dim} is not divisible by the number of attention heads, {self.num_heads}"
             )
         for name, value, choices in (
             ("signal", self.signal, SIGNALS),
-            ("attention signal", self.attention_signal, (AFTER, BEFORE, "none")),
-            ("feed-forward signal", self.ffn_signal, (*FFN_PLACES, "none")),
             ("signal input", self.signal_input, ("normalised", "state")),
             ("norm_per", self.norm_per, ("sublayer", "level")),
         ):
             if value not in choices:
-                raise ValueError(f"{name} {value!r} is unknown: choose one of {', '.join(choices)}")
+                raise UserError(f"{name} {value!r} is unknown: choose one of {', '.join(choices)}")
         if self.signal == "low-rank" and not 1 <= self.rank <= self.embed_dim:
-            raise ValueError(f"signal rank {self.rank} must lie between 1 and the embedding width, {self.embed_dim}")
-        if not self.adaptive and (self.attention_signal, self.ffn_signal) != ("none", "none"):
-            raise ValueError(f"signal {self.signal!r} has no attention or feed-forward signal")
+            raise UserError(f"signal rank {self.rank} must lie between 1 and the embedding width, {self.embed_dim}")
+        if self.signals and self.signal not in ADAPTIVE:
+            raise UserError(f"signal {self.signal!r} stands at no projection, but signals names some")
+        for projection in parse_signals(self.signals) if self.signals else ():
+            if getattr(self, projection.partition(".")[0]) is None:
+                raise UserError(f"signals: the stack has no {projection}")
         if self.signal_input == "state" and not self.pre_norm:
-            raise ValueError("signal input 'state' needs pre_norm: without it, projections read the state itself")
+            raise UserError("signal input 'state' needs pre_norm: without it, projections read the state itself")
         if not 0 <= self.drop_path < 1:
-            raise ValueError(f"drop_path {self.drop_path} must lie between 0 and 1")
+            raise UserError(f"drop_path {self.drop_path} must lie between 0 and 1")
 
     @property
     def levels(self) -> int:
@@ -104,11 +100,6 @@ class StackConfig:
         maps = ("self_attn", "cross_attn", "ffn", "norm", "ffn_norm")
         kept = {name: getattr(self, name)[:levels] for name in maps if getattr(self, name) is not None}
         return replace(self, **kept)
-
-    @property
-    def adaptive(self) -> bool:
-        """Whether levels are told apart by signals computed from the state."""
-        return self.signal in ("low-rank", "full-rank")
 
     @property
     def rank(self) -> int:

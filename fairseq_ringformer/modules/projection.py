@@ -1,83 +1,58 @@
-"""A projection as one level of the ring sees it: the shared weight, with the level's signal folded in or beside it."""
-
-import functools
-from collections.abc import Callable
-from typing import NamedTuple
+"""The projections of the ring: a weight that levels share, with the signal of the level that computes."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .signals import LevelSignals, ThinSignal
-from .tracing import unbind
+from .sharing import AFTER
+from .signals import LevelSignals, Signal
 
 
-def reset_linears(*linears: nn.Linear) -> None:
-    """Initialise as Transformers do: Xavier-uniform weights, zero biases."""
-    for linear in linears:
-        nn.init.xavier_uniform_(linear.weight)
-        if linear.bias is not None:
-            nn.init.zeros_(linear.bias)
+class Projection(nn.Linear):
+    """``W x + b``, shared by levels; with a level's signal M ``W x + b + M x`` (eq. 6) or ``W (x + M x) + b`` (eq. 7).
 
-
-class Projection(NamedTuple):
-    """``W x + b`` with the level's signal.
-
-    `weight` `(out, in)`; `bias` `(out,)` or None; `signal` None where there is none, or where it is in `weight`.
+    It computes in the type of its input, whatever the type of the weights.
     """
 
-    weight: Tensor
-    bias: Tensor | None
-    signal: ThinSignal | None = None
+    def forward(self, x: Tensor, signal: Signal | None = None, read: Tensor | None = None) -> Tensor:
+        """The projection of `x` `(..., in_features)`, `(..., out_features)`.
 
-    def __call__(self, x: Tensor, read: Tensor | None = None) -> Tensor:
-        """The projection of `x` `(..., in)`, `(..., out)`; its signal reads `read`, of the same shape (default: `x`)."""
-        if self.signal is None:
-            return F.linear(x, self.weight, self.bias)
-        return self.signal.project(x, self.weight, self.bias, x if read is None else read)
+        Args:
+            signal: of the level that computes; None where there is none.
+            read: what M reads instead of `x`, of the same shape (the published vision models, see ``signal_input``).
+        """
+        weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
+        if signal is None:
+            return F.linear(x, weight, bias)  # W x + b
+        m_x = signal(x if read is None else read)
+        if signal.place == AFTER:
+            return F.linear(x, weight, bias) + m_x  # W x + b + M x
+        if signal.parts == 1:
+            return F.linear(x + m_x, weight, bias)  # W (x + M x) + b
+        # Several projections in one weight, each with an M of its own.
+        m_xs, weights = m_x.chunk(signal.parts, dim=-1), weight.chunk(signal.parts)
+        out = torch.cat([F.linear(x + m_xs[part], weights[part]) for part in range(signal.parts)], dim=-1)
+        return out if bias is None else out + bias
+
+    def reset_parameters(self) -> None:
+        """Initialise as Transformers do: Xavier-uniform weights, zero biases."""
+        nn.init.xavier_uniform_(self.weight)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
 
-def project_levels(
-    linears: list[nn.Linear], signals: LevelSignals | None, dtype: torch.dtype, fold: bool, kept: bool = False
-) -> list[Projection]:
-    """The projections of all levels in `dtype`.
+def fold(projections: list[nn.Linear], signals: LevelSignals | None) -> list[Tensor]:
+    """The weight that each level computes with, `(out, in)`: its projection's, with its signal folded in.
 
     Args:
-        linears: the shared module that each level uses.
-        signals: their signals, or None for a plain ring.
-        dtype: of the activations. Where something learns, a shared weight is rounded for each level anew, so that the
-            gradients of all levels add up in the weight's own precision.
-        fold: whether to fold the signals in, or to leave them beside the weights as products of their own.
-        kept: whether the result will serve many passes where nothing learns: then what levels share is converted once,
-            and laid out for products with few rows.
+        projections: of each level; levels that share one are folded by one product.
+        signals: of all levels, or None.
     """
-    thin = None if fold or signals is None else signals.beside()
-    if signals is not None and thin is None:
-        weights = [lay_out(weight, kept) for weight in folded_weights(linears, signals, dtype)]
-    else:
-        of = _once(lambda weight: lay_out(weight.to(dtype), kept), kept)
-        weights = [of(linear.weight) for linear in linears]
-    of = _once(lambda bias: bias.to(dtype), kept)
-    biases = [None if linear.bias is None else of(linear.bias) for linear in linears]
-    beside = [None] * len(linears) if thin is None else [signal.to(dtype) for signal in thin]
-    return list(map(Projection, weights, biases, beside))
-
-
-def _once(convert: Callable[[Tensor], Tensor], kept: bool) -> Callable[[Tensor], Tensor]:
-    return functools.cache(convert) if kept else convert
-
-
-def lay_out(weight: Tensor, kept: bool) -> Tensor:
-    """`weight` `(out, in)`; if it will be `kept`, with its columns contiguous: up to twice as fast for 5 to 40 rows."""
-    return weight.t().contiguous().t() if kept else weight
-
-
-def folded_weights(linears: list[nn.Linear], signals: LevelSignals, dtype: torch.dtype) -> list[Tensor]:
-    """The weight of each level, `(out, in)`, with its signal folded in."""
-    weights: list[Tensor | None] = [None] * len(linears)
-    for copy in dict.fromkeys(linears):
-        users = [level for level, linear in enumerate(linears) if linear is copy]
-        folded = signals.fold(copy.weight, None if len(users) == len(linears) else users)
-        for level, weight in zip(users, unbind(folded.to(dtype), len(users))):
-            weights[level] = weight
-    return weights
+    if signals is None:
+        return [projection.weight for projection in projections]
+    weights: dict[int, Tensor] = {}
+    for copy in dict.fromkeys(projections):
+        levels = [level for level, projection in enumerate(projections) if projection is copy]
+        folded = signals.fold(copy.weight, None if len(levels) == len(projections) else levels)
+        weights.update(zip(levels, folded.unbind()))
+    return [weights[level] for level in range(len(projections))]

@@ -13,43 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .tracing import unbind
-
-AFTER, BEFORE = "after", "before"
-
-
-class ThinSignal(NamedTuple):
-    """The signal of one level beside its projection: ``M = up @ down`` for every part, as two (thin) products.
-
-    `down` `(parts, rank, in_dim)`, `up` `(parts, out_dim, rank)`, or None for a signal that is one matrix, `down`
-    `(parts, out_dim, in_dim)`; `parts` is their number, `rank` the second size of `down`.
-    """
-
-    down: Tensor
-    up: Tensor | None
-    place: str
-    parts: int
-    rank: int
-
-    def to(self, dtype: torch.dtype) -> "ThinSignal":
-        return self._replace(down=self.down.to(dtype), up=None if self.up is None else self.up.to(dtype))
-
-    def project(self, x: Tensor, weight: Tensor, bias: Tensor | None, read: Tensor) -> Tensor:
-        """The projection of `x` `(..., in_dim)` by `weight` `(parts * out, in_dim)`, with the signal of `read`."""
-        parts, shape, in_dim = self.parts, x.shape, x.size(-1)
-        flat, read = x.reshape(-1, in_dim), read.reshape(-1, in_dim)
-        thin = F.linear(read, self.down.flatten(0, 1)).view(-1, parts, self.rank).transpose(0, 1)
-        if self.place == AFTER:
-            plain = F.linear(flat, weight, bias).unflatten(-1, (parts, -1)).transpose(0, 1)
-            out = self._add(plain, thin).transpose(0, 1)
-        else:
-            signalled = self._add(flat.expand(parts, -1, -1), thin)
-            out = torch.bmm(signalled, weight.unflatten(0, (parts, -1)).transpose(1, 2)).transpose(0, 1)
-            out = out if bias is None else out + bias.view(parts, -1)
-        return out.reshape(shape[:-1] + (weight.size(0),))
-
-    def _add(self, to: Tensor, thin: Tensor) -> Tensor:
-        return to + thin if self.up is None else torch.baddbmm(to, thin, self.up.transpose(1, 2))
+from ..errors import UserError
+from .sharing import AFTER, BEFORE
 
 
 class LevelSignals(nn.Module):
@@ -66,30 +31,38 @@ class LevelSignals(nn.Module):
     def __init__(self, levels: int, parts: int, in_dim: int, out_dim: int, place: str):
         super().__init__()
         if place not in (AFTER, BEFORE):
-            raise ValueError(f"a signal stands {AFTER} or {BEFORE} its projection, not {place!r}")
+            raise UserError(f"a signal stands {AFTER} or {BEFORE} its projection, not {place!r}")
         if place == BEFORE and in_dim != out_dim:
-            raise ValueError(f"a signal before the projection maps {in_dim} channels to as many, not to {out_dim}")
+            raise UserError(f"a signal before the projection maps {in_dim} channels to as many, not to {out_dim}")
         self.levels, self.parts, self.in_dim, self.out_dim, self.place = levels, parts, in_dim, out_dim, place
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        """M x of `level`, one part beside the other: `(..., in_dim)` to `(..., parts * out_dim)`."""
+        raise NotImplementedError
+
+    def at(self, level: int) -> "Signal":
+        """The signal of one level."""
+        return Signal(self, level)
+
+    def matrix(self, levels: list[int] | None = None) -> Tensor:
+        """M of `levels` (all), `(levels, parts, out_dim, in_dim)`."""
+        raise NotImplementedError
 
     def fold(self, weight: Tensor, levels: list[int] | None = None) -> Tensor:
         """The shared `weight` `(parts * out, in_dim)` as each of `levels` (all) sees it, `(levels, parts * out, in_dim)`.
 
-        Exact: the signal is folded in, and the projection's bias stays as it is.
+        Exact: ``W + M`` or ``W (I + M)``; the projection's bias stays as it is.
         """
         shared = weight.view(self.parts, -1, self.in_dim)
-        signal = self.matrix(levels) if self.place == AFTER else self._behind(shared, levels)
+        signal = self.matrix(levels) if self.place == AFTER else self._product(shared, levels)
         return (shared + signal).flatten(1, 2)
 
-    def matrix(self, levels: list[int] | None = None) -> Tensor:
-        """M of `levels`, `(levels, parts, out_dim, in_dim)`."""
-        raise NotImplementedError
-
-    def _behind(self, shared: Tensor, levels: list[int] | None) -> Tensor:
+    def _product(self, shared: Tensor, levels: list[int] | None) -> Tensor:
         """W M of `levels`, `(levels, parts, out, in_dim)`, for W `(parts, out, in_dim)`."""
         raise NotImplementedError
 
-    def beside(self) -> list[ThinSignal]:
-        """Every level's signal as products of its own, beside the projection."""
+    def multiply_adds(self, out: int) -> tuple[int, int]:
+        """Of one level: M x for one token; folding M into a weight of `out` rows in all."""
         raise NotImplementedError
 
     def truncate(self, levels: int) -> None:
@@ -98,26 +71,8 @@ class LevelSignals(nn.Module):
         for name, parameter in list(self.named_parameters()):
             setattr(self, name, nn.Parameter(parameter.detach()[:levels].clone(), parameter.requires_grad))
 
-    def pays_thin(self, tokens: int, out: int) -> bool:
-        """Whether thin products over `tokens` need fewer multiply-adds than folding into a weight with `out` rows."""
-        return False
-
     def extra_repr(self) -> str:
         return f"{self.in_dim}, {self.out_dim}, {self.place}, levels={self.levels}, parts={self.parts}"
-
-
-def _of(stacked: Tensor, levels: list[int] | None) -> Tensor:
-    return stacked if levels is None else stacked[levels]
-
-
-def _times(shared: Tensor, matrices: Tensor) -> Tensor:
-    """W X of every level, `(levels, parts, out, n)`, for W `(parts, out, in)` and X `(levels, parts, in, n)`.
-
-    One product for all levels: broadcasting W over them would copy it.
-    """
-    levels, parts, in_dim, n = matrices.shape
-    side_by_side = matrices.permute(1, 2, 0, 3).reshape(parts, in_dim, levels * n)
-    return torch.bmm(shared, side_by_side).view(parts, -1, levels, n).permute(2, 0, 1, 3)
 
 
 class LowRankSignals(LevelSignals):
@@ -128,7 +83,7 @@ class LowRankSignals(LevelSignals):
     ):
         super().__init__(levels, parts, in_dim, out_dim, place)
         if not 1 <= rank <= min(in_dim, out_dim):
-            raise ValueError(f"signal rank {rank} must lie between 1 and {min(in_dim, out_dim)}, the width it reads")
+            raise UserError(f"signal rank {rank} must lie between 1 and {min(in_dim, out_dim)}, the width it reads")
         self.rank = rank
         self.down = nn.Parameter(torch.empty(levels, parts, rank, in_dim, device=device, dtype=dtype))
         self.up = nn.Parameter(torch.empty(levels, parts, out_dim, rank, device=device, dtype=dtype))
@@ -138,20 +93,19 @@ class LowRankSignals(LevelSignals):
         nn.init.normal_(self.down, std=self.in_dim**-0.5)
         nn.init.zeros_(self.up)
 
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        down, up = self.down[level].to(x.dtype), self.up[level].to(x.dtype)
+        return torch.cat([F.linear(F.linear(x, down[part]), up[part]) for part in range(self.parts)], dim=-1)
+
     def matrix(self, levels: list[int] | None = None) -> Tensor:
         return _of(self.up, levels) @ _of(self.down, levels)
 
-    def _behind(self, shared: Tensor, levels: list[int] | None) -> Tensor:
+    def _product(self, shared: Tensor, levels: list[int] | None) -> Tensor:
         return _times(shared, _of(self.up, levels)) @ _of(self.down, levels)
 
-    def beside(self) -> list[ThinSignal]:
-        pairs = zip(unbind(self.down, self.levels), unbind(self.up, self.levels))
-        return [ThinSignal(down, up, self.place, self.parts, self.rank) for down, up in pairs]
-
-    def pays_thin(self, tokens: int, out: int) -> bool:
-        per_token = self.parts * self.rank * (self.in_dim + self.out_dim)
+    def multiply_adds(self, out: int) -> tuple[int, int]:
         folding = self.rank * self.in_dim * out * (1 if self.place == AFTER else 2)
-        return tokens * per_token < folding
+        return self.parts * self.rank * (self.in_dim + self.out_dim), folding
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, rank={self.rank}"
@@ -168,15 +122,50 @@ class FullRankSignals(LevelSignals):
     def reset_parameters(self) -> None:
         nn.init.zeros_(self.weight)
 
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        matrix = self.weight[level].to(x.dtype)
+        return torch.cat([F.linear(x, matrix[part]) for part in range(self.parts)], dim=-1)
+
     def matrix(self, levels: list[int] | None = None) -> Tensor:
         return _of(self.weight, levels)
 
-    def _behind(self, shared: Tensor, levels: list[int] | None) -> Tensor:
+    def _product(self, shared: Tensor, levels: list[int] | None) -> Tensor:
         return _times(shared, _of(self.weight, levels))
 
-    def beside(self) -> list[ThinSignal]:
-        matrices = unbind(self.weight, self.levels)
-        return [ThinSignal(matrix, None, self.place, self.parts, self.out_dim) for matrix in matrices]
+    def multiply_adds(self, out: int) -> tuple[int, int]:
+        return self.parts * self.in_dim * self.out_dim, 0 if self.place == AFTER else self.in_dim**2 * out
+
+
+class Signal(NamedTuple):
+    """The signal of one level: ``M x``."""
+
+    signals: LevelSignals
+    level: int
+
+    @property
+    def place(self) -> str:
+        return self.signals.place
+
+    @property
+    def parts(self) -> int:
+        return self.signals.parts
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.signals(x, self.level)
+
+
+def _of(stacked: Tensor, levels: list[int] | None) -> Tensor:
+    return stacked if levels is None else stacked[levels]
+
+
+def _times(shared: Tensor, matrices: Tensor) -> Tensor:
+    """W X of every level, `(levels, parts, out, n)`, for W `(parts, out, in)` and X `(levels, parts, in, n)`.
+
+    One product for all levels: broadcasting W over them would copy it.
+    """
+    levels, parts, in_dim, n = matrices.shape
+    side_by_side = matrices.permute(1, 2, 0, 3).reshape(parts, in_dim, levels * n)
+    return torch.bmm(shared, side_by_side).view(parts, -1, levels, n).permute(2, 0, 1, 3)
 
 
 def coordinate_table(size: int, embed_dim: int, device=None) -> Tensor:

@@ -5,62 +5,49 @@ Architectures differ only in which copy of each part a level uses, and in what t
 """
 
 from collections.abc import Callable, Container, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .attention import (
-    CrossAttention,
-    SelfAttention,
-    absorb,
-    attend,
-    attention_mask,
-    causal_mask,
-    merge_heads,
-    split_heads,
-)
+from ..errors import UserError
+from .attention import attention_mask, causal_mask, split_heads
 from .cache import DecoderCache, Memory
-from .config import FFN_PLACES, StackConfig
-from .dropout import add_dropped, drop_path, drop_probability
-from .feed_forward import FeedForward
-from .sharing import Bank
+from .config import StackConfig
+from .kernels import absorb, is_plain, span
+from .level import AttnWeights, Context, run_level
+from .parts import CrossAttention, FeedForward, Norm, SelfAttention
+from .prepared import Prepared
+from .projection import Projection
+from .sharing import PROJECTIONS, Bank
 from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal
-from .weights import Keeps, LevelWeights, StackWeights, weights_for
+from .weights import Weights, by_cost, called, first_touched, folded
 
-Weights = dict[str, Tensor]
+# Projections of one projection packed into a weight, each with a signal of its own.
+PARTS_OF = {"self_attn.qkv_proj": 3, "cross_attn.kv_proj": 2}
+
+
+def _key(name: str) -> str:
+    """What the signals at the projection `name` are called among the modules, where a dot separates levels."""
+    return name.replace(".", "_")
 
 
 class StackOutput(NamedTuple):
     """What a stack returns.
 
     `state` `(batch, length, embed_dim)`; `states`, on request, the input and the state after every level (before the
-    final norm); `weights`, for each level asked for, attention weights `(batch, heads, tgt_len, src_len)` under
-    ``self_attn`` and ``cross_attn``.
+    final norm); `attn_weights`, for each level asked for, `(batch, heads, length, keys)` under ``self_attn`` and
+    ``cross_attn``.
     """
 
     state: Tensor
     states: list[Tensor] | None
-    weights: dict[int, Weights]
+    attn_weights: dict[int, AttnWeights]
 
 
-class Context(NamedTuple):
-    """What is the same for every level of a pass.
-
-    `self_mask` is additive; `causal` says that it hides the future and nothing else. `coordinates` are the position part
-    of a static signal; `drop` is the probability of dropping elements of a sub-layer's output.
-    """
-
-    self_mask: Tensor | None
-    causal: bool
-    memory: Memory | None
-    coordinates: Tensor | None
-    cache: DecoderCache | None
-    drop: float
-
-
-class Stack(Keeps):
+class Stack(nn.Module):
     """N levels of self-attention, (cross-attention,) feed-forward; each with residual and norm.
 
     It computes in the type of its input: with a bfloat16 input, weights stay float32 and are rounded on the way.
@@ -85,45 +72,53 @@ class Stack(Keeps):
         self.config = config
         self.levels = config.levels
         self.checkpoint_activations = config.checkpoint_activations
+        self._prepared: Prepared[Weights] | None = None
         factory = {"device": device, "dtype": dtype}
+        width, memory_dim = config.embed_dim, config.memory_dim or config.embed_dim
 
         def self_attention() -> SelfAttention:
-            dropout = make_dropout(config.attention_dropout, "self_attn")
-            return SelfAttention(config.embed_dim, config.attn_bias, dropout, **factory)
+            return SelfAttention(
+                width, config.attn_bias, make_dropout(config.attention_dropout, "self_attn"), **factory
+            )
 
         def cross_attention() -> CrossAttention:
             dropout = make_dropout(config.attention_dropout, "cross_attn")
-            memory_dim = config.memory_dim or config.embed_dim
-            return CrossAttention(config.embed_dim, memory_dim, config.attn_bias, dropout, **factory)
+            return CrossAttention(width, memory_dim, config.attn_bias, dropout, **factory)
 
-        def norm() -> nn.LayerNorm:
-            return nn.LayerNorm(config.embed_dim, eps=config.norm_eps, **factory)
+        def feed_forward() -> FeedForward:
+            dropout = make_dropout(config.activation_dropout, "activation")
+            return FeedForward(width, config.ffn_dim, config.ffn_bias, dropout, **factory)
+
+        def norm() -> Norm:
+            return Norm(width, eps=config.norm_eps, **factory)
 
         self.self_attn = Bank(self_attention, config.self_attn)
         self.cross_attn = None if config.cross_attn is None else Bank(cross_attention, config.cross_attn)
-        self._add_feed_forward(config, ffn_bank, make_dropout, factory)
-        self._add_norms(config, norm)
-        self.signals = _level_signals(config, factory) if config.adaptive else None
+        if ffn_bank is None or config.ffn is None:
+            self.ffn = None if config.ffn is None else Bank(feed_forward, config.ffn)
+        else:
+            self._borrow(ffn_bank)
+        self._add_norms(norm)
+        self.signals = nn.ModuleDict() if config.signals else None
+        for name, place in config.signals.items():
+            self._add_signals(name, place, factory)
         static = config.signal == "static"
-        self.static_signal = StaticSignal(config.embed_dim, self.levels, device=device) if static else None
+        self.static_signal = StaticSignal(width, self.levels, device=device) if static else None
         self.dropout = make_dropout(config.dropout, "sublayer")
         self.final_norm = norm() if config.pre_norm else None
 
-    def _add_feed_forward(self, config: StackConfig, ffn_bank: Bank | None, make_dropout, factory) -> None:
-        def feed_forward() -> FeedForward:
-            dropout = make_dropout(config.activation_dropout, "activation")
-            return FeedForward(config.embed_dim, config.ffn_dim, config.ffn_bias, dropout, **factory)
+    # ---- banks
 
-        if config.ffn is None or ffn_bank is None:
-            self.ffn = None if config.ffn is None else Bank(feed_forward, config.ffn)
-            return
-        if len(ffn_bank) <= max(config.ffn):
-            raise ValueError(f"the shared feed-forward has {len(ffn_bank)} copies, this stack asks for {config.ffn}")
+    def _borrow(self, ffn_bank: Bank) -> None:
+        if len(ffn_bank) <= max(self.config.ffn):
+            raise UserError(
+                f"the shared feed-forward has {len(ffn_bank)} copies, this stack asks for {self.config.ffn}"
+            )
         # Set past nn.Module's registration: the owner registers the copies, moves and saves them.
         object.__setattr__(self, "ffn", ffn_bank)
 
-    def _add_norms(self, config: StackConfig, make: Callable[[], nn.LayerNorm]) -> None:
-        parts = ["self_attn"] + ["cross_attn"] * (self.cross_attn is not None) + ["ffn"] * (self.ffn is not None)
+    def _add_norms(self, make: Callable[[], Norm]) -> None:
+        config, parts = self.config, self.parts
         # Which bank of norms each sub-layer reads. With one norm per level they all read the same bank, except a
         # feed-forward norm that is shared in its own way.
         self.norm_of = {part: "level" if config.norm_per == "level" else part for part in parts}
@@ -131,8 +126,45 @@ class Stack(Keeps):
             self.norm_of["ffn"] = "ffn"
         self.norms = nn.ModuleDict()
         for bank in dict.fromkeys(self.norm_of.values()):
-            sharing = config.ffn_norm if bank == "ffn" and config.ffn_norm is not None else config.norm
-            self.norms[bank] = Bank(make, sharing)
+            follows = bank != "ffn" or config.ffn_norm is None
+            self.norms[bank] = Bank(make, config.norm if follows else config.ffn_norm)
+
+    def _add_signals(self, name: str, place: str, factory: dict) -> None:
+        """The signals of all levels at the projection `name`."""
+        part, projection = name.split(".")
+        linear: Projection = getattr(getattr(self, part)[0], projection)
+        parts = PARTS_OF.get(name, 1)
+        out_dim = linear.out_features // parts if place == "after" else linear.in_features
+        sizes = (self.levels, parts, linear.in_features, out_dim, place)
+        if self.config.signal == "full-rank":
+            signals: LevelSignals = FullRankSignals(*sizes, **factory)
+        else:
+            signals = LowRankSignals(*sizes, self.config.rank, **factory)
+        self.signals[_key(name)] = signals
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts of a level, in the order in which they run."""
+        return [part for part in PROJECTIONS if getattr(self.config, part) is not None]
+
+    def copy_at(self, part: str, level: int) -> nn.Module:
+        """The copy of `part` (``self_attn``, ``cross_attn`` or ``ffn``) that `level` uses."""
+        # By this stack's map: a borrowed feed-forward's bank has its owner's.
+        return getattr(self, part)[getattr(self.config, part)[level]]
+
+    def projections_at(self, name: str) -> list[Projection]:
+        """The shared projection `name`, such as ``self_attn.qkv_proj``, that each level uses."""
+        part, projection = name.split(".")
+        return [getattr(self.copy_at(part, level), projection) for level in range(self.levels)]
+
+    @property
+    def projection_names(self) -> list[str]:
+        """Every projection of a level, such as ``self_attn.qkv_proj``."""
+        return [f"{part}.{projection}" for part in self.parts for projection in PROJECTIONS[part]]
+
+    def signals_at(self, name: str) -> LevelSignals | None:
+        """The signals of all levels at the projection `name`; None if it has none."""
+        return self.signals[_key(name)] if name in self.config.signals else None
 
     def named_banks(self) -> Iterator[tuple[str, Bank]]:
         """Every bank of copies that this stack owns, with its name."""
@@ -140,12 +172,14 @@ class Stack(Keeps):
 
     def truncate(self, levels: int) -> None:
         """Keep the first `levels` levels, and of the copies and signals those that they use."""
+        self.unprepare()
         self.config, self.levels = self.config.first(levels), levels
         for _, bank in self.named_banks():
             bank.truncate(levels)
-        for signals in () if self.signals is None else self.signals.values():
-            signals.truncate(levels)
-        self.kept.forget()
+        for name in self.config.signals:
+            self.signals_at(name).truncate(levels)
+
+    # ---- the loop
 
     def forward(
         self,
@@ -167,173 +201,142 @@ class Stack(Keeps):
             padding_mask: true where `x` is padding, `(batch, length)`; None if nothing is.
             positions: integer positions counted from 1 `(batch, length)`, for the static signal; None if they are 1 to
                 `length` in every row.
-            memory: what cross-attention reads, `(sentences, src_len, memory_dim)`; each sentence is read by as many
-                consecutive rows of `x`. Not needed once it is in `cache`.
-            memory_padding_mask: true where `memory` is padding, `(sentences, src_len)`.
+            memory: what cross-attention reads, `(batch, src_len, memory_dim)`. Not needed once it is in `cache`.
+            memory_padding_mask: true where `memory` is padding, `(batch, src_len)`.
             causal: each position sees itself and what precedes it.
-            cache: keys and values of the steps before; `x` is then the newest step alone, and sees all of them.
+            cache: keys and values of the steps before; `x` is then the newest step alone, of every beam of a sentence,
+                `(sentences, beams, embed_dim)`, and sees all that its beam has come from.
             return_states: also return the state after every level.
             need_weights: levels whose attention weights are returned.
             stop: how many levels to run; None: all.
         """
-        shape = x.shape
-        prepared = weights_for(self, x, self.kept)
-        held = None
-        if cache is None or not cache.length:
-            held = self._memory(prepared, memory, memory_padding_mask, step_by_step=cache is not None)
-        if cache is not None:
-            # The beams of a sentence run side by side, like positions: they read the same memory and pool.
-            cache.enter(len(x), held)
-            x = x.view(cache.sentences, cache.beams, -1)
-        context = self._context(x, padding_mask, positions, causal, held, cache)
-
+        weights = self.weights_for(x, cache)
+        context = self._context(x, weights, padding_mask, positions, memory, memory_padding_mask, causal, cache)
+        context = context._replace(need_weights=need_weights)
+        run = run_level
+        if self.checkpoint_activations and torch.is_grad_enabled():
+            # Non-reentrant: the re-entrant form breaks under DistributedDataParallel when levels share weights.
+            run = partial(checkpoint, run_level, use_reentrant=False)
         states = [x] if return_states else None
-        weights: dict[int, Weights] = {}
-        for level in range(self.levels if stop is None else stop):
-            arguments = (level, prepared.levels[level], x, context, level in need_weights)
-            if self.checkpoint_activations and torch.is_grad_enabled():
-                # Non-reentrant: the re-entrant form breaks under DistributedDataParallel when levels share weights.
-                x, level_weights = checkpoint(self._level, *arguments, use_reentrant=False)
-            else:
-                x, level_weights = self._level(*arguments)
+        attn_weights: dict[int, AttnWeights] = {}
+        for level in weights.levels[:stop]:
+            x, of_level = run(x, level, context)
             if return_states:
                 states.append(x)
-            if level_weights is not None:
-                weights[level] = {part: _of_rows(part_weights, shape) for part, part_weights in level_weights.items()}
+            if of_level is not None:
+                attn_weights[level.number] = of_level
         if cache is not None:
             cache.advance()
-        if prepared.final_norm is not None:
-            x = prepared.final_norm(x)
-        states = None if states is None else [state.view(shape) for state in states]
-        return StackOutput(x.view(shape), states, weights)
+        if weights.final_norm is not None:
+            x = weights.final_norm(x)
+        return StackOutput(x, states, attn_weights)
 
     def _context(
         self,
         x: Tensor,
+        weights: Weights,
         padding_mask: Tensor | None,
         positions: Tensor | None,
+        memory: Tensor | None,
+        memory_padding_mask: Tensor | None,
         causal: bool,
-        memory: Memory | None,
         cache: DecoderCache | None,
     ) -> Context:
-        """What all levels share in a pass over `x`, or in a step of `cache`."""
+        """What all levels share in a pass over `x`."""
         coordinates = None
         if self.static_signal is not None:
-            if positions is None:
-                coordinates = self.static_signal.first(x.size(1)).to(x.dtype)
-            else:
-                coordinates = self.static_signal.positions(positions).to(x.dtype).view_as(x)
-        drop = drop_probability(self.dropout)
+            signal = self.static_signal
+            coordinates = signal.first(x.size(1)) if positions is None else signal.positions(positions)
+            coordinates = coordinates.to(x.dtype)
         if cache is not None:
-            return Context(cache.step_mask(x), False, cache.memory, coordinates, cache, drop)
+            if cache.length == 0:
+                cache.memory = self._memory(weights, memory, memory_padding_mask, step_by_step=True)
+            return Context(self.config, cache.step_mask(x), False, cache.memory, coordinates, cache, ())
         only_causal = causal and padding_mask is None
         mask = causal_mask(x.size(1), x) if only_causal else attention_mask(x, padding_mask, causal)
-        return Context(mask, only_causal, memory, coordinates, None, drop)
-
-    def _level(
-        self, level: int, own: LevelWeights, x: Tensor, context: Context, need_weights: bool
-    ) -> tuple[Tensor, Weights | None]:
-        """One turn of the ring, with the weights that are `own` to the level or shared."""
-        weights: Weights | None = {} if need_weights else None
-        if context.coordinates is not None:
-            x = x + context.coordinates + self.static_signal.step(level).to(x.dtype)
-
-        skip = self._skip_probability(level)
-
-        def sublayer(part: str, run: Callable[[Tensor, Tensor | None], Tensor], x: Tensor) -> Tensor:
-            """Residual and norm around `run`; a signal reads what its projection reads, unless told otherwise."""
-            norm = own.norms[part]
-            read = x if self.config.signal_input == "state" else None
-            if self.config.pre_norm:
-                return add_dropped(x, drop_path(run(norm(x), read), skip), context.drop)
-            return norm(add_dropped(x, drop_path(run(x, read), skip), context.drop))
-
-        x = sublayer("self_attn", lambda *state: self._self_attention(level, own, *state, context, weights), x)
-        if own.cross_attn is not None:
-            x = sublayer("cross_attn", lambda state, _: self._cross_attention(level, own, state, context, weights), x)
-        if own.ffn is not None:
-            x = sublayer("ffn", own.ffn, x)
-        return x, weights
-
-    def _skip_probability(self, level: int) -> float:
-        if not self.training or self.levels == 1:
-            return 0.0
-        return self.config.drop_path * level / (self.levels - 1)
-
-    def _self_attention(
-        self, level: int, own: LevelWeights, x: Tensor, read: Tensor | None, context: Context, weights: Weights | None
-    ) -> Tensor:
-        attn = own.self_attn
-        heads = split_heads(attn.qkv(x, read), 3, self.config.num_heads)
-        if context.cache is None:
-            query, key, value = heads.unbind(0)
-        else:
-            query, (key, value) = heads[0], context.cache.append(level, heads[1:])
-        out, own_weights = attend(
-            query, key, value, context.self_mask, context.causal, attn.dropout, need_weights=weights is not None
-        )
-        if weights is not None:
-            weights["self_attn"] = own_weights
-        return attn.out(merge_heads(out))
-
-    def _cross_attention(
-        self, level: int, own: LevelWeights, x: Tensor, context: Context, weights: Weights | None
-    ) -> Tensor:
-        attn, copy = own.cross_attn, self.cross_attn.sharing[level]
-        key, value = context.memory.keys_values[copy]
-        # Rows that read the same sentence are as many more positions.
-        rows = x.view(len(key), -1, x.size(-1))
-        absorbed = context.memory.absorbed[copy]
-        if absorbed is not None:
-            out, own_weights = absorbed(rows, context.memory.mask)
-            if weights is not None:
-                weights["cross_attn"] = own_weights
-            return out.view_as(x)
-        query = split_heads(attn.q(rows), 1, self.config.num_heads)[0]
-        out, own_weights = attend(
-            query, key, value, context.memory.mask, dropout=attn.dropout, need_weights=weights is not None
-        )
-        if weights is not None:
-            weights["cross_attn"] = own_weights
-        return attn.out(merge_heads(out)).view_as(x)
+        held = self._memory(weights, memory, memory_padding_mask, step_by_step=False)
+        return Context(self.config, mask, only_causal, held, coordinates, None, ())
 
     def _memory(
-        self, prepared: StackWeights, memory: Tensor | None, padding_mask: Tensor | None, step_by_step: bool
+        self, weights: Weights, memory: Tensor | None, padding_mask: Tensor | None, step_by_step: bool
     ) -> Memory | None:
-        """Cross-attention keys and values, once per copy: they depend on the memory alone, not on the level."""
+        """Cross-attention keys and values: once for the levels that share them, as they do not depend on the state."""
         if self.cross_attn is None:
             return None
-        heads = self.config.num_heads
-        keys_values = [split_heads(project(memory), 2, heads).unbind(0) for project in prepared.memories]
-        absorbed = [None] * len(keys_values)
+        first = self._first_alike("cross_attn.kv_proj")
+        with span("keys_values"):
+            pairs = {
+                level: split_heads(
+                    weights.levels[level].projections["cross_attn.kv_proj"](memory), 2, self.config.num_heads
+                ).unbind()
+                for level in dict.fromkeys(first)
+            }
+        absorbed: dict[int, object] = {}
+        alike = self._first_alike("cross_attn.q_proj", "cross_attn.kv_proj", "cross_attn.out_proj")
         if step_by_step and not torch.is_grad_enabled():
-            first_user = [self.cross_attn.sharing.index(copy) for copy in range(len(keys_values))]
-            absorbed = [
-                absorb(prepared.levels[level].cross_attn, *pair) for level, pair in zip(first_user, keys_values)
-            ]
-        return Memory(keys_values, attention_mask(memory, padding_mask, causal=False), absorbed)
+            for number in dict.fromkeys(alike):
+                level = weights.levels[number]
+                q_proj, out_proj = (level.projections[f"cross_attn.{name}"] for name in ("q_proj", "out_proj"))
+                dropout = level.dropouts["cross_attn"]
+                absorbed[number] = absorb(q_proj, out_proj, *pairs[first[number]], dropout)
+        mask = attention_mask(memory, padding_mask, causal=False)
+        return Memory([pairs[level] for level in first], mask, [absorbed.get(level) for level in alike])
 
+    def _first_alike(self, *names: str) -> list[int]:
+        """For each level, the first one whose projections `names` of the cross-attention compute the same."""
+        if any(name in self.config.signals for name in names):
+            return list(range(self.levels))
+        return [self.config.cross_attn.index(copy) for copy in self.config.cross_attn]
 
-def _of_rows(weights: Tensor, shape: torch.Size) -> Tensor:
-    """Attention weights `(sentences, heads, rows * tgt_len, src_len)` by row, `(batch, heads, tgt_len, src_len)`."""
-    batch, length, _ = shape
-    sentences, heads, _, src_len = weights.shape
-    by_row = weights.view(sentences, heads, batch // sentences, length, src_len).transpose(1, 2)
-    return by_row.reshape(batch, heads, length, src_len)
+    # ---- weights
 
+    def weights_for(self, x: Tensor, cache: DecoderCache | None = None) -> Weights:
+        """What the levels compute with in a pass over `x`.
 
-def _level_signals(config: StackConfig, factory: dict) -> nn.ModuleDict:
-    """The signals of all levels: at the packed queries, keys and values, and at the feed-forward."""
+        Where nothing learns: prepared weights, if the stack was told that its own are final (:meth:`reparameterize`);
+        in a search, weights folded at its first step for all that follow. Else made for this pass.
+        """
+        if is_plain(x):
+            return called(self)
+        if torch.is_grad_enabled():
+            return by_cost(self, x)
+        if cache is None:
+            return self._final_weights(x.dtype) or by_cost(self, x)
+        if cache.weights is None:
+            cache.weights = self._final_weights(x.dtype) or folded(self, x.dtype, lay_out=False)
+        return cache.weights
 
-    def signals(parts: int, out_dim: int, place: str) -> LevelSignals:
-        if config.signal == "full-rank":
-            return FullRankSignals(config.levels, parts, config.embed_dim, out_dim, place, **factory)
-        return LowRankSignals(config.levels, parts, config.embed_dim, out_dim, place, config.rank, **factory)
+    def reparameterize(self) -> None:
+        """The weights are final: fold signals and lay weights out once, for the passes that follow without gradients.
 
-    banks = nn.ModuleDict()
-    if config.attention_signal != "none":
-        banks["attn"] = signals(3, config.embed_dim, config.attention_signal)
-    if config.ffn_signal != "none" and config.ffn is not None:
-        inter = config.ffn_signal == "inter"
-        banks["ffn"] = signals(1, config.ffn_dim if inter else config.embed_dim, FFN_PLACES[config.ffn_signal])
-    return banks
+        This ends with ``train()``, loading, moving, and any other change of a parameter.
+
+        Raises:
+            UserError: if modules have hooks, adapters or prunings, which folding would leave out.
+        """
+        self.unprepare()
+        touched = first_touched(self)
+        if touched:
+            raise UserError(
+                f"{touched} has hooks, adapters or is pruned: merge or remove them first (peft: merge_and_unload())"
+            )
+        borrowed = [] if self.ffn is None or "ffn" in self._modules else [self.ffn]
+        self._prepared = Prepared([self, *borrowed], partial(folded, self, lay_out=True))
+
+    def unprepare(self) -> None:
+        """Compute from the parameters again."""
+        if self._prepared is not None:
+            self._prepared.end()
+        self._prepared = None
+
+    def _final_weights(self, dtype: torch.dtype) -> Weights | None:
+        """Prepared weights; None if there are none, or if something has changed since."""
+        weights = None if self._prepared is None else self._prepared.get(dtype)
+        if weights is None:
+            self.unprepare()
+        return weights
+
+    def train(self, mode: bool = True) -> "Stack":
+        if mode:
+            self.unprepare()
+        return super().train(mode)

@@ -1,5 +1,6 @@
 """The classifier: timm's patch embedding and head around the ring (arXiv 2502.13181, section 4.2)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -8,7 +9,9 @@ from timm.models._features import feature_take_indices
 from timm.models.vision_transformer import global_pool_nlc
 from torch import Tensor, nn
 
-from ..modules import VISION_ROWS, Stack, StackConfig, drop_probability, dropout, parse_sharing
+from ..errors import UserError
+from ..modules import VISION_ROWS, Stack, StackConfig, parse_signals, resolve
+from ..modules.kernels import dropout, span
 from .positions import FixedPositions
 
 POOLS = ("token", "avg", "")
@@ -37,7 +40,10 @@ class RingClassifier(nn.Module):
             ``sequence:K``, ``0,0,1``); ``ffn_sharing="none"`` leaves the feed-forward out.
         norm_per: ``sublayer``, or ``level`` to reuse one norm for both sub-layers of a level.
         signal: ``low-rank``, ``full-rank``, ``static`` or ``none``; signal_rank: r (embed_dim // 16).
-        attention_signal: ``after``, ``before`` or ``none``; ffn_signal: ``before``, ``inter`` or ``none``.
+        signals: where they stand, as ``{"self_attn.qkv_proj": "after", "ffn.fc1": "before"}`` or
+            ``"self_attn.qkv_proj:after,ffn.fc1:before"``; any of ``self_attn.qkv_proj``, ``self_attn.out_proj``,
+            ``ffn.fc1`` and ``ffn.fc2``. Short for two of them: attention_signal (``after``, ``before`` or ``none``) and
+            ffn_signal (``before``, ``inter`` or ``none``).
         signal_input: what signals read: the ``normalised`` state, as in the paper's equations (folds into a plain
             VisionTransformer), or the ``state`` before its norm (does not fold). The paper's published figures were
             probably made with the latter.
@@ -47,7 +53,7 @@ class RingClassifier(nn.Module):
         device, dtype: of the weights.
 
     Raises:
-        ValueError: for sizes or options that make no model, naming them.
+        UserError: for sizes or options that make no model, naming them.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class RingClassifier(nn.Module):
         norm_per: str | None = None,
         signal: str | None = None,
         signal_rank: int | None = None,
+        signals: str | Mapping[str, str] | None = None,
         attention_signal: str | None = None,
         ffn_signal: str | None = None,
         signal_input: str = "normalised",
@@ -88,34 +95,28 @@ class RingClassifier(nn.Module):
         check_choice("pos_embed", pos_embed, POSITIONS)
         check_divisible(img_size, patch_size)
         if depth < 1:
-            raise ValueError(f"depth {depth}: a model needs at least one level")
-        row = VISION_ROWS[architecture]
-
-        def sharing(name: str, given: str | None, default: str | None):
-            spec = default if given is None else given
-            return (
-                None
-                if spec is None or (name == "ffn" and spec == "none")
-                else parse_sharing(spec, depth, f"{name}_sharing")
-            )
-
-        signal = signal or row.signal
-        adaptive = signal in ("low-rank", "full-rank")
-        if signal_rank is not None and signal != "low-rank":
-            raise ValueError(f"signal_rank {signal_rank}: signal {signal!r} has no rank")
+            raise UserError(f"depth {depth}: a model needs at least one level")
+        overrides = dict(
+            self_attn_sharing=self_attn_sharing,
+            ffn_sharing=ffn_sharing,
+            norm_sharing=norm_sharing,
+            ffn_norm_sharing=ffn_norm_sharing,
+            norm_per=norm_per,
+            signal=signal,
+            signal_rank=signal_rank,
+            signals=signals,
+            attention_signal=attention_signal,
+            ffn_signal=ffn_signal,
+        )
+        sharing = resolve(VISION_ROWS[architecture], overrides, depth)
+        for projection in parse_signals(signals) if signals else ():
+            if projection not in sharing["signals"]:
+                raise UserError(f"signals: the model has no {projection}")
         config = StackConfig(
             embed_dim=embed_dim,
             num_heads=num_heads,
             ffn_dim=ffn_dim,
-            self_attn=sharing("self_attn", self_attn_sharing, row.self_attn),
-            ffn=sharing("ffn", ffn_sharing, row.ffn),
-            norm=sharing("norm", norm_sharing, row.norm),
-            ffn_norm=sharing("ffn_norm", ffn_norm_sharing, row.ffn_norm),
-            norm_per=norm_per or row.norm_per,
-            signal=signal,
-            signal_rank=signal_rank,
-            attention_signal=attention_signal or ("after" if adaptive else "none"),
-            ffn_signal=ffn_signal or ("before" if adaptive else "none"),
+            **sharing,
             signal_input=signal_input,
             pre_norm=True,
             attn_bias=True,
@@ -218,15 +219,20 @@ class RingClassifier(nn.Module):
             )
             self.pos_embed = nn.Parameter(resampled.detach(), requires_grad=self.pos_embed.requires_grad)
 
+    def reparameterize(self) -> None:
+        """The weights are final: fold and lay them out for inference (:meth:`.Stack.reparameterize`)."""
+        self.stack.reparameterize()
+
     def embed(self, x: Tensor) -> Tensor:
         """Images `(batch, in_chans, height, width)` as the stack's input `(batch, 1 + patches, embed_dim)`."""
-        x = self.patch_embed(x)
+        with span("embedding"):
+            x = self.patch_embed(x)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
         if self.pos_embed is not None:
             x = x + self.pos_embed
         elif self.fixed_positions is not None:
             x = x + self.fixed_positions()
-        return dropout(in_autocast_type(x), drop_probability(self.pos_drop))
+        return dropout(in_autocast_type(x), self.pos_drop)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Images `(batch, in_chans, height, width)` to normalised tokens `(batch, 1 + patches, embed_dim)`."""
@@ -236,7 +242,10 @@ class RingClassifier(nn.Module):
         """Tokens to logits `(batch, num_classes)`; with `pre_logits`, to what the head reads `(batch, embed_dim)`."""
         x = global_pool_nlc(x, self.global_pool, num_prefix_tokens=1)
         x = self.head_drop(x)
-        return x if pre_logits else self.head(x.to(self.cls_token.dtype))
+        if pre_logits:
+            return x
+        with span("output"):
+            return self.head(x.to(self.cls_token.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """Images `(batch, in_chans, height, width)` to logits `(batch, num_classes)`."""
@@ -310,13 +319,13 @@ def in_autocast_type(x: Tensor) -> Tensor:
 
 def check_choice(name: str, value: str, choices) -> None:
     if value not in choices:
-        raise ValueError(f"{name} {value!r} is unknown: choose one of {', '.join(repr(choice) for choice in choices)}")
+        raise UserError(f"{name} {value!r} is unknown: choose one of {', '.join(repr(choice) for choice in choices)}")
 
 
 def check_divisible(img_size: Size, patch_size: Size) -> None:
-    """ValueError unless images split into whole patches."""
+    """UserError unless images split into whole patches."""
     image, patch = (size if isinstance(size, (tuple, list)) else (size, size) for size in (img_size, patch_size))
     if any(whole % part for whole, part in zip(image, patch)):
-        raise ValueError(
+        raise UserError(
             f"images of {image[0]} x {image[1]} pixels are not divisible into patches of {patch[0]} x {patch[1]}"
         )

@@ -9,7 +9,7 @@ from PIL import Image
 
 from fairseq_ringformer.vision.checkpoint import load_classifier
 from fairseq_ringformer.vision.data import InputConfig, eval_transform
-from tests.analysis.pages import Page
+from tests.analysis.inspection.pages import Page
 from tests.cli.classifiers import INPUT, classifier, write_images
 from tests.cli.conftest import sentence
 from tests.vision.images import damage
@@ -80,7 +80,11 @@ def test_a_given_target_against_the_stack(ringformer, toy, of_toy, tmp_path):
             causal=True,
             need_weights=(1,),
         )
-    expected = [encoded.weights[1]["self_attn"], decoded.weights[1]["self_attn"], decoded.weights[1]["cross_attn"]]
+    expected = [
+        encoded.attn_weights[1]["self_attn"],
+        decoded.attn_weights[1]["self_attn"],
+        decoded.attn_weights[1]["cross_attn"],
+    ]
     for part, weights in zip(found["parts"], expected, strict=True):
         assert part["levels"] == [2]
         torch.testing.assert_close(torch.tensor(part["weights"])[0], weights[0], atol=2e-5, rtol=0)
@@ -106,7 +110,7 @@ def test_an_image(ringformer, ring, tmp_path):
     with Image.open(image) as opened:
         own = eval_transform(InputConfig(**INPUT))(opened.convert("L"))[None]
     with torch.no_grad():
-        weights = model.stack(model.embed(own), need_weights=range(3)).weights
+        weights = model.stack(model.embed(own), need_weights=range(3)).attn_weights
         best = int(model(own).argmax())
     over = torch.stack([weights[level]["self_attn"][0, :, 0, 1:] for level in (0, 2)])
     over = (over / over.sum(-1, keepdim=True)).view(2, 4, 4, 4)

@@ -34,7 +34,7 @@ def test_of_classifiers_against_one_image_at_a_time(ringformer, tmp_path):
         sums = 0
         for image, _, _ in images:
             with torch.no_grad():
-                weights = model.stack(model.embed(image[None]), need_weights=range(model.stack.levels)).weights
+                weights = model.stack(model.embed(image[None]), need_weights=range(model.stack.levels)).attn_weights
             patches = torch.stack([weights[level]["self_attn"][0, :, 1:, 1:] for level in sorted(weights)])
             sums = sums + (patches / patches.sum(-1, keepdim=True) * distances).sum(-1).mean(-1)
         expected = sums / len(images)
@@ -65,7 +65,7 @@ def test_of_a_translation_model_against_one_sentence_at_a_time(ringformer, toy, 
             y = model.decoder.embed(target) + model.decoder.embed_positions(target)
             decoded = model.decoder.stack(y, memory=encoded.state, causal=True, need_weights=(0, 1))
         for side, output in (("encoder", encoded), ("decoder", decoded)):
-            weights = torch.stack([output.weights[level]["self_attn"][0] for level in (0, 1)])
+            weights = torch.stack([output.attn_weights[level]["self_attn"][0] for level in (0, 1)])
             index = torch.arange(weights.size(-1))
             sums[side] = sums[side] + (weights * (index[:, None] - index).abs()).sum((-1, -2))
             queries[side] += len(index)

@@ -144,23 +144,25 @@ def test_the_seed_draws_examples(ringformer, models, tmp_path):
     assert matrices[0] == matrices[1] != matrices[2] and found[0]["examples"] == 12
 
 
-def test_mistakes_with_translation_models(refused, toy, models, tmp_path):
-    path = toy.run / "checkpoint_last.pt"
+def test_mistakes(refused, toy, models, tmp_path):
+    path, (ring, vanilla, data) = toy.run / "checkpoint_last.pt", models
     output = ("--output", tmp_path / "x", *CPU)
-    own = ["cka", "--path", path, path, "--data", toy.data]
-    assert "no subset test of de-en" in refused(*own, *output)
-    assert "no.pt: no such checkpoint" in refused("cka", "--path", path, "no.pt", "--data", toy.data, *output)
+    text = ["cka", "--path", path, path, "--data", toy.data]
+    pictures = ["cka", "--path", ring, vanilla, "--data", data]
+    assert "no subset test of de-en" in refused(*text, *output)
     assert "/no: no such data folder" in refused("cka", "--path", path, path, "--data", "/no", *output)
-    assert f"is a model for translation, {models[0]} one for images" in refused(
-        "cka", "--path", path, models[0], "--data", toy.data, *output
-    )
-    assert "--split is for image classifiers" in refused(*own, "--split", "validation", *output)
-    assert "--ema is for classifiers" in refused(*own, "--ema", *output)
-    assert "--names has 1 names for 2 checkpoints" in refused(*own, "--names", "a", *output)
-    assert "--names are the same for two checkpoints" in refused(*own, "--names", "a", "a", *output)
-    assert "/no: no such folder for --output" in refused(*own, "--output", tmp_path / "no/x")
-    assert f"give the start of the names, {tmp_path}/x" in refused(*own, "--output", tmp_path / "x.png")
+    mixed = refused("cka", "--path", path, ring, "--data", toy.data, *output)
+    assert f"is a model for translation, {ring} one for images" in mixed
+    assert "--split is for image classifiers" in refused(*text, "--split", "validation", *output)
+    assert "--names has 1 names for 2 checkpoints" in refused(*text, "--names", "a", *output)
+    assert "/no: no such folder for --output" in refused(*text, "--output", tmp_path / "no/x")
+    assert f"give the start of the names, {tmp_path}/x" in refused(*text, "--output", tmp_path / "x.png")
+    assert "no split nights" in refused(*pictures, "--split", "nights", *output)
+    assert "--side is for translation models" in refused(*pictures, "--side", "encoder", *output)
+    assert "CKA needs at least 4 rows, there are 3: add --examples" in refused(*pictures, "--examples", 3, *output)
     assert list(tmp_path.iterdir()) == []
+    other = classifier(tmp_path / "other" / "best.pt", classes=CLASSES[::-1])
+    assert "were trained on different classes" in refused("cka", "--path", ring, other, "--data", data, *output)
 
 
 def test_vocabularies_that_differ(refused, toy, tmp_path):
@@ -224,16 +226,3 @@ def test_relative_data_are_looked_for_above_the_checkpoint(refused, ringformer, 
     shutil.rmtree(project / "data")
     err = refused("cka", "--path", path, path, "--data", toy.data, *own)
     assert f"other dictionaries than {path} was trained with, in {elsewhere}/data/bin: on the source" in err
-
-
-def test_mistakes_with_classifiers(refused, models, tmp_path):
-    ring, vanilla, data = models
-    output = ("--output", tmp_path / "x", *CPU)
-    own = ["cka", "--path", ring, vanilla, "--data", data]
-    assert "/no: no such folder" in refused("cka", "--path", ring, vanilla, "--data", "/no", *output)
-    assert "no split nights" in refused(*own, "--split", "nights", *output)
-    assert "--side is for translation models" in refused(*own, "--side", "encoder", *output)
-    assert "--subset is for translation models" in refused(*own, "--subset", "test", *output)
-    assert "CKA needs at least 4 rows, there are 3: add --examples" in refused(*own, "--examples", 3, *output)
-    other = classifier(tmp_path / "other" / "best.pt", classes=CLASSES[::-1])
-    assert "were trained on different classes" in refused("cka", "--path", ring, other, "--data", data, *output)

@@ -29,7 +29,7 @@ def test_of_a_classifier(ringformer, tmp_path):
     images = open_images(str(data), "validation", transform=transform, channels=1)
     with torch.no_grad():  # the first level's queries read the normalised input
         x = model.stack.norms["self_attn"].at(0)(model.embed(torch.stack([image for image, _, _ in images])))
-        signal = x @ model.stack.signals["attn"].matrix()[0, 0].T
+        signal = x @ model.stack.signals_at("self_attn.qkv_proj").matrix()[0, 0].T
         plain = x @ model.stack.self_attn[0].qkv_proj.weight[:32].T
     assert parts["q"]["ratio"][0] == pytest.approx(float(signal.norm() / plain.norm()), rel=1e-3)
     assert parts["q"]["ratio_to"] == "W x" and parts["ffn"]["ratio_to"] == "x"

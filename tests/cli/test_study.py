@@ -60,17 +60,17 @@ TABLES = {
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("grammar")
+    folder = tmp_path_factory.mktemp("numbers")
     prepare = [
         ROOT / "examples/debian_de_en/prepare.sh",
         "--source",
-        "grammar",
+        "numbers",
         "--sizes",
         "400",
         "20",
         "20",
         "--vocab-size",
-        "300",
+        "200",
         "--output",
         folder,
     ]

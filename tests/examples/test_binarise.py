@@ -2,7 +2,10 @@
 
 import pytest
 from recipe.binarise import DICTIONARY, binarise
-from recipe.errors import RecipeError
+
+from fairseq_ringformer.errors import UserError
+
+LANGUAGES = ("de", "en")
 
 
 @pytest.fixture
@@ -23,8 +26,8 @@ def entries(folder):
 
 
 def test_one_dictionary_of_the_most_frequent(sub, tmp_path):
-    binarise(sub, tmp_path / "all")
-    binarise(sub, tmp_path / "two", most=2)
+    binarise(sub, tmp_path / "all", LANGUAGES)
+    binarise(sub, tmp_path / "two", LANGUAGES, most=2)
     assert sorted(entries(tmp_path / "all")) == list("abcde")
     assert entries(tmp_path / "two") == ["a", "b"]
     assert {path.name for path in (tmp_path / "two").glob("*.idx")} == {
@@ -34,13 +37,11 @@ def test_one_dictionary_of_the_most_frequent(sub, tmp_path):
 
 def test_the_vocabularys_own_dictionary(sub, tmp_path):
     (sub / DICTIONARY).write_text("e 1\nunseen 1\n")
-    binarise(sub, tmp_path / "own", most=1)
+    binarise(sub, tmp_path / "own", LANGUAGES, most=1)
     assert entries(tmp_path / "own") == ["e", "unseen"]
 
 
 def test_what_fairseq_refuses(sub, tmp_path):
     (sub / "valid.en").unlink()
-    with pytest.raises(
-        RecipeError, match=r"fairseq-preprocess failed \(.*valid.en.*\): run it by hand on .*sub to see"
-    ):
-        binarise(sub, tmp_path / "bin")
+    with pytest.raises(UserError, match=r"fairseq-preprocess failed \(.*valid.en.*\): run it by hand on .*sub to see"):
+        binarise(sub, tmp_path / "bin", LANGUAGES)

@@ -11,7 +11,8 @@ import prepare
 import pytest
 from corpus.packages import Package
 from recipe import steps
-from recipe.errors import RecipeError
+
+from fairseq_ringformer.errors import UserError
 
 RECIPE = Path(prepare.__file__).parent
 
@@ -62,7 +63,9 @@ def archive(monkeypatch):
 @pytest.fixture
 def no_fairseq(monkeypatch):
     """Leaves fairseq out: ``bin/`` gets one file."""
-    monkeypatch.setattr(prepare, "binarise", lambda sub, folder: (folder / "dict.de.txt").write_text("x 1\n"))
+    monkeypatch.setattr(
+        prepare, "binarise", lambda sub, folder, languages: (folder / "dict.de.txt").write_text("x 1\n")
+    )
 
 
 def run(tmp_path, *options):
@@ -179,14 +182,6 @@ def test_optional_packages_are_left_out_with_a_warning(tmp_path, archive, capsys
     assert json.loads((folder / "origin.json").read_text())["left out"] == ["trans-more"]
 
 
-def test_a_vocabulary_too_large_is_one_line_and_keeps_the_text(tmp_path, archive, no_fairseq, capsys):
-    assert run(tmp_path, "--vocab-size", "30000") == 1
-    error = capsys.readouterr().err.strip()
-    assert error.startswith("prepare.sh: --vocab-size 30000 is too large for this text: choose at most ")
-    assert "\n" not in error
-    assert (tmp_path / "out" / "raw" / "train.de").is_file()
-
-
 # The command itself
 
 
@@ -206,13 +201,13 @@ def test_without_apt_get_the_error_says_what_to_use_instead(tmp_path):
     result = shell("--output", str(tmp_path / "out"), PATH=str(tmp_path))
     assert result.returncode == 1
     assert result.stderr.strip().startswith("prepare.sh: apt-get is not on this machine")
-    assert "--source grammar" in result.stderr
+    assert "--source numbers" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    result = shell("--source", "grammar", "--output", str(tmp_path / "file" / "out"))
+    result = shell("--source", "numbers", "--output", str(tmp_path / "file" / "out"))
     assert result.returncode == 1
     assert result.stderr.startswith(f"prepare.sh: cannot write to {tmp_path}/file/out")
     assert len(result.stderr.strip().splitlines()) == 1
@@ -221,12 +216,9 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--vocab-size", "0"], "0 is less than 1"),
-        (["--sett", "quick"], "unrecognized arguments: --sett"),
-        (["--set", "huge"], "invalid choice: 'huge'"),
-        (["--sizes", "9", "9", "9"], "--sizes is for --source grammar: leave it out"),
-        (["--source", "grammar", "--set", "quick"], "--set is for --source debian: leave it out"),
-        (["--source", "grammar", "--workers", "2"], "--workers is for --source debian: leave it out"),
+        (["--vocab-size", "0"], "0 is not a whole number of at least 1"),
+        (["--source-lang", "fr"], "--source-lang is for --source numbers: leave it out"),
+        (["--source", "numbers", "--set", "quick"], "--set is for --source debian: leave it out"),
     ],
 )
 def test_wrong_options_are_refused(options, message, capsys):
@@ -245,7 +237,7 @@ def test_empty_package_lists_are_one_line(tmp_path, monkeypatch, capsys):
     assert run(tmp_path) == 1
     error = capsys.readouterr().err.strip()
     assert error.startswith("prepare.sh: apt has no package lists: run 'apt-get update' as root")
-    assert "--source grammar" in error
+    assert "--source numbers" in error
 
 
 def test_a_failed_download_is_one_line_and_whole_packages_stay(tmp_path, monkeypatch):
@@ -255,7 +247,7 @@ def test_a_failed_download_is_one_line_and_whole_packages_stay(tmp_path, monkeyp
     (tmp_path / "apt-get").write_text(script)
     (tmp_path / "apt-get").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RecipeError, match=r"could not download b \(Failed to fetch b\): check the network"):
+    with pytest.raises(UserError, match=r"could not download b \(Failed to fetch b\): check the network"):
         corpus.packages.download([whole, lost], tmp_path / "cache")
     assert (tmp_path / "cache" / "a_1_all.deb").read_text() == "abc"
     assert not (tmp_path / "cache" / "b_1_all.deb").exists()
@@ -269,17 +261,15 @@ def test_steps_never_show_half_a_folder(tmp_path):
     steps.make(tmp_path / "out", {"a": 1}, lambda folder: (folder / "file").write_text("old"))
     with pytest.raises(RuntimeError):
         steps.make(tmp_path / "out", {"a": 2}, fail)
-    assert (tmp_path / "out" / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "file").read_text() == "old"
     assert steps.is_done(tmp_path / "out", {"a": 1})
     assert not steps.is_done(tmp_path / "out", {"a": 2})
 
 
-def test_grammar_to_binary_data_from_any_folder(tmp_path):
+def test_numbers_to_binary_data_from_any_folder(tmp_path):
+    options = ["--source", "numbers", "--source-lang", "fr", "--target-lang", "pt_BR", "--output", "made"]
     result = subprocess.run(
-        [
-            *["/bin/bash", str(RECIPE / "prepare.sh"), "--source", "grammar", "--output", "made"],
-            *["--sizes", "1200", "20", "20", "--vocab-size", "200"],
-        ],
+        ["/bin/bash", RECIPE / "prepare.sh", *options, "--sizes", "1200", "20", "20", "--vocab-size", "120"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -287,11 +277,21 @@ def test_grammar_to_binary_data_from_any_folder(tmp_path):
     assert result.returncode == 0, result.stderr
     made = tmp_path / "made"
     for split, count in (("train", 1200), ("valid", 20), ("test", 20)):
-        assert len((made / "raw" / f"{split}.de").read_text(encoding="utf-8").splitlines()) == count
-        assert (made / "bin" / f"{split}.de-en.en.idx").is_file()
-    assert (made / "bin" / "dict.de.txt").read_bytes() == (made / "bin" / "dict.en.txt").read_bytes()
-    assert json.loads((made / "recipe.json").read_text())["source"] == "grammar"
-    assert "Made by the grammar" in (made / "PROVENANCE.md").read_text()
+        assert len((made / "raw" / f"{split}.fr").read_text(encoding="utf-8").splitlines()) == count
+        assert (made / "bin" / f"{split}.fr-pt_BR.pt_BR.idx").is_file()
+    assert (made / "bin" / "dict.fr.txt").read_bytes() == (made / "bin" / "dict.pt_BR.txt").read_bytes()
+    recipe = json.loads((made / "recipe.json").read_text())
+    assert (recipe["source"], recipe["source_lang"], recipe["target_lang"]) == ("numbers", "fr", "pt_BR")
+    assert "made by num2words" in (made / "PROVENANCE.md").read_text()
+    assert "not for fr to pt_BR: year, price in EUR, price in USD, price in GBP, time\n" in result.stdout
+
+
+def test_a_language_that_is_not_known_is_one_line(tmp_path, capsys):
+    command = ["--source", "numbers", "--target-lang", "xx", "--output", str(tmp_path / "out")]
+    assert prepare.main(command) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("prepare.sh: --target-lang xx: num2words knows ar, ") and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_wordpieces_are_learnt_or_taken(tmp_path, archive, no_fairseq, capsys):

@@ -23,61 +23,58 @@ def ding_pairs(*lines):
     return pairs_of(ding, {"trans-de-en": {"usr/share/trans/de-en": "\n".join(lines).encode()}})
 
 
-def test_ding_takes_the_sentences_and_leaves_the_headwords():
-    found, _ = ding_pairs(
-        "# Version :: test",
-        "Zaun {m} [constr.] | Zäune {pl} | Der Zaun ist hoch. | am Zaun stehen :: "
-        "fence | fences | The fence is high. | to stand by the fence",
-    )
-    assert found == [("Der Zaun ist hoch.", "The fence is high.")]
-
-
-def test_ding_drops_remarks_around_a_sentence():
-    found, _ = ding_pairs("Eile {f} | Beeil dich! [ugs.] (Aufforderung) :: hurry | Get a move on! [coll.] <Move on!>")
-    assert found == [("Beeil dich!", "Get a move on!")]
-
-
-def test_ding_pairs_wordings_in_order_and_gives_each_its_stop():
-    found, _ = ding_pairs("Regen {m} | Es regnet; Es gießt. :: rain | It is raining.; It is pouring; Rain is falling.")
-    assert found == [
-        ("Es regnet.", "It is raining."),
-        ("Es gießt.", "It is pouring."),
-        ("Es gießt.", "Rain is falling."),
-    ]
-
-
-def test_ding_takes_the_first_of_words_joined_by_a_slash_and_drops_joined_phrases():
-    found, skipped = ding_pairs(
-        "Ziel {n} | Mein Hauptziel bleibt. :: aim | My main/primary aim remains.",
-        "Preis {m} | Das war teuer. :: price | That was dear / cost a lot.",
-    )
-    assert found == [("Mein Hauptziel bleibt.", "My main aim remains.")]
-    assert skipped["wordings joined by a slash"] == 1
+@pytest.mark.parametrize(
+    ("german", "english", "pairs"),
+    [
+        # Headwords and phrases stay, sentences are taken.
+        (
+            "Zaun {m} [constr.] | Zäune {pl} | Der Zaun ist hoch. | am Zaun stehen",
+            "fence | fences | The fence is high. | to stand by the fence",
+            [("Der Zaun ist hoch.", "The fence is high.")],
+        ),
+        # Remarks around a sentence go.
+        (
+            "Eile {f} | Beeil dich! [ugs.] (Aufforderung)",
+            "hurry | Get a move on! [coll.] <Move on!>",
+            [("Beeil dich!", "Get a move on!")],
+        ),
+        # Wordings are paired in order, each with its stop.
+        (
+            "Regen {m} | Es regnet; Es gießt.",
+            "rain | It is raining.; It is pouring; Rain is falling.",
+            [("Es regnet.", "It is raining."), ("Es gießt.", "It is pouring."), ("Es gießt.", "Rain is falling.")],
+        ),
+        # Of words joined by a slash, the first.
+        (
+            "Ziel {n} | Mein Ziel bleibt.",
+            "aim | My main/primary aim remains.",
+            [("Mein Ziel bleibt.", "My main aim remains.")],
+        ),
+        # Single quotes are quotes, apostrophes are apostrophes.
+        (
+            "Antwort {f} | „Ich weiß es nicht.“",
+            "answer | ‘I don’t know.’",
+            [("„Ich weiß es nicht.“", '"I don’t know."')],
+        ),
+    ],
+)
+def test_ding_takes_sentences(german, english, pairs):
+    assert ding_pairs("# Version :: test", f"{german} :: {english}")[0] == pairs
 
 
 @pytest.mark.parametrize(
     ("german", "english", "reason"),
     [
         ("Man sagt jdm. alles.", "One tells sb. everything.", "pattern, not a sentence"),
-        ("Ich denke … wohl.", "I think … so.", "pattern, not a sentence"),
         ("Trinken Sie (mit uns)?", "Would you join us?", "optional words on one side"),
         ("„Ja, sagte er.", "Yes, he said.", "unbalanced quotes"),
+        ("Das war teuer.", "That was dear / cost a lot.", "wordings joined by a slash"),
+        ("Die Tür ist zu. | Mach auf!", "The door is closed.", "fields differ in number"),
     ],
 )
 def test_ding_says_why_it_leaves_a_field(german, english, reason):
-    found, skipped = ding_pairs(f"Wort {{n}} | {german} :: word | {english}")
-    assert found == []
-    assert skipped[reason] == 1
-
-
-def test_ding_reads_english_single_quotes_as_quotes_and_apostrophes_as_apostrophes():
-    found, _ = ding_pairs("Antwort {f} | „Ich weiß es nicht.“ :: answer | ‘I don’t know.’")
-    assert found == [("„Ich weiß es nicht.“", '"I don’t know."')]
-
-
-def test_ding_counts_entries_whose_sides_do_not_match():
-    found, skipped = ding_pairs("Tür {f} | Die Tür ist zu. | Mach auf! :: door | The door is closed.")
-    assert (found, skipped["fields differ in number"]) == ([], 1)
+    texts, skipped = ding_pairs(f"Wort {{n}} | {german} :: word | {english}")
+    assert (texts, skipped[reason]) == ([], 1)
 
 
 def test_ding_makes_one_document_of_the_entries_with_one_headword():
@@ -174,10 +171,7 @@ def test_ui_removes_shortcut_marks_and_fills_in_the_product():
         ui({"dialog|save\x04_Save this %PRODUCTNAME file now": "Diese %PRODUCTNAME-Datei jetzt ~speichern"}),
     )
     assert found == [("Diese LibreOffice-Datei jetzt speichern", "Save this LibreOffice file now")]
-
-
-def test_ui_keeps_underscores_that_are_no_shortcut_marks():
-    assert libreoffice_ui.plain("set a_b and c_d") == "set a_b and c_d"
+    assert libreoffice_ui.plain("set a_b and c_d") == "set a_b and c_d"  # no marks of shortcuts
 
 
 def test_ui_leaves_short_labels_but_not_short_sentences():

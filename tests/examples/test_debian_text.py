@@ -11,9 +11,11 @@ from corpus.split import SPLITS, held_out_documents, split_by_document
 from corpus.subwords import DICTIONARY, MODEL, segment
 from corpus.text import clean_pairs, make_splits, write_splits
 from recipe.binarise import binarise
-from recipe.errors import RecipeError
 
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.text.wordpieces import WordPieces
+
+LANGUAGES = ("de", "en")
 
 # Cleaning
 
@@ -37,16 +39,13 @@ def test_normalise_makes_typography_uniform():
         ("Haus {n} hier", "house here", "markup"),
         ("12, 13: 14 + 15 a", "12, 13: 14 + 15 b", "not text"),
         ("Open the file!", "Open the file.", "untranslated"),
+        ("wort " * 200, "word " * 200, None),
         ("wort " * 201, "word " * 201, "too long"),
         ("Ja, das ist ein wirklich sehr langer Satz ohne Gegenstück.", "Yes.", "length ratio"),
     ],
 )
 def test_why_unfit(german, english, reason):
     assert why_unfit(german, english) == reason
-
-
-def test_two_hundred_words_are_not_too_many():
-    assert why_unfit("wort " * 199 + "wort", "word " * 199 + "word") is None
 
 
 def test_key_ignores_case_spacing_and_punctuation_but_not_letters_and_digits():
@@ -212,14 +211,14 @@ def raw(tmp_path):
     pairs = [(" ".join(generator.choices(words, k=6)), " ".join(generator.choices(words, k=6))) for _ in range(200)]
     folder = tmp_path / "raw"
     folder.mkdir()
-    write_splits(folder, {"train": pairs, "valid": pairs[:10], "test": pairs[10:20]})
+    write_splits(folder, LANGUAGES, {"train": pairs, "valid": pairs[:10], "test": pairs[10:20]})
     return folder
 
 
 def segmented(raw, kind, size, name):
     folder = raw.parent / name
     folder.mkdir()
-    segment(raw, folder, kind, size)
+    segment(raw, folder, LANGUAGES, kind, size)
     return folder
 
 
@@ -242,12 +241,10 @@ def test_segment_keeps_lines_and_text_and_is_repeatable(raw, kind, undo):
 
 @pytest.mark.parametrize("kind", ["sentencepiece", "subword-nmt", "wordpiece"])
 def test_a_vocabulary_that_does_not_fit_is_refused_with_one_that_does(raw, kind):
-    with pytest.raises(
-        RecipeError, match=r"--vocab-size 5000 is too large for this text: choose at most \d+$"
-    ) as error:
+    with pytest.raises(UserError, match=r"--vocab-size 5000 is too large for this text: choose at most \d+$") as error:
         segmented(raw, kind, 5000, "large")
     segmented(raw, kind, int(str(error.value).rsplit(" ", 1)[1]), "fits")
-    with pytest.raises(RecipeError, match=r"--vocab-size 3 is too small for the characters .*: choose at least \d+$"):
+    with pytest.raises(UserError, match=r"--vocab-size 3 is too small for the characters .*: choose at least \d+$"):
         segmented(raw, kind, 3, "small")
 
 
@@ -255,7 +252,7 @@ def test_moses_tokens_come_before_subword_nmt(tmp_path):
     folder = tmp_path / "raw"
     folder.mkdir()
     pairs = [("Sie sagt: „Gut-so & fertig.“", "She says: well-done & ready.")] * 5
-    write_splits(folder, {"train": pairs, "valid": pairs, "test": pairs})
+    write_splits(folder, LANGUAGES, {"train": pairs, "valid": pairs, "test": pairs})
     out = segmented(folder, "subword-nmt", 60, "sub")
     tokens = (out / "test.en").read_text(encoding="utf-8").splitlines()[0].replace("@@ ", "")
     assert tokens == "She says : well @-@ done &amp; ready ."
@@ -268,13 +265,13 @@ def test_a_known_wordpiece_vocabulary_is_used_as_it_is(raw):
     (raw / "train.de").write_text("etwas anderes\n", encoding="utf-8")
     folder = raw.parent / "used"
     folder.mkdir()
-    segment(raw, folder, "wordpiece", 8000, pieces)
+    segment(raw, folder, LANGUAGES, "wordpiece", 8000, pieces)
     for name in (MODEL["wordpiece"], DICTIONARY, "train.en", "test.de"):
         assert (folder / name).read_bytes() == (learnt / name).read_bytes()
 
 
 def test_the_dictionary_of_wordpieces_is_fairseqs(raw):
     folder, data = segmented(raw, "wordpiece", 45, "sub"), raw.parent / "bin"
-    binarise(folder, data)
+    binarise(folder, data, LANGUAGES)
     for name in ("dict.de.txt", "dict.en.txt"):
         assert (data / name).read_bytes() == (folder / DICTIONARY).read_bytes()

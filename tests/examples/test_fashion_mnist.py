@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 import torchvision
-from recipe.errors import RecipeError
 from recipe.packages import Package
+
+from fairseq_ringformer.errors import UserError
 
 RECIPE = Path(__file__).resolve().parents[2] / "examples" / "fashion_mnist"
 NAME = "dataset-fashion-mnist"
@@ -146,7 +147,7 @@ def test_what_is_missing_is_told(archive, tmp_path, capsys, monkeypatch):
     assert f"package {NAME} is in no package list: run 'apt-get update' as root" in failure(tmp_path, capsys)
 
     def unreachable(packages, cache):
-        raise RecipeError("could not download it")
+        raise UserError("could not download it")
 
     monkeypatch.undo()
     monkeypatch.setattr(prepare, "archive", Archive({}))

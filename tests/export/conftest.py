@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from fairseq_ringformer.modules import PROJECTIONS
 from tests.building import ABLATIONS, WIDE_FFN, build
 
+EVERYWHERE = [f"{part}.{name}" for part, names in PROJECTIONS.items() for name in names]
 BOTH_PRE_NORM = ("--encoder-normalize-before", "--decoder-normalize-before")
 FORMS = {
     **{name: form for name, form in ABLATIONS.items() if name != "static signal"},
@@ -24,6 +26,13 @@ FORMS = {
             "0,1,1",
         ),
     ),
+    **{
+        f"signals everywhere, {place}": (
+            "ringformer",
+            ("--signals", ",".join(f"{name}:{place}" for name in EVERYWHERE)),
+        )
+        for place in ("after", "before")
+    },
     "no feed-forward at all": ("ringformer", ("--ffn-sharing", "none")),
 }
 OPTIONS = {

@@ -5,11 +5,15 @@ import pytest
 import torch
 from fairseq.models import ARCH_MODEL_REGISTRY
 
-from fairseq_ringformer.modules import stack_weights
-from fairseq_ringformer.modules.feed_forward import gelu
-from fairseq_ringformer.modules.stack import Context
+from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.modules import plain
+from fairseq_ringformer.modules.level import run_level
 from tests.building import ABLATIONS, MODELS, SMALL_SIZE, WIDE_FFN, batch, build, dictionary, parse
 
+EVERYWHERE = (
+    "self_attn.qkv_proj:before,self_attn.out_proj:after,cross_attn.q_proj:before,cross_attn.kv_proj:after,"
+    "cross_attn.out_proj:before,ffn.fc1:after,ffn.fc2:before"
+)
 TIED = ("--share-all-embeddings", "--output-bias")
 VARIANTS = {
     **{model: (model, ()) for model in MODELS},
@@ -25,6 +29,7 @@ VARIANTS = {
     "unequal sides": ("ringformer", ("--decoder-embed-dim", "16", "--decoder-layers", "2", "--encoder-layers", "4")),
     "static ring": ("ringformer", ("--signal", "static")),
     "cycle": ("ringformer", ("--self-attn-sharing", "cycle:2", "--ffn-sharing", "sequence:2")),
+    "signals everywhere": ("ringformer", ("--signals", EVERYWHERE)),
 }
 
 
@@ -194,17 +199,15 @@ def test_levels_truly_differ_after_training(arch):
         if name.endswith(".up"):
             torch.nn.init.zeros_(parameter)  # as before training
     x = torch.randn(2, 5, 32)
-    positions = torch.arange(1, 6).expand(2, 5)
 
+    @torch.no_grad()
     def level_outputs():
         stack = model.encoder.stack
-        coordinates = None if stack.static_signal is None else stack.static_signal.positions(positions)
-        context = Context(None, False, None, coordinates, None, 0.0)
-        levels = stack_weights(stack).levels
-        return [stack._level(level, own, x, context, False)[0] for level, own in enumerate(levels)]
+        weights = stack.weights_for(x)
+        context = stack._context(x, weights, None, None, None, None, False, None)
+        return [run_level(x, level, context)[0] for level in weights.levels]
 
-    with torch.no_grad():
-        before = level_outputs()
+    before = level_outputs()
     if arch == "ringformer_tiny":
         assert all(torch.equal(before[0], other) for other in before[1:])
     optimiser = torch.optim.Adam(model.train().parameters(), lr=1e-2)
@@ -215,8 +218,7 @@ def test_levels_truly_differ_after_training(arch):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    with torch.no_grad():
-        after = level_outputs()
+    after = level_outputs()
     for first in range(3):
         for second in range(first):
             assert (after[first] - after[second]).abs().max() > 1e-2
@@ -237,12 +239,6 @@ def test_reordered_encoder_output_is_read_by_the_right_rows():
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
         flipped = model.decoder(target[:1].expand(len(order), -1), encoder_out=again)[0]
         torch.testing.assert_close(flipped, expected.flip(0), atol=1e-5, rtol=1e-5)
-
-
-def test_gelu_over_few_elements_is_torchs():
-    x = torch.linspace(-6, 6, 1001)
-    with torch.no_grad():
-        torch.testing.assert_close(gelu(x), torch.nn.functional.gelu(x), atol=1e-6, rtol=1e-5)
 
 
 @torch.no_grad()
@@ -272,3 +268,41 @@ def test_attention_is_there_for_who_learns_alignments(alignments):
         assert attn.shape == (3, 9, 7)
         attn[..., -1].sum().backward()
         assert model.encoder.embed_tokens.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("autocast", ["none", "bf16"])
+@torch.no_grad()
+def test_a_model_prepared_for_inference_gives_the_same_and_sees_changes(model, autocast):
+    """fairseq's hook, then the whole way: encoder, search, head."""
+    model.set_autocast(autocast)
+    source, target = batch(model)
+
+    def scores():
+        encoder_out, state = model.encoder(source), {}
+        steps = [model.decoder(target[:, : step + 1], encoder_out, state)[0] for step in range(4)]
+        return torch.cat([*steps, model(source, None, target)[0]], dim=1).float()
+
+    tolerance = 1e-4 if autocast == "none" else 0.3
+    with plain():
+        expected = scores()
+    cfg = argparse.Namespace(generation=argparse.Namespace(beam=5, print_alignment=False))
+    model.prepare_for_inference_(cfg)
+    torch.testing.assert_close(scores(), expected, atol=tolerance, rtol=tolerance)
+    before = scores()
+    for parameter in model.parameters():
+        parameter.data.mul_(0.9)
+    changed = scores()
+    assert not torch.equal(changed, before)
+    with plain():
+        torch.testing.assert_close(changed, scores(), atol=tolerance, rtol=tolerance)
+
+
+def test_signals_that_neither_side_has_are_refused():
+    with pytest.raises(UserError, match="--signals: neither side has ffn.fc1"):
+        build("ringformer", "--signals", "ffn.fc1:before", "--ffn-sharing", "none")
+    encoder, decoder = (getattr(build("ringformer", "--signals", EVERYWHERE), side) for side in ("encoder", "decoder"))
+    assert set(decoder.stack.config.signals) - set(encoder.stack.config.signals) == {
+        "cross_attn.q_proj",
+        "cross_attn.kv_proj",
+        "cross_attn.out_proj",
+    }

@@ -137,15 +137,15 @@ def test_every_ablation_row_is_reachable(row):
     config = encoder.config
     assert (
         config.signal,
-        config.attention_signal,
-        config.ffn_signal,
+        config.signals.get("self_attn.qkv_proj", "none"),
+        config.signals.get("ffn.fc1", "none"),
         config.rank if config.signal == "low-rank" else 0,
     ) == {
         "static signal": ("static", "none", "none", 0),
         "w/o attention signal": ("low-rank", "none", "before", 8),
         "w/o FF signal": ("low-rank", "after", "none", 8),
         "before attention": ("low-rank", "before", "before", 8),
-        "inter-FF": ("low-rank", "after", "inter", 8),
+        "inter-FF": ("low-rank", "after", "after", 8),
         "rank H/32": ("low-rank", "after", "before", 4),
         "rank H/8": ("low-rank", "after", "before", 16),
         "full rank": ("full-rank", "after", "before", 0),

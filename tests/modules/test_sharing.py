@@ -2,7 +2,9 @@ import pytest
 import torch
 from torch import nn
 
-from fairseq_ringformer.modules import ROWS, Bank, parse_sharing
+from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.modules import ROWS, Bank, parse_sharing, parse_signals, resolve
+from fairseq_ringformer.modules.sharing import RING, UNIVERSAL
 
 
 @pytest.mark.parametrize(
@@ -50,5 +52,54 @@ def test_a_bank_registers_each_copy_once():
 def test_every_row_of_the_table_can_be_read_for_any_depth():
     for architecture in ROWS.values():
         for row in (architecture.encoder, architecture.decoder):
-            for spec in (row.self_attn, row.cross_attn, row.norm):
-                assert len(parse_sharing(spec, 7)) == 7
+            maps = resolve(row, {}, 7, cross_attn=True)
+            assert all(len(maps[part]) == 7 for part in ("self_attn", "cross_attn", "norm"))
+
+
+@pytest.mark.parametrize(
+    "overrides, signals",
+    [
+        ({}, {"self_attn.qkv_proj": "after", "ffn.fc1": "before"}),
+        ({"attention_signal": "before"}, {"self_attn.qkv_proj": "before", "ffn.fc1": "before"}),
+        ({"attention_signal": "none", "ffn_signal": "inter"}, {"ffn.fc1": "after"}),
+        ({"signals": "self_attn.out_proj:after, ffn.fc2:before"}, {"self_attn.out_proj": "after", "ffn.fc2": "before"}),
+        ({"signals": {"cross_attn.kv_proj": "after"}}, {}),  # an encoder has none
+        ({"ffn_sharing": "none"}, {"self_attn.qkv_proj": "after"}),
+        ({"signal": "none"}, {}),
+        ({"signal": "static", "ffn_signal": "none"}, {}),
+    ],
+)
+def test_options_change_the_signals_of_a_row(overrides, signals):
+    assert resolve(RING, overrides, 3)["signals"] == signals
+
+
+def test_a_row_without_signals_takes_the_rings():
+    assert resolve(UNIVERSAL, {"signal": "low-rank"}, 3)["signals"] == RING.signals
+
+
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        ({"signal": "none", "attention_signal": "after"}, "--signal none excludes --attention-signal"),
+        ({"signal": "static", "signals": "ffn.fc1:after"}, "--signal static excludes --signals"),
+        ({"signal": "full-rank", "signal_rank": 3}, "--signal full-rank excludes --signal-rank"),
+        ({"signals": "ffn.fc1:after", "ffn_signal": "none"}, "--signals names every signal: leave --ffn-signal out"),
+        ({"ffn_sharing": "two"}, "--ffn-sharing: cannot read 'two'"),
+    ],
+)
+def test_options_that_exclude_each_other_are_named(overrides, message):
+    with pytest.raises(UserError, match=message):
+        resolve(RING, overrides, 3, name=lambda option: f"--{option}".replace("_", "-"))
+
+
+@pytest.mark.parametrize(
+    "spec, message",
+    [
+        ("ffn.fc3:after", "no projection 'ffn.fc3'; there are self_attn.qkv_proj"),
+        ("ffn.fc1", "ffn.fc1: is neither ffn.fc1:after nor ffn.fc1:before"),
+        ("ffn.fc1:after,ffn.fc1:before", "one is named twice"),
+    ],
+)
+def test_a_signal_that_cannot_be_read_is_named(spec, message):
+    with pytest.raises(UserError, match=message):
+        parse_signals(spec)

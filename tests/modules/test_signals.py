@@ -2,10 +2,11 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from fairseq_ringformer.modules import FullRankSignals, LowRankSignals, StaticSignal
-from fairseq_ringformer.modules.projection import project_levels
+from fairseq_ringformer.modules import FullRankSignals, LowRankSignals, Projection, StaticSignal
+from fairseq_ringformer.modules.projection import fold
 
 LEVELS = 3
 
@@ -23,68 +24,48 @@ def some_signals(kind, place, parts=1, in_dim=8, out_dim=8, levels=LEVELS):
 @pytest.mark.parametrize("kind", ["low-rank", "full-rank"])
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(
-    "parts, place, out_dim", [(1, "after", 20), (1, "before", 8), (3, "after", 8), (3, "before", 8)]
+    "parts, place, out_dim", [(1, "after", 20), (1, "before", 8), (2, "after", 8), (3, "after", 8), (3, "before", 8)]
 )
-@pytest.mark.parametrize("fold", [False, True])
-def test_projections_are_the_equations(kind, bias, parts, place, out_dim, fold):
-    """Eq. 6: W x + M x; eq. 7: W (x + M x); folded or as thin products, for every level and part."""
+def test_projections_are_the_equations_called_or_folded(kind, bias, parts, place, out_dim):
+    """Eq. 6: W x + M x; eq. 7: W (x + M x); for every level and part."""
     torch.manual_seed(0)
     signals = some_signals(kind, place, parts, out_dim=out_dim)
-    linear, x = nn.Linear(8, parts * (20 if place == "before" else out_dim), bias=bias), torch.randn(2, 5, 8)
-    projections = project_levels([linear] * LEVELS, signals, torch.float32, fold)
+    linear, x = Projection(8, parts * (20 if place == "before" else out_dim), bias=bias), torch.randn(2, 5, 8)
+    weights = fold([linear] * LEVELS, signals)
     for level in range(LEVELS):
         expected = []
         for part, weight in enumerate(linear.weight.chunk(parts)):
             m = signals.matrix()[level, part]
             expected.append(x @ weight.T + x @ m.T if place == "after" else (x + x @ m.T) @ weight.T)
         expected = torch.cat(expected, dim=-1) + (linear.bias if bias else 0)
-        torch.testing.assert_close(projections[level](x), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(linear(x, signals.at(level)), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(F.linear(x, weights[level], linear.bias), expected, atol=1e-5, rtol=1e-5)
+    read = torch.randn(2, 5, 8)  # a signal may read another state than its projection
+    apart = linear(x, signals.at(0), read) - linear(x, signals.at(0), 0 * read)
+    both = linear(0 * x, signals.at(0), read) - linear(0 * x)
+    torch.testing.assert_close(apart, both, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["low-rank", "full-rank"])
 @pytest.mark.parametrize("place", ["after", "before"])
 def test_levels_with_copies_of_their_own_fold_into_their_copy(kind, place):
     torch.manual_seed(0)
-    first, second = nn.Linear(8, 8), nn.Linear(8, 8)
+    first, second = Projection(8, 8), Projection(8, 8)
     signals = some_signals(kind, place)
-    projections = project_levels([first, second, first], signals, torch.float32, fold=True)
-    for level, linear in enumerate((first, second, first)):
-        torch.testing.assert_close(projections[level].weight, signals.fold(linear.weight)[level])
-
-
-def test_thin_and_folded_products_have_the_same_gradients():
-    torch.manual_seed(0)
-    for parts, place in ((1, "after"), (1, "before"), (3, "after"), (3, "before")):
-        signals, linear = some_signals("low-rank", place, parts), nn.Linear(8, 8 * parts)
-        gradients = []
-        for fold in (False, True):
-            x = torch.linspace(-1, 1, 80).view(2, 5, 8).requires_grad_()
-            for projection in project_levels([linear] * LEVELS, signals, torch.float32, fold):
-                projection(x).square().sum().backward(retain_graph=True)
-            gradients.append([x.grad, *(p.grad.clone() for p in (*signals.parameters(), *linear.parameters()))])
-            signals.zero_grad(), linear.zero_grad()
-        torch.testing.assert_close(*gradients, atol=1e-3, rtol=1e-5)
+    for level, (weight, linear) in enumerate(zip(fold([first, second, first], signals), (first, second, first))):
+        torch.testing.assert_close(weight, signals.fold(linear.weight)[level])
 
 
 @pytest.mark.parametrize("kind, place", [("low-rank", "after"), ("full-rank", "before")])
 def test_a_new_signal_changes_nothing_and_has_gradients(kind, place):
     signals = LowRankSignals(2, 1, 8, 8, place, 2) if kind == "low-rank" else FullRankSignals(2, 1, 8, 8, place)
-    linear, x = nn.Linear(8, 8), torch.randn(5, 8)
-    for projection in project_levels([linear, linear], signals, torch.float32, fold=True):
-        out = projection(x)
+    linear, x = Projection(8, 8), torch.randn(5, 8)
+    for level in range(2):
+        out = linear(x, signals.at(level))
         assert torch.equal(out, linear(x))
-        out.square().sum().backward(retain_graph=True)
+        out.square().sum().backward()
     moved = signals.up if kind == "low-rank" else signals.weight
     assert moved.grad.abs().amax(dim=(1, 2, 3)).min() > 0
-
-
-@pytest.mark.parametrize("place, tokens", [("after", 4), ("before", 16)])
-def test_thin_products_are_for_few_tokens(place, tokens):
-    """Width 8, 16 rows behind the projection: folding pays from half the width (eq. 6), or from the rows (eq. 7)."""
-    signals = LowRankSignals(2, 1, 8, 16 if place == "after" else 8, place, 2)
-    # Multiply-adds of one level: rank (in + out) per token, against rank in out, twice that in front of the projection.
-    expected = 2 * 8 * 16 / (2 * (8 + 16)) if place == "after" else 2 * (2 * 8 * 16) / (2 * (8 + 8))
-    assert signals.pays_thin(math.ceil(expected) - 1, 16) and not signals.pays_thin(math.ceil(expected), 16)
 
 
 @pytest.mark.parametrize("rank", [0, 9])

@@ -1,14 +1,17 @@
 import copy
 import itertools
-import pickle
 
 import pytest
 import torch
 from torch import nn
 
-from fairseq_ringformer.modules import Bank, DecoderCache, Stack, StackConfig, stack_weights, weights
+from fairseq_ringformer.modules import PROJECTIONS, Bank, DecoderCache, Stack, StackConfig
+from fairseq_ringformer.modules.sharing import RING_SIGNALS
+from fairseq_ringformer.modules.weights import called
 
 OWN, ONE = (0, 1, 2), (0, 0, 0)
+
+EVERYWHERE = [f"{part}.{projection}" for part, projections in PROJECTIONS.items() for projection in projections]
 
 # The rows of the sharing table and of the ablations, and what must hold for all of them.
 VARIANTS = {
@@ -18,24 +21,32 @@ VARIANTS = {
     "universal": dict(signal="static", norm=ONE),
     "static ring": dict(signal="static"),
     "plain": dict(),
-    "ring": dict(signal="low-rank", attention_signal="after", ffn_signal="before"),
-    "ring, before attention": dict(signal="low-rank", attention_signal="before", ffn_signal="before"),
-    "ring, inter": dict(signal="low-rank", attention_signal="after", ffn_signal="inter"),
-    "ring, no attention signal": dict(signal="low-rank", ffn_signal="before"),
-    "ring, no ffn signal": dict(signal="low-rank", attention_signal="after"),
-    "ring, full rank": dict(signal="full-rank", attention_signal="after", ffn_signal="before"),
-    "ring, cycle": dict(
-        signal="low-rank", attention_signal="after", ffn_signal="before", self_attn=(0, 1, 0), ffn=(0, 1, 1)
-    ),
+    "ring": dict(signals=RING_SIGNALS),
+    "ring, before attention": dict(signals={**RING_SIGNALS, "self_attn.qkv_proj": "before"}),
+    "ring, inter": dict(signals={**RING_SIGNALS, "ffn.fc1": "after"}),
+    "ring, no attention signal": dict(signals={"ffn.fc1": "before"}),
+    "ring, no ffn signal": dict(signals={"self_attn.qkv_proj": "after"}),
+    "ring, full rank": dict(signal="full-rank", signals=RING_SIGNALS),
+    "ring, cycle": dict(signals=RING_SIGNALS, self_attn=(0, 1, 0), ffn=(0, 1, 1)),
+    "ring, queries of the memory": dict(signals={"cross_attn.q_proj": "after"}),
+    "ring, keys of the memory": dict(signals={"cross_attn.kv_proj": "before"}),
+    "ring, everywhere after": dict(signals=dict.fromkeys(EVERYWHERE, "after")),
+    "ring, everywhere before": dict(signals=dict.fromkeys(EVERYWHERE, "before")),
+    "ring, everywhere, full rank": dict(signal="full-rank", signals=dict.fromkeys(EVERYWHERE, "after")),
 }
+RINGS = [variant for variant in VARIANTS if variant.startswith("ring")]
 
 
 def build(variant, decoder=True, pre_norm=False, **changes):
     torch.manual_seed(1)
     options = dict(self_attn=ONE, cross_attn=ONE, ffn=ONE, norm=OWN, signal_rank=2, memory_dim=12)
+    if variant.startswith("ring"):
+        options["signal"] = "low-rank"
     options.update(VARIANTS[variant])
     if not decoder:
         options["cross_attn"] = None
+        signals = options.get("signals", {})
+        options["signals"] = {name: place for name, place in signals.items() if not name.startswith("cross_attn")}
     options.update(changes)
     stack = Stack(StackConfig(embed_dim=16, num_heads=4, ffn_dim=24, pre_norm=pre_norm, **options)).eval()
     for name, parameter in stack.named_parameters():
@@ -53,6 +64,12 @@ def inputs(length=7):
     return x, positions, dict(memory=memory, memory_padding_mask=memory_padding)
 
 
+def one_step(stack, x, positions, cache, **memory):
+    """A step of the newest states of `x` `(rows, length, channels)`, beams side by side."""
+    grid = (cache.sentences, cache.beams)
+    return stack(x[:, -1].view(*grid, -1), positions=positions[:, -1].view(grid), cache=cache, **memory)
+
+
 BOTH_NORMS = list(itertools.product(VARIANTS, (False, True)))
 
 
@@ -62,7 +79,7 @@ def test_incremental_is_full(variant, pre_norm):
     stack = build(variant, pre_norm=pre_norm)
     x, positions, memory = inputs(length=40)  # beyond the cache's first growth
     full = stack(x, positions=positions, causal=True, **memory).state
-    cache = DecoderCache(stack.levels)
+    cache = DecoderCache(stack.levels, 3)
     for step in range(40):
         now = slice(step, step + 1)
         out = stack(x[:, now], positions=positions[:, now], causal=True, cache=cache, **memory).state
@@ -76,7 +93,7 @@ def test_a_reordered_cache_continues_the_other_beam(variant):
     stack = build(variant)
     x, positions, memory = inputs(length=6)
     order = torch.tensor([2, 0, 0, 1])
-    cache = DecoderCache(stack.levels)
+    cache = DecoderCache(stack.levels, 3)
     for step in range(3):
         stack(x[:, step : step + 1], positions=positions[:, step : step + 1], causal=True, cache=cache, **memory)
     cache.reorder(order)
@@ -103,12 +120,12 @@ def test_padding_does_not_change_results(variant, pre_norm):
     torch.testing.assert_close(padded[:, 2:], alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("variant", ["ring", "ring, full rank", "ring, inter", "ring, before attention"])
+@pytest.mark.parametrize("variant", [ring for ring in RINGS if ring != "ring, cycle"])
 @torch.no_grad()
 def test_signals_at_zero_are_the_plain_recurrent_model(variant):
     ring, plain = build(variant), build("plain")
     for name, parameter in ring.named_parameters():
-        if name.endswith(".up") or (".signals." in f".{name}" and name.endswith(".weight")):
+        if name.endswith(".up") or (name.startswith("signals.") and name.endswith(".weight")):
             parameter.zero_()
     plain.load_state_dict({name: value for name, value in ring.state_dict().items() if "signals" not in name})
     x, positions, memory = inputs()
@@ -191,120 +208,29 @@ def test_states_and_weights_on_request(pre_norm):
     stack = build("ring", pre_norm=pre_norm)
     x, positions, memory = inputs()
     plain = stack(x, causal=True, **memory)
-    assert plain.states is None and plain.weights == {}
+    assert plain.states is None and plain.attn_weights == {}
     full = stack(x, causal=True, return_states=True, need_weights=(0, 2), **memory)
     torch.testing.assert_close(full.state, plain.state, atol=1e-6, rtol=1e-6)
     assert len(full.states) == 4 and torch.equal(full.states[0], x)
     last = full.states[-1] if stack.final_norm is None else stack.final_norm(full.states[-1])
     assert torch.equal(last, full.state)
-    assert set(full.weights) == {0, 2}
-    assert full.weights[0]["self_attn"].shape == (3, 4, 7, 7)
-    assert full.weights[2]["cross_attn"].shape == (3, 4, 7, 5)
-    assert full.weights[2]["cross_attn"][1, :, :, 3:].abs().max() == 0  # padding gets nothing
+    assert set(full.attn_weights) == {0, 2}
+    assert full.attn_weights[0]["self_attn"].shape == (3, 4, 7, 7)
+    assert full.attn_weights[2]["cross_attn"].shape == (3, 4, 7, 5)
+    assert full.attn_weights[2]["cross_attn"][1, :, :, 3:].abs().max() == 0  # padding gets nothing
 
 
+@torch.no_grad()
 def test_levels_are_told_apart_by_their_signals_alone():
-    levels = stack_weights(build("ring")).levels
+    stack = build("ring", norm=ONE)
     x, *_ = inputs()
-    outputs = [level.ffn(x) for level in levels]
-    assert (outputs[0] - outputs[1]).abs().max() > 1e-2
-    assert levels[0].ffn.fc2.weight is not None and torch.equal(levels[0].ffn.fc2.weight, levels[1].ffn.fc2.weight)
-
-
-@pytest.mark.parametrize(
-    "variant, pre_norm", [(variant, pre) for variant, pre in BOTH_NORMS if variant.startswith("ring")]
-)
-def test_folded_and_thin_signals_give_the_same_outputs_and_gradients(variant, pre_norm, monkeypatch):
-    results = []
-    for thin in ((), ("attn", "ffn")):
-        monkeypatch.setattr(weights, "_thin_for", lambda stack, tokens: thin)
-        stack = build(variant, pre_norm=pre_norm)
-        x, positions, memory = inputs()
-        out = stack(x.requires_grad_(), positions=positions, causal=True, **memory).state
-        out.mul(torch.arange(16)).sum().backward()
-        results.append([out, x.grad, *(parameter.grad for parameter in stack.parameters())])
-    torch.testing.assert_close(*results, atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-@torch.no_grad()
-def test_weights_kept_between_passes_follow_every_change(variant):
-    stack, other = build(variant), build(variant)
-    x, positions, memory = inputs()
-
-    def run(stack):
-        return stack(x, positions=positions, causal=True, **memory).state
-
-    def changed(own):
-        with torch.enable_grad():  # where something may learn, nothing is kept
-            fresh = run(own)
-        kept = run(own)
-        torch.testing.assert_close(kept, fresh, atol=1e-5, rtol=1e-5)
-        return kept
-
-    before = changed(stack)
-    for parameter in stack.parameters():
-        parameter.mul_(0.9)
-    assert not torch.equal(changed(stack), before)
-    stack.load_state_dict(other.state_dict())
-    assert torch.equal(changed(stack), before)
-    stack.train()
-    for parameter in stack.parameters():
-        parameter.data.mul_(0.9)  # as fairseq's optimizers do, past the count of changes
-    stack.eval()
-    assert not torch.equal(changed(stack), before)
-    assert torch.equal(run(copy.deepcopy(other)), before)
-    for parameter in stack.parameters():
-        parameter.data = parameter.data * 0.9
-    after = changed(stack)
-    for module in stack.modules():
-        for name, parameter in list(module._parameters.items()):
-            if parameter is not None:
-                setattr(module, name, torch.nn.Parameter(parameter * 0.9))
-    assert not torch.equal(changed(stack), after)
-
-
-@torch.no_grad()
-def test_weights_kept_under_autocast_are_not_used_outside():
-    stack = build("ring")
-    x, positions, memory = inputs()
-
-    def run():
-        return stack(x, positions=positions, causal=True, **memory).state
-
-    before = run()
-    with torch.autocast("cpu", torch.bfloat16):
-        rounded = run()
-    assert torch.equal(run(), before) and not torch.equal(rounded.float(), before)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(run(), rounded)
-
-
-@torch.no_grad()
-def test_weights_put_in_for_one_pass_do_not_stay():
-    stack, other = build("ring"), build("ring")
-    for parameter in other.parameters():
-        parameter.mul_(0.9)
-    x, _, memory = inputs()
-    expected = [own(x, causal=True, **memory).state for own in (stack, other)]
-    for wrap in (lambda tensor: tensor.clone(), torch.nn.Parameter):
-        stack.kept.forget()
-        weights = {name: wrap(parameter) for name, parameter in other.named_parameters()}
-        for _ in range(2):
-            called = torch.func.functional_call(stack, weights, (x,), dict(causal=True, **memory)).state
-            torch.testing.assert_close(called, expected[1], atol=1e-5, rtol=1e-5)
-            torch.testing.assert_close(stack(x, causal=True, **memory).state, expected[0], atol=1e-5, rtol=1e-5)
-
-
-def test_a_stack_that_has_run_can_be_pickled():
-    stack = build("ring")
-    x, _, memory = inputs()
-    with torch.no_grad():
-        before = stack(x, causal=True, **memory).state
-        loaded = pickle.loads(pickle.dumps(stack))
-        assert torch.equal(loaded(x, causal=True, **memory).state, before)
-        loaded.load_state_dict({name: 0.9 * tensor for name, tensor in stack.state_dict().items()})
-        assert not torch.equal(loaded(x, causal=True, **memory).state, before)
+    first, second, _ = (level.projections["ffn.fc1"](x) for level in called(stack).levels)
+    assert (first - second).abs().max() > 1e-2
+    for name in ("ffn.fc1", "self_attn.qkv_proj"):
+        for parameter in stack.signals_at(name).parameters():
+            parameter.copy_(parameter[:1].clone())
+    first, second, _ = (level.projections["ffn.fc1"](x) for level in called(stack).levels)
+    assert torch.equal(first, second)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -316,14 +242,14 @@ def test_beams_share_their_sentence_and_come_from_their_own_past(variant, beams)
     stack = build(variant)
     _, _, memory = inputs()
     sentences = torch.arange(3).repeat_interleave(beams)
-    x, cache = torch.empty(3 * beams, 0, 16), DecoderCache(stack.levels)
+    x, cache = torch.empty(3 * beams, 0, 16), DecoderCache(stack.levels, 3, beams)
     for step in range(35):
         x = torch.cat([x, torch.randn(len(x), 1, 16)], dim=1)
         positions = torch.arange(1, step + 2).expand(len(x), -1)
-        out = stack(x[:, -1:], positions=positions[:, -1:], causal=True, cache=cache, **memory).state
+        out = one_step(stack, x, positions, cache, **memory).state
         rows = {name: tensor[sentences] for name, tensor in memory.items()}
         full = stack(x, positions=positions, causal=True, **rows).state
-        torch.testing.assert_close(out, full[:, -1:], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(out.view(-1, 16), full[:, -1], atol=1e-5, rtol=1e-5)
         kept = [1] if step == 20 else range(len(x) // beams)
         order = torch.cat([sentence * beams + torch.randint(beams, (beams,)) for sentence in kept])
         cache.reorder(order)
@@ -343,26 +269,32 @@ def test_a_sentence_alone_is_attended_over_with_absorbed_projections(variant, pr
         "memory": torch.randn(1, 5, 12),
         "memory_padding_mask": torch.tensor([[False] * 4 + [True]]) if padded else None,
     }
-    x, cache = torch.empty(beams, 0, 16), DecoderCache(stack.levels)
-    for step in range(4):
+
+    def full(x, **options):
+        rows = {
+            name: None if tensor is None else tensor.expand(len(x), *tensor.shape[1:])
+            for name, tensor in memory.items()
+        }
+        positions = torch.arange(1, x.size(1) + 1).expand(len(x), -1)
+        return positions, stack(x, positions=positions, causal=True, **options, **rows)
+
+    x, cache = torch.empty(beams, 0, 16), DecoderCache(stack.levels, 1, beams)
+    for _ in range(4):
         x = torch.cat([x, torch.randn(beams, 1, 16)], dim=1)
-        positions = torch.arange(1, step + 2).expand(beams, -1)
-        out = stack(x[:, -1:], positions=positions[:, -1:], causal=True, cache=cache, need_weights=(1,), **memory)
+        positions, expected = full(x, need_weights=(1,))
+        out = one_step(stack, x, positions, cache, need_weights=(1,), **memory)
         assert all(absorbed is not None for absorbed in cache.memory.absorbed)
-        full = stack(x, positions=positions, causal=True, need_weights=(1,), **memory)
-        torch.testing.assert_close(out.state, full.state[:, -1:], atol=1e-5, rtol=1e-5)
-        weights, expected = (found.weights[1]["cross_attn"][:, :, -1:] for found in (out, full))
-        torch.testing.assert_close(weights, expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(out.state[0], expected.state[:, -1], atol=1e-5, rtol=1e-5)
+        attn_weights = out.attn_weights[1]["cross_attn"][0].transpose(0, 1)
+        torch.testing.assert_close(attn_weights, expected.attn_weights[1]["cross_attn"][:, :, -1], atol=1e-5, rtol=1e-5)
         order = torch.randint(beams, (beams,))
         cache.reorder(order)
         x = x[order]
     cache.reorder(torch.zeros(2, dtype=torch.long))  # no longer alone: the plain projections are used again
-    x = x[:1].expand(2, -1, -1) if beams == 1 else x[:1].repeat(2, 1, 1)
-    x = torch.cat([x, torch.randn(2, 1, 16)], dim=1)
-    positions = torch.arange(1, 6).expand(2, -1)
-    out = stack(x[:, -1:], positions=positions[:, -1:], causal=True, cache=cache, **memory).state
-    full = stack(x, positions=positions, causal=True, **memory).state
-    torch.testing.assert_close(out, full[:, -1:], atol=1e-5, rtol=1e-5)
+    x = torch.cat([x[:1].repeat(2, 1, 1), torch.randn(2, 1, 16)], dim=1)
+    positions, expected = full(x)
+    out = one_step(stack, x, positions, cache)
+    torch.testing.assert_close(out.state.view(2, 16), expected.state[:, -1], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("beams", [1, 3])
@@ -372,12 +304,12 @@ def test_rows_may_part_from_the_other_beams_of_their_sentence(beams):
     stack = build("ring")
     _, _, memory = inputs()
     sentences = torch.arange(3).repeat_interleave(beams)
-    x, cache = torch.empty(3 * beams, 0, 16), DecoderCache(stack.levels)
+    x, cache = torch.empty(3 * beams, 0, 16), DecoderCache(stack.levels, 3, beams)
     for step in range(6):
         x = torch.cat([x, torch.randn(len(x), 1, 16)], dim=1)
-        out = stack(x[:, -1:], causal=True, cache=cache, **memory).state
+        out = one_step(stack, x, x[:, :, 0], cache, **memory).state
         full = stack(x, causal=True, **{name: tensor[sentences] for name, tensor in memory.items()}).state
-        torch.testing.assert_close(out, full[:, -1:], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(out.view(-1, 16), full[:, -1], atol=1e-5, rtol=1e-5)
         if step in (2, 4):
             order = torch.randint(len(x), (7 - step,))
             cache.reorder(order)
@@ -414,7 +346,16 @@ def test_a_borrowed_feed_forward_is_used_and_not_stored():
         (dict(signal="low-rank", signal_rank=0), "signal rank 0 must lie between 1 and the embedding width, 16"),
         (dict(signal="low-rank", signal_rank=17), "signal rank 17 must lie between 1 and the embedding width, 16"),
         (dict(signal="dynamic"), "signal 'dynamic' is unknown: choose one of low-rank, full-rank, static, none"),
-        (dict(signal="static", attention_signal="after"), "signal 'static' has no attention or feed-forward signal"),
+        (dict(signal="static", signals=RING_SIGNALS), "signal 'static' stands at no projection"),
+        (dict(signal="low-rank", signals={"cross_attn.q_proj": "after"}), "the stack has no cross_attn.q_proj"),
+        (
+            dict(signal="low-rank", signals={"ffn.fc3": "after"}),
+            "no projection 'ffn.fc3'; there are self_attn.qkv_proj",
+        ),
+        (
+            dict(signal="low-rank", signals={"ffn.fc1": "inter"}),
+            "ffn.fc1:inter is neither ffn.fc1:after nor ffn.fc1:before",
+        ),
         (dict(self_attn=()), "a stack needs at least one level"),
     ],
 )

@@ -53,14 +53,18 @@ def value(words, flag):
             "x_tiny-debian_de_en_full_4000_seed2",
         ),
         (["--max-update", "2500", "--seed", "3"], "debian_de_en_quick_4000", "ringformer_tiny_seed3_updates2500"),
+        (["--source", "numbers", "--max-update", "9"], "numbers_de_en", "ringformer_tiny-numbers_de_en_updates9"),
         (
-            ["--source", "grammar", "--max-update", "9"],
-            "grammar_de_en_4000",
-            "ringformer_tiny-grammar_de_en_4000_updates9",
+            ["--source", "numbers", "--source-lang", "pt_BR", "--target-lang", "fr", "--vocab-size", "400"],
+            "numbers_pt_BR_fr_400",
+            "ringformer_tiny-numbers_pt_BR_fr_400",
         ),
     ],
 )
 def test_what_is_trained_otherwise_lies_elsewhere_and_translate_finds_its_data(clone, flags, data, run):
+    for language in ("de", "pt_BR"):
+        (clone / "data" / data / "raw").mkdir(parents=True, exist_ok=True)
+        (clone / "data" / data / "raw" / f"test.{language}").write_text("drei\n")
     done = calls(clone, "quickstart.sh", *flags)
     assert {
         value(done[f"{step}.sh"], flag)

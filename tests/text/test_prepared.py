@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.text.prepared import PreparedData
 
 DETAILS = {
@@ -63,7 +64,7 @@ def test_paths_are_whole(folder):
 )
 def test_what_is_missing_is_named(folder, details, why):
     write(folder, details)
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UserError) as error:
         PreparedData.read(folder)
     message = str(error.value)
     assert message.startswith(f"{folder} holds no prepared data (") and why in message
@@ -72,9 +73,7 @@ def test_what_is_missing_is_named(folder, details, why):
 
 def test_missing_text_is_named(folder):
     (folder / "raw/test.en").unlink()
-    with pytest.raises(
-        ValueError, match=r"holds no prepared data \(.*/raw/test.en: No such file or directory\): run a"
-    ):
+    with pytest.raises(UserError, match=r"holds no prepared data \(.*/raw/test.en: No such file or directory\): run a"):
         PreparedData.read(folder).text("test")
 
 
@@ -86,6 +85,6 @@ def test_missing_binary_data_are_named(folder):
     data.check_binary()
     (data.binary / "valid.de-en.en.bin").unlink()
     with pytest.raises(
-        ValueError, match=r"holds no prepared data \(.*/bin/valid.de-en.en.bin: No such file or directory\)"
+        UserError, match=r"holds no prepared data \(.*/bin/valid.de-en.en.bin: No such file or directory\)"
     ):
         data.check_binary()

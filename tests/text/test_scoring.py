@@ -2,6 +2,7 @@
 
 import pytest
 
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.text.scoring import generate, read_hypotheses, score
 
 
@@ -9,7 +10,7 @@ def test_a_sentence_without_translation_is_an_error(tmp_path):
     """fairseq leaves out sentences in silence; a score over the rest would not be comparable."""
     log = tmp_path / "generate.log"
     log.write_text("D-2\t-0.5\tthird\nD-0\t-0.1\tfirst\nD-0\t-0.9\tsecond best\n", encoding="utf-8")
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UserError) as error:
         read_hypotheses(log, 3)
     assert str(error.value) == "1 of 3 sentences have no translation, the first is 2"
     log.write_text(log.read_text() + "D-1\t-0.3\t\n")
@@ -26,6 +27,6 @@ def test_a_perfect_translation_scores_100_with_signatures():
 
 def test_a_failed_generation_ends_with_its_last_line(tmp_path):
     command = ["sh", "-c", "echo started; echo no dictionary >&2; exit 3"]
-    with pytest.raises(ValueError, match="^fairseq-generate failed: no dictionary$"):
+    with pytest.raises(UserError, match="^fairseq-generate failed: no dictionary$"):
         generate(command, tmp_path / "generate.log")
     assert (tmp_path / "generate.log").read_text() == "started\n"

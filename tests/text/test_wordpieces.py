@@ -12,6 +12,7 @@ import pytest
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from tokenizers import BertWordPieceTokenizer, Tokenizer, models
 
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.text.wordpieces import WordPieces
 
 LETTERS = string.ascii_letters + string.digits + "äöüßÄÖÜéñ€°"
@@ -214,33 +215,21 @@ def bert_json(**changes):
 @pytest.mark.parametrize(
     ("name", "content", "text"),
     [
-        ("vocab.txt", "the\nhouse\n", "vocab.txt: not a WordPiece vocabulary: it has no line [UNK]"),
-        ("vocab.txt", b"\xff\xfe\n", "vocab.txt: not a vocabulary: not UTF-8 text"),
-        ("tokenizer.json", "{", "tokenizer.json: not a tokenizer.json, or a damaged one"),
-        ("tokenizer.json", "[1]", "tokenizer.json: not a tokenizer.json of tokenizers"),
-        ("tokenizer.json", Tokenizer(models.BPE()).to_str(), "tokenizer.json: a tokenizer of kind BPE, not WordPiece"),
-        (
-            "tokenizer.json",
-            json.dumps(bert_json(continuing_subword_prefix="@@")),
-            "continues words with '@@', not with",
-        ),
-        ("tokenizer.json", json.dumps(bert_json(vocab={"a": 0})), "its vocabulary lacks [UNK], the entry for what"),
-        (
-            "tokenizer.json",
-            json.dumps({**bert_json(), "pre_tokenizer": None}),
-            "does not cut text into words as BERT does",
-        ),
-        (
-            "tokenizer.json",
-            json.dumps(bert_json(max_input_chars_per_word="x")),
-            "not a tokenizer that tokenizers can read",
-        ),
-        ("other.txt", "", ": holds neither tokenizer.json nor vocab.txt"),
+        ("vocab.txt", "the\nhouse\n", "no line [UNK]"),
+        ("vocab.txt", b"\xff\xfe\n", "not UTF-8 text"),
+        ("tokenizer.json", "{", "damaged"),
+        ("tokenizer.json", "[1]", "not a tokenizer.json of tokenizers"),
+        ("tokenizer.json", Tokenizer(models.BPE()).to_str(), "of kind BPE"),
+        ("tokenizer.json", json.dumps(bert_json(continuing_subword_prefix="@@")), "continues words with '@@'"),
+        ("tokenizer.json", json.dumps(bert_json(vocab={"a": 0})), "lacks [UNK]"),
+        ("tokenizer.json", json.dumps({**bert_json(), "pre_tokenizer": None}), "no BertPreTokenizer"),
+        ("tokenizer.json", json.dumps(bert_json(max_input_chars_per_word="x")), "not a tokenizer that tokenizers can"),
+        ("other.txt", "", "holds neither tokenizer.json nor vocab.txt"),
     ],
 )
 def test_what_is_no_vocabulary_is_refused(tmp_path, name, content, text):
     (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UserError) as error:
         WordPieces.load(tmp_path)
     assert text in str(error.value) and str(tmp_path) in str(error.value)
 
@@ -248,14 +237,14 @@ def test_what_is_no_vocabulary_is_refused(tmp_path, name, content, text):
 def test_a_damaged_configuration_is_named(tmp_path):
     write(tmp_path, VOCABULARY)
     (tmp_path / "tokenizer_config.json").write_text("{")
-    with pytest.raises(ValueError, match="the tokenizer_config.json beside it is damaged"):
+    with pytest.raises(UserError, match="the tokenizer_config.json beside it is damaged"):
         WordPieces.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "a/b/c", "/no/vocab", "data/vocab.txt", "../up/x"])
 def test_the_hub_is_not_asked_for_paths(monkeypatch, name):
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *names: pytest.fail("asked"))
-    with pytest.raises(ValueError, match=f"^{name}: no such file or folder$"):
+    with pytest.raises(UserError, match=f"^{name}: no such file or folder$"):
         WordPieces.load(name)
 
 
@@ -272,7 +261,7 @@ def test_a_name_on_the_hub(monkeypatch, tmp_path, pieces, there, offline):
         return str(tmp_path / name)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    (tmp_path / "tokenizer.json").rename(tmp_path / "kept") if there[0] == "vocab.txt" else None
+    (tmp_path / "tokenizer.json").rename(tmp_path / "elsewhere") if there[0] == "vocab.txt" else None
     expected = "the" if len(there) == 2 else "T ##h ##e"
     assert WordPieces.load("jhu-clsp/bibert-ende").encode("The") == expected
 
@@ -287,12 +276,10 @@ def test_a_hub_out_of_reach(monkeypatch, error):
         raise error from (OSError("no network") if isinstance(error, LocalEntryNotFoundError) else None)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    with pytest.raises(ValueError) as refusal:
+    with pytest.raises(UserError) as refusal:
         WordPieces.load("jhu-clsp/bibert-ende")
-    assert str(refusal.value) == (
-        "jhu-clsp/bibert-ende: no such file or folder, and it cannot be fetched from the hub (no network): download "
-        "its tokenizer.json or vocab.txt on a connected machine and give its path"
-    )
+    message = str(refusal.value)
+    assert message.startswith("jhu-clsp/bibert-ende: ") and "from the hub (no network): download its" in message
 
 
 def test_training_is_repeatable_and_of_the_size_asked_for(tmp_path):

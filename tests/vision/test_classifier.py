@@ -11,7 +11,7 @@ from timm.optim import create_optimizer_v2
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from fairseq_ringformer.modules import stack_weights
+from fairseq_ringformer.modules.weights import called
 from fairseq_ringformer.vision.registry import MODELS, checkpoint_filter_fn
 from tests.vision.models import FAMILIES, NAMES, RINGS, SMALL, images, small
 
@@ -326,7 +326,8 @@ def test_mixed_precision_computes_the_stack_in_bfloat16():
             "architecture 'rings' is unknown: choose one of 'vanilla', 'owf', 'universal', 'ring'",
         ),
         (dict(signal_input="raw"), "signal input 'raw' is unknown: choose one of normalised, state"),
-        (dict(signal="none", signal_rank=4), "signal_rank 4: signal 'none' has no rank"),
+        (dict(signal="none", signal_rank=4), "signal none excludes signal_rank"),
+        (dict(signals="cross_attn.q_proj:after"), "signals: the model has no cross_attn.q_proj"),
         (dict(ffn_sharing="two"), "ffn_sharing"),
         (dict(drop_path_rate=1.0), "drop_path 1.0 must lie between 0 and 1"),
         (dict(depth=0), "depth 0: a model needs at least one level"),
@@ -343,10 +344,10 @@ def test_signals_may_read_the_state_before_its_norm():
     model = small("vit_ring_tiny_patch4_28", signal_input="state", depth=1)
     x = model.embed(images(model))
     norm = model.stack.norms["self_attn"][0]
-    shared, signal = model.stack.self_attn[0].qkv_proj, model.stack.signals["attn"]
+    shared, signal = model.stack.self_attn[0].qkv_proj, model.stack.signals_at("self_attn.qkv_proj")
     matrix = signal.matrix()[0].flatten(0, 1)
     expected = shared(norm(x)) + x @ matrix.T
-    seen = stack_weights(model.stack).levels[0].self_attn.qkv(norm(x), x)
+    seen = called(model.stack).levels[0].projections["self_attn.qkv_proj"](norm(x), read=x)
     torch.testing.assert_close(seen, expected)
     assert not torch.allclose(model(images(model)), small("vit_ring_tiny_patch4_28", depth=1)(images(model)))
 

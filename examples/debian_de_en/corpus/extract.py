@@ -5,12 +5,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from recipe.errors import RecipeError
-
 from corpus import lists
 from corpus import packages as debian
 from corpus.catalogue import Source
 from corpus.pairs import write_pairs
+from fairseq_ringformer.errors import UserError
 
 PAIRS = "pairs.jsonl"
 ORIGIN = "origin.json"
@@ -24,7 +23,7 @@ def extract(source: Source, cache: Path, folder: Path) -> None:
 
     ``pairs.jsonl`` has the pairs, ``origin.json`` what was read (name, version, SHA-256), the packages that
     could not be found and the counts of what could not be aligned, ``licences/`` the copyright files.
-    Raises RecipeError if something that the source needs is not to be had.
+    Raises UserError if something that the source needs is not to be had.
     """
     (folder / LICENCES).mkdir()
     if source.wanted is None:
@@ -38,33 +37,34 @@ def extract(source: Source, cache: Path, folder: Path) -> None:
 
 def _read_lists(cache: Path) -> tuple[Texts, dict]:
     """The package descriptions by language and list, and where they come from."""
-    found = lists.fetch(cache)
+    fetched = lists.fetch(cache)
     texts: Texts = {language: {} for language in lists.LANGUAGES}
-    for own in found:
-        texts[own.language][own.name] = own.text
-    read = [{"name": own.name, "version": "", "sha256": own.sha256, "files": 1} for own in found]
+    for descriptions in fetched:
+        texts[descriptions.language][descriptions.name] = descriptions.text
+    read = [{"name": d.name, "version": "", "sha256": d.sha256, "files": 1} for d in fetched]
     return texts, {"packages": read, "left out": []}
 
 
 def _read_packages(source: Source, cache: Path, licences: Path) -> tuple[Texts, dict]:
     """The files of the packages of ``source``, and where they come from; the copyright files go to ``licences``."""
-    found = debian.find([*source.packages, *source.optional])
-    absent = [name for name in source.packages if name not in found]
-    if absent or not found:
-        raise RecipeError(
+    packages = debian.find([*source.packages, *source.optional])
+    absent = [name for name in source.packages if name not in packages]
+    if absent or not packages:
+        raise UserError(
             f"package {(absent or source.optional)[0]}, needed for {source.name}, is in no package list: "
             f"run 'apt-get update' as root, or enable a Debian archive that has it"
         )
-    left_out = [name for name in source.optional if name not in found]
+    left_out = [name for name in source.optional if name not in packages]
     if left_out:
         print(f"warning: {source.name} goes without {', '.join(left_out)}: not in the package lists", file=sys.stderr)
-    debian.download(found.values(), cache)
+    debian.download(packages.values(), cache)
     texts: Texts = {}
-    for name, package in found.items():
+    for name, package in packages.items():
         texts[name], copyright_text = debian.read(package, cache, source.wanted)
         if copyright_text:
             (licences / f"{name}.copyright").write_text(copyright_text, encoding="utf-8")
     read = [
-        {"name": p.name, "version": p.version, "sha256": p.sha256, "files": len(texts[p.name])} for p in found.values()
+        {"name": p.name, "version": p.version, "sha256": p.sha256, "files": len(texts[p.name])}
+        for p in packages.values()
     ]
     return texts, {"packages": read, "left out": left_out}

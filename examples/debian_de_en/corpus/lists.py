@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from recipe.errors import RecipeError
-
 from corpus.packages import OTHERWISE, run, why
+from fairseq_ringformer.errors import UserError
 
 LANGUAGES = ("de", "en")
 
@@ -31,7 +30,7 @@ class Descriptions(NamedTuple):
 def fetch(cache: Path) -> list[Descriptions]:
     """Download the lists into the folder ``cache``/lists, apart from the machine's own, so that no root is needed.
 
-    Raises RecipeError if they cannot be had, or if the archive has no German ones.
+    Raises UserError if they cannot be had, or if the archive has no German ones.
     """
     folder = (cache / "lists").resolve()
     (folder / "partial").mkdir(parents=True, exist_ok=True)
@@ -40,14 +39,16 @@ def fetch(cache: Path) -> list[Descriptions]:
     # apt would ask for a user of its own to write here, which only root may grant.
     apt = ["-c", str(configuration), "-o", f"Dir::State::Lists={folder}", "-o", "APT::Sandbox::User=root"]
     result = run(["apt-get", *apt, "update", "-q"])
-    found = list(_read(apt))
-    missing = [language for language in LANGUAGES if language not in {own.language for own in found}]
+    fetched = list(_read(apt))
+    missing = [
+        language for language in LANGUAGES if language not in {descriptions.language for descriptions in fetched}
+    ]
     if missing:
-        raise RecipeError(
+        raise UserError(
             f"could not download the {missing[0]} package descriptions ({why(result)}): "
             f"check the network and start again, {OTHERWISE}"
         )
-    return found
+    return fetched
 
 
 def _read(apt: list[str]) -> Iterator[Descriptions]:

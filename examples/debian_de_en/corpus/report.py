@@ -1,6 +1,8 @@
-"""The counts of a run, as JSON for programs and as a table for people."""
+"""The counts of a run, as a table for people."""
 
 from collections import Counter
+
+from tabulate import tabulate
 
 from corpus.split import SPLITS
 
@@ -11,33 +13,26 @@ def table(counts: dict[str, dict]) -> str:
     ``counts`` maps a source to ``extracted``, ``documents``, ``kept`` (by split), ``skipped`` and ``dropped``
     (both by reason).
     """
-    rows = [("source", "aligned", "documents", *SPLITS, "dropped")]
-    for name, own in counts.items():
-        kept = [f"{own['kept'][split]:,}" for split in SPLITS]
-        rows.append(
-            (name, f"{own['extracted']:,}", f"{own['documents']:,}", *kept, f"{sum(own['dropped'].values()):,}")
-        )
-    sums = [sum(own["kept"][split] for own in counts.values()) for split in SPLITS]
-    rows.append(
-        (
-            "all",
-            f"{sum(own['extracted'] for own in counts.values()):,}",
-            f"{sum(own['documents'] for own in counts.values()):,}",
-            *(f"{number:,}" for number in sums),
-            f"{sum(sum(own['dropped'].values()) for own in counts.values()):,}",
-        )
-    )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
+    rows = [
+        [
+            name,
+            source["extracted"],
+            source["documents"],
+            *(source["kept"][split] for split in SPLITS),
+            sum(source["dropped"].values()),
+        ]
+        for name, source in counts.items()
     ]
+    rows.append(["all", *(sum(column) for column in list(zip(*rows, strict=True))[1:])])
+    lines = [tabulate(rows, headers=["source", "aligned", "documents", *SPLITS, "dropped"], intfmt=",")]
     for kind, meaning in (("skipped", "not aligned"), ("dropped", "dropped")):
-        reasons: Counter = Counter()
-        for own in counts.values():
-            reasons.update(own[kind])
-        listed = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common() if number)
+        reasons = sum((Counter(source[kind]) for source in counts.values()), Counter())
+        listed = ", ".join(f"{reason} {number:,}" for reason, number in reasons.most_common())
         lines.append(f"{meaning}: {listed or 'nothing'}")
     return "\n".join(lines)
+
+
+def length_table(lengths: dict[str, dict[str, float]]) -> str:
+    """The mean lengths of the training texts by language, in words and sub-words."""
+    rows = [[language, *mean.values()] for language, mean in lengths.items()]
+    return tabulate(rows, headers=["train", *next(iter(lengths.values()))], floatfmt=".1f")

@@ -47,22 +47,24 @@ def split_by_document(pairs: Mapping[str, Sequence[Pair]], held_out: int, seed: 
     test has on either side leaves valid and train, and what valid has leaves train, where two texts are
     the same if they differ in case, spacing and punctuation at most.
     """
-    total = sum(len(own) for own in pairs.values())
+    total = sum(len(from_source) for from_source in pairs.values())
     held_out = min(held_out, total // 10)
     result = Split({split: {} for split in SPLITS}, {source: Counter() for source in pairs})
-    for source, own in pairs.items():
-        chosen = held_out_documents(own, round(held_out * len(own) / max(total, 1)), seed, source)
+    for source, from_source in pairs.items():
+        chosen = held_out_documents(from_source, round(held_out * len(from_source) / max(total, 1)), seed, source)
         for split in ("valid", "test"):
-            result.pairs[split][source] = [pair for pair in own if pair.document in chosen[split]]
+            result.pairs[split][source] = [pair for pair in from_source if pair.document in chosen[split]]
         rest = chosen["valid"] | chosen["test"]
-        result.pairs["train"][source] = [pair for pair in own if pair.document not in rest]
+        result.pairs["train"][source] = [pair for pair in from_source if pair.document not in rest]
     taken: tuple[set[str], set[str]] = (set(), set())
     for split in ("test", "valid", "train"):
-        for source, own in result.pairs[split].items():
-            apart = [pair for pair in own if key(pair.german) not in taken[0] and key(pair.english) not in taken[1]]
-            result.dropped[source][f"held out elsewhere ({split})"] += len(own) - len(apart)
+        for source, from_source in result.pairs[split].items():
+            apart = [
+                pair for pair in from_source if key(pair.german) not in taken[0] and key(pair.english) not in taken[1]
+            ]
+            result.dropped[source][f"held out elsewhere ({split})"] += len(from_source) - len(apart)
             result.pairs[split][source] = apart
-        for own in result.pairs[split].values():
-            taken[0].update(key(pair.german) for pair in own)
-            taken[1].update(key(pair.english) for pair in own)
+        for from_source in result.pairs[split].values():
+            taken[0].update(key(pair.german) for pair in from_source)
+            taken[1].update(key(pair.english) for pair in from_source)
     return result

@@ -15,7 +15,7 @@ def clean_pairs(pairs: Iterable[Pair], seen: set[tuple[str, str]], dropped: Coun
 
     ``seen`` holds the keys of all pairs kept so far and grows; ``dropped`` counts the others by reason.
     """
-    kept = []
+    fit = []
     for pair in pairs:
         for german, english in split_pair(normalise(pair.german), normalise(pair.english)):
             reason = why_unfit(german, english)
@@ -26,15 +26,15 @@ def clean_pairs(pairs: Iterable[Pair], seen: set[tuple[str, str]], dropped: Coun
                 dropped[reason] += 1
             else:
                 seen.add(keys)
-                kept.append(Pair(pair.document, german, english))
-    return kept
+                fit.append(Pair(pair.document, german, english))
+    return fit
 
 
-def write_splits(folder: Path, splits: Mapping[str, Iterable[tuple[str, str]]]) -> None:
-    """Write (german, english) pairs as ``folder``/{train,valid,test}.{de,en}, one text a line."""
+def write_splits(folder: Path, languages: tuple[str, str], splits: Mapping[str, Iterable[tuple[str, str]]]) -> None:
+    """Write pairs as ``folder``/{train,valid,test}.LANGUAGE, one text a line."""
     for split in SPLITS:
         pairs = list(splits[split])
-        for side, language in enumerate(("de", "en")):
+        for side, language in enumerate(languages):
             lines = "".join(pair[side] + "\n" for pair in pairs)
             (folder / f"{split}.{language}").write_text(lines, encoding="utf-8", newline="\n")
 
@@ -46,22 +46,23 @@ def make_splits(sources: Mapping[str, Iterable[Pair]], held_out: int, seed: int,
     ``dropped`` (sentence pairs by reason) and ``kept`` (sentence pairs by split).
     """
     seen: set[tuple[str, str]] = set()
-    kept: dict[str, list[Pair]] = {}
+    fit: dict[str, list[Pair]] = {}
     counts: dict[str, dict] = {}
     for name, pairs in sources.items():
         pairs = list(pairs)
         dropped: Counter = Counter()
-        kept[name] = clean_pairs(pairs, seen, dropped)
+        fit[name] = clean_pairs(pairs, seen, dropped)
         counts[name] = {"extracted": len(pairs), "dropped": dropped}
-    result = split_by_document(kept, held_out, seed)
+    result = split_by_document(fit, held_out, seed)
     for name in sources:
         counts[name]["dropped"] += result.dropped[name]
         counts[name]["kept"] = {split: len(result.pairs[split][name]) for split in SPLITS}
-        counts[name]["documents"] = len({pair.document for pair in kept[name]})
+        counts[name]["documents"] = len({pair.document for pair in fit[name]})
     write_splits(
         folder,
+        ("de", "en"),
         {
-            split: ((pair.german, pair.english) for own in by_source.values() for pair in own)
+            split: ((pair.german, pair.english) for from_source in by_source.values() for pair in from_source)
             for split, by_source in result.pairs.items()
         },
     )

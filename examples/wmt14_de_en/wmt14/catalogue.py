@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from recipe.errors import RecipeError
+from fairseq_ringformer.errors import UserError
 
 LANGUAGES = ("de", "en")
 # The folders of a mirror, and where each comes from unless a mirror is named.
@@ -102,22 +102,22 @@ def with_checksums(path: Path) -> dict[str, Archive]:
     """The archives, with the sums that the JSON file ``path`` gives for some or all of them.
 
     The file maps an archive's path in the mirror to ``{"size": BYTES, "sha256": HEX}``, where ``size`` may be absent
-    and ``md5`` stand for ``sha256``. Raises RecipeError if it cannot be used.
+    and ``md5`` stand for ``sha256``. Raises UserError if it cannot be used.
     """
     try:
         given = json.loads(path.read_text(encoding="utf-8"))
-        own = {}
+        replaced = {}
         for name, about in given.items():
             algorithm = next(key for key in ("sha256", "md5") if key in about)
             size = about.get("size")
-            own[name] = Archive(name, algorithm, about[algorithm].lower(), None if size is None else int(size))
+            replaced[name] = Archive(name, algorithm, about[algorithm].lower(), None if size is None else int(size))
     except OSError as error:
-        raise RecipeError(f"--checksums: cannot read {path} ({error.strerror})") from None
+        raise UserError(f"--checksums: cannot read {path} ({error.strerror})") from None
     except (ValueError, TypeError, AttributeError, StopIteration):
-        raise RecipeError(
+        raise UserError(
             f'--checksums: {path} is not of the form {{"wmt14/test-full.tgz": {{"size": BYTES, "sha256": HEX}}, ...}}'
         ) from None
-    unknown = sorted(own.keys() - ARCHIVES.keys())
+    unknown = sorted(replaced.keys() - ARCHIVES.keys())
     if unknown:
-        raise RecipeError(f"--checksums: {path} names {unknown[0]}, which is none of {', '.join(ARCHIVES)}")
-    return {**ARCHIVES, **own}
+        raise UserError(f"--checksums: {path} names {unknown[0]}, which is none of {', '.join(ARCHIVES)}")
+    return {**ARCHIVES, **replaced}

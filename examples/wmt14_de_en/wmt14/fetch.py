@@ -11,9 +11,9 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from recipe.errors import RecipeError
 from tqdm import tqdm
 
+from fairseq_ringformer.errors import UserError
 from wmt14.catalogue import Archive
 
 BLOCK = 1 << 20
@@ -26,12 +26,12 @@ TIMEOUT = 60.0
 def fetch(archive: Archive, address: str, cache: Path) -> Path:
     """The verified file of ``archive``: in its place if ``address`` is a path or a file:// URL, else in ``cache``.
 
-    ``cache`` gets the layout of a mirror. Raises RecipeError if the file cannot be had, or is another one.
+    ``cache`` gets the layout of a mirror. Raises UserError if the file cannot be had, or is another one.
     """
     path = local_path(address)
     if path is not None:
         if not path.is_file():
-            raise RecipeError(f"no archive {path}: a mirror holds {archive.name} and the others in this layout")
+            raise UserError(f"no archive {path}: a mirror holds {archive.name} and the others in this layout")
         verify(path, archive, "replace it, or give the mirror's own sums with --checksums FILE")
         return path
     again = "delete it and start again, or give the mirror's own sums with --checksums FILE"
@@ -56,14 +56,14 @@ def local_path(address: str) -> Path | None:
 
 
 def verify(path: Path, archive: Archive, what_to_do: str) -> None:
-    """Raise RecipeError, which says ``what_to_do``, unless ``path`` has the size and the checksum of ``archive``."""
+    """Raise UserError, which says ``what_to_do``, unless ``path`` has the size and the checksum of ``archive``."""
     size = path.stat().st_size
     if archive.size is not None and size != archive.size:
-        raise RecipeError(f"{path} has {size:,} bytes, not the {archive.size:,} of {archive.name}: {what_to_do}")
+        raise UserError(f"{path} has {size:,} bytes, not the {archive.size:,} of {archive.name}: {what_to_do}")
     with path.open("rb") as stream:
         checksum = hashlib.file_digest(stream, archive.algorithm).hexdigest()
     if checksum != archive.checksum:
-        raise RecipeError(
+        raise UserError(
             f"{path} is not {archive.name} ({archive.algorithm} {checksum[:12]}..., not {archive.checksum[:12]}...): "
             f"{what_to_do}"
         )
@@ -72,7 +72,7 @@ def verify(path: Path, archive: Archive, what_to_do: str) -> None:
 def download(url: str, part: Path, size: int | None) -> None:
     """Complete the file ``part`` from ``url``, from where it stops; ``size`` is what it will have, if that is known.
 
-    A lost connection is tried again. Raises RecipeError if the file cannot be completed; what has arrived stays.
+    A lost connection is tried again. Raises UserError if the file cannot be completed; what has arrived stays.
     """
     for remaining in reversed(range(TRIES)):
         have = part.stat().st_size if part.exists() else 0
@@ -98,11 +98,11 @@ def download(url: str, part: Path, size: int | None) -> None:
         time.sleep(PAUSE)
     kept = part.stat().st_size if part.exists() else 0
     resume = f"{kept:,} bytes are in {part}, the same command goes on from there; " if kept else ""
-    raise RecipeError(f"cannot fetch {url} ({problem}): {resume}check the network, or name another place with --mirror")
+    raise UserError(f"cannot fetch {url} ({problem}): {resume}check the network, or name another place with --mirror")
 
 
-def _no_room(part: Path) -> RecipeError:
-    return RecipeError(f"{part.parent} has no room for {part.name.removesuffix('.part')}: choose another --cache")
+def _no_room(part: Path) -> UserError:
+    return UserError(f"{part.parent} has no room for {part.name.removesuffix('.part')}: choose another --cache")
 
 
 def _append(url: str, part: Path, have: int) -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from recipe.errors import RecipeError
+from fairseq_ringformer.errors import UserError
 
 _TAG = re.compile(
     r"""<doc\b[^>]*> | <seg\b[^>]*?\bid\s*=\s*["']?(?P<id>[^\s"'>]+)[^>]*>(?P<text>.*?)</seg\s*>""",
@@ -38,18 +38,18 @@ def read_segments(sgml: str) -> tuple[list[tuple[int, str]], list[str]]:
 
 
 def read_pairs(german: bytes, english: bytes, names: tuple[str, str]) -> list[tuple[str, str]]:
-    """The segment pairs of two files; RecipeError if their documents and segment ids are not the same."""
+    """The segment pairs of two files; UserError if their documents and segment ids are not the same."""
     sides = []
     for content, name in zip((german, english), names, strict=True):
         try:
             sides.append(read_segments(content.decode("utf-8")))
         except UnicodeDecodeError:
-            raise RecipeError(f"{name} is not UTF-8: not the file that WMT published") from None
+            raise UserError(f"{name} is not UTF-8: not the file that WMT published") from None
         if not sides[-1][0]:
-            raise RecipeError(f"{name} has no segments: not the file that WMT published")
+            raise UserError(f"{name} has no segments: not the file that WMT published")
     (keys, texts), (other_keys, other_texts) = sides
     if keys != other_keys:
-        raise RecipeError(
+        raise UserError(
             f"{names[0]} ({len(keys)} segments) and {names[1]} ({len(other_keys)}) differ in documents or segment "
             "ids: not the files that WMT published"
         )

@@ -4,7 +4,6 @@ Text is never held as a whole: 4.5 million pairs pass line by line.
 """
 
 import contextlib
-import io
 import itertools
 import multiprocessing
 import signal
@@ -17,8 +16,9 @@ from typing import NamedTuple
 
 from recipe.binarise import DICTIONARY
 from recipe.checks import load_wordpieces
-from recipe.errors import RecipeError
+from recipe.subwords import learn_sentencepiece, learn_subword_nmt
 
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.text.subwords import Codec, Subwords, build_codec
 from wmt14.catalogue import LANGUAGES
 
@@ -56,7 +56,7 @@ class Vocabulary(NamedTuple):
 def learn(raw: Path, folder: Path, vocabulary: Vocabulary, pairs: int, workers: int) -> None:
     """Write the sub-word model into ``folder``, learnt from the training text in ``raw``, which has ``pairs`` pairs.
 
-    For WordPieces, which are not learnt, their dictionary as well. Raises RecipeError if that cannot be done.
+    For WordPieces, which are not learnt, their dictionary as well. Raises UserError if that cannot be done.
     """
     if vocabulary.kind == WORDPIECE:
         pieces = load_wordpieces(vocabulary.name)
@@ -144,7 +144,7 @@ def _workers(count: int, subwords: Subwords) -> Iterator[Callable]:
         try:
             yield run
         except BrokenProcessPool:
-            raise RecipeError("a worker process died, perhaps for want of memory: use fewer --workers") from None
+            raise UserError("a worker process died, perhaps for want of memory: use fewer --workers") from None
 
 
 _codecs: dict[str, Codec] = {}
@@ -168,43 +168,17 @@ def _count_words(pairs: list[Pair]) -> Counter:
 
 
 def _learn_sentencepiece(sample: Iterator[Pair], path: Path, size: int, workers: int) -> None:
-    import sentencepiece
-
-    # Given file names, the trainer would write them into the model, and a model would tell where it was made.
-    model = io.BytesIO()
-    try:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=itertools.chain.from_iterable(sample),
-            model_writer=model,
-            model_type="bpe",
-            vocab_size=size,
-            character_coverage=COVERAGE,
-            # References stay as they are, so what the model can say must not differ from them by normalisation.
-            normalization_rule_name="identity",
-            num_threads=1,  # the model would hold another number
-            minloglevel=2,
-        )
-    except RuntimeError as error:
-        problem = " ".join(str(error).split())
-        raise RecipeError(f"sentencepiece cannot learn --vocab-size {size} from this text: {problem}") from None
-    path.write_bytes(model.getvalue())
+    path.write_bytes(learn_sentencepiece(itertools.chain.from_iterable(sample), size, COVERAGE))
 
 
 def _learn_subword_nmt(sample: Iterator[Pair], path: Path, size: int, workers: int) -> None:
-    from subword_nmt.learn_bpe import learn_bpe
-
     words: Counter = Counter()
     with _workers(workers, Subwords(None, None, TOKENIZER[SUBWORD_NMT])) as run:
         for counts in run(_count_words, _chunks(sample)):
             words.update(counts)
     common = _common_characters(words)
-    lines = [f"{word} {count}" for word, count in words.most_common(MOST_WORDS) if common.issuperset(word)]
-    codes = io.StringIO()
-    with contextlib.redirect_stderr(io.StringIO()):  # a progress bar and a report of every merge
-        learn_bpe(lines, codes, size, is_dict=True, total_symbols=True)
-    if codes.getvalue().count("\n") < 2:
-        raise RecipeError(f"--vocab-size {size} is too small for the {len(common)} characters of this text")
-    path.write_text(codes.getvalue(), encoding="utf-8")
+    learnt = {word: count for word, count in words.most_common(MOST_WORDS) if common.issuperset(word)}
+    path.write_text(learn_subword_nmt(learnt, size), encoding="utf-8")
 
 
 def _common_characters(words: Counter) -> set[str]:

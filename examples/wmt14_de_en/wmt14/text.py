@@ -8,8 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from recipe.errors import RecipeError
-
+from fairseq_ringformer.errors import UserError
 from wmt14.catalogue import CORPORA, LANGUAGES, Corpus
 from wmt14.clean import Cleaner, Limits
 from wmt14.sgm import read_pairs
@@ -20,7 +19,7 @@ COUNTS = "counts.json"
 def unpack(archive: Path, wanted: Mapping[str, Path]) -> None:
     """Write members of a gzipped tar to files, in one pass over it; ``wanted`` maps a member's path to a file.
 
-    Raises RecipeError if the archive is broken or lacks a member.
+    Raises UserError if the archive is broken or lacks a member.
     """
     missing = dict(wanted)
     try:
@@ -35,16 +34,16 @@ def unpack(archive: Path, wanted: Mapping[str, Path]) -> None:
                 if not missing:
                     return
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise RecipeError(f"{archive} is broken ({error}): delete it and start again") from None
-    raise RecipeError(f"{archive} has no {next(iter(missing))}: not the archive that WMT published")
+        raise UserError(f"{archive} is broken ({error}): delete it and start again") from None
+    raise UserError(f"{archive} has no {next(iter(missing))}: not the archive that WMT published")
 
 
 def line_pairs(german: Path, english: Path, names: tuple[str, str]) -> Iterator[tuple[bytes, bytes]]:
-    """The lines of two files side by side, cut at line feeds alone; RecipeError if one has more of them."""
+    """The lines of two files side by side, cut at line feeds alone; UserError if one has more of them."""
     with german.open("rb") as first, english.open("rb") as second:
         for number, pair in enumerate(itertools.zip_longest(first, second)):
             if None in pair:
-                raise RecipeError(
+                raise UserError(
                     f"{names[pair.index(None)]} ends at line {number}, the other side goes on: "
                     "not the files that WMT published"
                 )
@@ -55,7 +54,7 @@ def make_splits(archives: Mapping[str, Path], folder: Path, limits: Limits, drop
     """Write {train,valid,test}.{de,en} and the counts of every corpus into ``folder``.
 
     ``archives`` maps the names of the catalogue to files. Training text is cleaned, the rest only loses superfluous
-    white space. Raises RecipeError if an archive is not as it must be.
+    white space. Raises UserError if an archive is not as it must be.
     """
     counts: dict[str, dict] = {}
     cleaner = Cleaner(limits, drop_duplicates)

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from recipe.errors import RecipeError
-
 from fairseq_ringformer.analysis.counts.paper import as_flags, paper_tables
+from fairseq_ringformer.errors import UserError
 
 MODELS = ("ringformer", "universal_transformer", "one_wide_ffn", "vanilla_transformer")
 SIZES = ("tiny", "small", "base", "large")
@@ -50,12 +49,12 @@ class Share(NamedTuple):
 def share(batch: Batch, processes: int) -> Share:
     """Divide ``batch`` among ``processes`` in the fewest turns.
 
-    Sentences are divided exactly, or RecipeError says that they cannot be; a limit of tokens is rounded up.
+    Sentences are divided exactly, or UserError says that they cannot be; a limit of tokens is rounded up.
     """
     each, rest = divmod(batch.total, processes)
     exact = batch.unit == "sentences"
     if not each or (rest and exact):
-        raise RecipeError(
+        raise UserError(
             f"{batch.total} {batch.unit} an update cannot be divided among {processes} processes: use a number of "
             "processes that divides them, or another --effective-batch"
         )
@@ -81,27 +80,28 @@ def find_nodes(environment: Mapping[str, str], first_host: Callable[[str], str])
     """What the environment says of several machines, as arguments of `Machines`.
 
     NNODES, NODE_RANK, MASTER_ADDR and MASTER_PORT, or else SLURM's variables; ``first_host(list)`` names the first
-    machine of SLURM's list. Raises RecipeError if that is not enough.
+    machine of SLURM's list. Raises UserError if that is not enough.
     """
     try:
         if "NNODES" in environment:
             nodes, rank = int(environment["NNODES"]), int(environment.get("NODE_RANK", -1))
         elif int(environment.get("SLURM_NNODES", 1)) > 1:
             # Outside srun this runs on the first machine alone, and would wait for the others for ever.
-            if environment.get("SLURM_STEP_NUM_TASKS") != environment["SLURM_NNODES"]:
-                raise RecipeError("SLURM gave several machines: start train.sh with srun --ntasks-per-node 1")
-            nodes, rank = int(environment["SLURM_NNODES"]), int(environment["SLURM_NODEID"])
+            each = environment.get("SLURM_STEP_NUM_TASKS") == environment["SLURM_NNODES"]
+            nodes, rank = int(environment["SLURM_NNODES"]), int(environment["SLURM_NODEID"]) if each else None
         else:
             return {}
     except ValueError:
-        raise RecipeError("NNODES and NODE_RANK, or SLURM's variables, are not numbers") from None
+        raise UserError("NNODES and NODE_RANK, or SLURM's variables, are not numbers") from None
     if nodes == 1:
         return {}
+    if rank is None:
+        raise UserError("SLURM gave several machines: start train.sh with srun --ntasks-per-node 1")
     address = environment.get("MASTER_ADDR")
     if not address and "SLURM_JOB_NODELIST" in environment:
         address = first_host(environment["SLURM_JOB_NODELIST"])
     if not address or not 0 <= rank < nodes:
-        raise RecipeError(
+        raise UserError(
             f"{nodes} machines need MASTER_ADDR (the name of the first) and NODE_RANK (0 to {nodes - 1}) on each"
         )
     return {"nodes": nodes, "rank": rank, "address": address, "port": environment.get("MASTER_PORT", "29500")}
@@ -113,8 +113,8 @@ def settings(recipe: str, size: str, steps: str, gpu: bool) -> list[str]:
     if recipe == "paper":
         table = paper_tables()["table1"]
         updates, warmup = SECTION4 if steps == "section4" else (table.updates, table.warmup)
-        own = next((row.settings for row in table.rows if row.arch.endswith(f"_{size}")), {})
-        published = {name: value for name, value in table.flags.items() if name != "batch-size"} | own
+        of_size = next((row.settings for row in table.rows if row.arch.endswith(f"_{size}")), {})
+        published = {name: value for name, value in table.flags.items() if name != "batch-size"} | of_size
         return [
             "--output-bias",
             *as_flags(published),

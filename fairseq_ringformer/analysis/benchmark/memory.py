@@ -10,42 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from ..._fairseq import quiet
 from .training import Training
 
 
-@dataclass(frozen=True)
-class CheckpointSize:
-    """Bytes of the file that holds a model, whole and without embeddings and head; and the parameters of both."""
-
-    bytes: int
-    inner_bytes: int
-    parameters: int
-    inner_parameters: int
-
-
-def checkpoint_size(model: nn.Module, is_outer: Callable[[str], bool]) -> CheckpointSize:
-    """Write the weights of a checkpoint (``torch.save``), in memory, and see how long it is.
-
-    Args:
-        is_outer: whether a weight of this name belongs to embeddings or head.
-    """
-    state = model.state_dict()
-    inner = {name: tensor for name, tensor in state.items() if not is_outer(name)}
-    named = list(model.named_parameters())
-    return CheckpointSize(
-        _saved_bytes({"model": state}),
-        _saved_bytes({"model": inner}),
-        sum(p.numel() for _, p in named),
-        sum(p.numel() for name, p in named if not is_outer(name)),
-    )
-
-
-def _saved_bytes(content: Any) -> int:
+def saved_bytes(state: dict[str, Any]) -> int:
+    """Bytes of a file (``torch.save``) that holds these weights."""
     file = io.BytesIO()
-    torch.save(content, file)
+    torch.save({"model": state}, file)
     return file.tell()
 
 
@@ -58,7 +31,12 @@ class MemoryUse:
 
 
 def training_memory(
-    prepare: Callable[[], Any], begin: Callable[[], Training], batches: list[Any], device: str, threads: int, steps: int
+    prepare: Callable[[], Any],
+    trainer: Callable[[], Training],
+    batches: list[Any],
+    device: str,
+    threads: int,
+    steps: int,
 ) -> MemoryUse:
     """Peak memory of `steps` training steps over `batches`, in a process of its own.
 
@@ -66,21 +44,26 @@ def training_memory(
 
     Args:
         prepare: imports what training needs; picklable, like the next.
-        begin: builds the model and its trainer.
+        trainer: builds the model and its trainer.
     """
     # One process that nothing else has run in: memory that others have used and given back is not its own.
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
-        return executor.submit(_train, prepare, begin, batches, device, threads, steps).result()
+        return executor.submit(_train, prepare, trainer, batches, device, threads, steps).result()
 
 
 def _train(
-    prepare: Callable[[], Any], begin: Callable[[], Training], batches: list[Any], device: str, threads: int, steps: int
+    prepare: Callable[[], Any],
+    trainer: Callable[[], Training],
+    batches: list[Any],
+    device: str,
+    threads: int,
+    steps: int,
 ) -> MemoryUse:
     torch.set_num_threads(threads)
     with quiet():
         prepare()
         imports = _peak_resident()
-        training = begin()
+        training = trainer()
         for step in range(steps):
             training.run([batches[step % len(batches)]])
     if device == "cuda":

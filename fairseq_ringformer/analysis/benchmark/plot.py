@@ -21,11 +21,11 @@ def draw_ratios(outcome: Outcome, path: str) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names = [contender["name"] for contender in outcome.contenders]
+    names = [candidate["name"] for candidate in outcome.candidates]
     shown = [
         result
         for result in outcome.results
-        if result.ratio and result.contender != names[0] and result.measure != "peak share"
+        if result.ratio and result.candidate != names[0] and result.measure != "peak share"
     ]
     panels = [
         (title, _groups(result for result in shown if result.more_is_better is better))
@@ -71,14 +71,14 @@ def _draw(axis, title: str, groups: dict[str, list[Result]], names: list[str]) -
     position, middles, ends = 0.0, [], [1.0]
     for group in groups.values():
         for number, result in enumerate(group):
-            place, ratio = position + number, result.ratio
+            row, ratio = position + number, result.ratio
             low, high = result.spread or (ratio, ratio)
-            axis.barh(place, ratio - 1, BAR, left=1, color=_colour(result.contender, names))
-            axis.plot([low, high], [place, place], color="black", linewidth=1)
+            axis.barh(row, ratio - 1, BAR, left=1, color=_colour(result.candidate, names))
+            axis.plot([low, high], [row, row], color="black", linewidth=1)
             end, side = (max(ratio, high, 1), 1) if ratio >= 1 else (min(ratio, low, 1), -1)
             axis.annotate(
                 f"{ratio:.2f}",
-                (end, place),
+                (end, row),
                 (4 * side, 0),
                 textcoords="offset points",
                 fontsize=8,

@@ -1,6 +1,5 @@
 """What a benchmark found: as a table, as JSON, as bars."""
 
-import json
 import os
 import platform
 import shlex
@@ -18,7 +17,7 @@ from .measure import Result
 from .profile import Profile
 from .runner import Benchmark
 
-SCHEMA = 1
+SCHEMA = 2
 TOTAL = "in all"
 BUSY = 10  # percent of the processor that others may use before the table warns
 
@@ -32,38 +31,37 @@ class Outcome:
         settings: the benchmark's, by name.
         data: what the work is, or where it is from.
         command: as typed.
-        contenders: name, architecture, options, parameters; the baseline first.
+        candidates: name, architecture, options, parameters; the baseline first.
         results: see :class:`.measure.Result`.
-        profiles: by what was run and contender, see :class:`.profile.Profile`.
+        profiles: by what was run and candidate, see :class:`.profile.Profile`.
     """
 
     machine: dict[str, Any]
     settings: dict[str, Any]
     data: str
     command: str
-    contenders: list[dict[str, Any]]
+    candidates: list[dict[str, Any]]
     results: list[Result]
     profiles: dict[str, dict[str, Profile]]
 
     @classmethod
     def of(cls, benchmark: Benchmark, profiled: bool = False) -> "Outcome":
         """Run `benchmark`; if `profiled`, also say where the time goes."""
-        contenders = [
-            {**asdict(contender), "parameters": total, "parameters_without_embeddings_and_head": inner}
-            for contender, (_, total, inner) in zip(benchmark.contenders, benchmark.describe())
-        ]
+        candidates = []
+        for candidate in benchmark.candidates:
+            total, inner = candidate.parameters()
+            figures = {"parameters": total, "parameters_without_embeddings_and_head": inner}
+            candidates.append({**asdict(candidate), **figures})
         machine = describe_machine(benchmark.settings.device)
         busy = psutil.cpu_percent(interval=1)
         results = benchmark.run()
         machine["busy"] = max(busy, psutil.cpu_percent(interval=1))
         command = shlex.join(["ringformer", *sys.argv[1:]])
-        settings = asdict(benchmark.settings)
-        return cls(
-            machine, settings, benchmark.data, command, contenders, results, benchmark.profiles() if profiled else {}
-        )
+        profiles = benchmark.profiles() if profiled else {}
+        return cls(machine, asdict(benchmark.settings), benchmark.data, command, candidates, results, profiles)
 
     def table(self) -> str:
-        """For people: the machine, the contenders, and a row for each result."""
+        """For people: the machine, the candidates, and a row for each result."""
         machine, settings = self.machine, self.settings
         lines = [
             f"{machine['processor']}, {machine['cores']} cores, {settings['threads']} threads"
@@ -73,9 +71,9 @@ class Outcome:
             f"{self.data}, seed {settings['seed']}, {settings['rounds']} rounds in turn",
         ]
         lines += [
-            f"{contender['name']}: {contender['parameters']:,} parameters, "
-            f"{contender['parameters_without_embeddings_and_head']:,} without embeddings and head"
-            for contender in self.contenders
+            f"{candidate['name']}: {candidate['parameters']:,} parameters, "
+            f"{candidate['parameters_without_embeddings_and_head']:,} without embeddings and head"
+            for candidate in self.candidates
         ]
         rows, last = [], None
         for result in self.results:
@@ -83,7 +81,7 @@ class Outcome:
             rows.append(
                 [
                     "" if title == last else title,
-                    result.contender,
+                    result.candidate,
                     show(result),
                     "" if result.ratio is None else f"{result.ratio:.3f}",
                     "" if result.spread is None else "{:.3f} - {:.3f}".format(*result.spread),
@@ -91,13 +89,8 @@ class Outcome:
             )
             last = title
         headers = ["measure", "", "median", "ratio", "middle half"]
-        return (
-            "\n".join(lines)
-            + "\n\n"
-            + tabulate(
-                rows, headers=headers, colalign=("left", "left", "right", "right", "left"), disable_numparse=True
-            )
-        )
+        sides = ("left", "left", "right", "right", "left")
+        return "\n".join(lines) + "\n\n" + tabulate(rows, headers=headers, colalign=sides, disable_numparse=True)
 
     def _warnings(self) -> list[str]:
         busy = self.machine["busy"]
@@ -106,32 +99,33 @@ class Outcome:
         return [f"other work took {busy:.0f}% of the processor before or after: do not trust these times"]
 
     def profile_tables(self, longest: int = 12) -> str:
-        """For people: milliseconds by part, and the `longest` operations of each contender."""
+        """For people: milliseconds by part, and the `longest` operations of each candidate."""
         tables = []
         for title, profiles in self.profiles.items():
-            columns = {name: _part_columns(own) for name, own in profiles.items()}
-            parts = list(dict.fromkeys(part for own in profiles.values() for part in own.parts))
+            columns = {name: _part_columns(profile) for name, profile in profiles.items()}
+            parts = list(dict.fromkeys(part for profile in profiles.values() for part in profile.parts))
             rows = [
-                [part, *(column.get(part, "") for own in columns.values() for column in own.values())]
+                [part, *(cells.get(part, "") for by_title in columns.values() for cells in by_title.values())]
                 for part in [*parts, TOTAL]
             ]
-            headers = ["", *(f"{name}\n{what}" for name, own in columns.items() for what in own)]
+            headers = ["", *(f"{name}\n{what}" for name, by_title in columns.items() for what in by_title)]
             tables.append(f"{title}, one batch\n" + _aligned(rows, headers))
             rows = [
-                [name if not rank else "", operation, f"{spent:,.1f}", f"{100 * spent / own.total:.1f}%", f"{count:,}"]
-                for name, own in profiles.items()
-                for rank, (operation, (spent, count)) in enumerate(list(own.operations.items())[:longest])
+                [
+                    name if not number else "",
+                    operation,
+                    f"{spent:,.1f}",
+                    f"{100 * spent / profile.total:.1f}%",
+                    f"{count:,}",
+                ]
+                for name, profile in profiles.items()
+                for number, (operation, (spent, count)) in enumerate(list(profile.operations.items())[:longest])
             ]
             tables.append(_aligned(rows, ["", "operation", "ms", "share", "calls"], names=2))
         return "\n\n".join(tables)
 
     def as_dict(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **asdict(self)}
-
-    def write_json(self, path: str) -> None:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(self.as_dict(), file, indent=2)
-            file.write("\n")
 
 
 def _part_columns(profile: Profile) -> dict[str, dict[str, str]]:
@@ -162,7 +156,8 @@ def show(result: Result) -> str:
         return f"{100 * value:.1f}% of {result.extra['peak'] / 1e9:,.0f} G multiply-adds/s"
     text = f"{value:,.0f} {unit}" if value >= 100 else f"{value:.2f} {unit}"
     tokens = result.extra.get("tokens/s")
-    return f"{text}, {tokens:,.0f} tokens/s" if tokens else text
+    text += f", {tokens:,.0f} tokens/s" if tokens else ""
+    return text + (", prepared" if result.extra.get("prepared") else "")
 
 
 def describe_machine(device: str) -> dict[str, Any]:

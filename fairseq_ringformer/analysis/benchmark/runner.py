@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import nn
 from tqdm import tqdm
 
+from .candidate import Candidate
 from .measure import Result, interleave, sizes, speeds
-from .memory import CheckpointSize, checkpoint_size, training_memory
+from .memory import saved_bytes, training_memory
 from .peak import matmul_peak, step_multiply_adds
-from .profile import Host, Profile, profile_run
+from .profile import Profile, profile_run
 from .training import Training
 
 MEMORY_STEPS = 2  # the optimiser has its memory from the first on
@@ -37,68 +37,41 @@ class Settings:
 
 
 class Benchmark:
-    """Measures contenders, the first of which is the baseline; subclasses say what these are and what their work is.
+    """Measures candidates, the first of which is the baseline; subclasses say what the work is.
 
     Attributes:
         measures: all there are, in order; each is a method.
         unit: of the speed of training.
         data: where the work is from, for people.
-        trainable: those of the contenders that train.
+        training_setting: what training is done with, for people.
+        prepare_training: imports what training needs; picklable.
     """
 
     measures: ClassVar[tuple[str, ...]]
     unit: ClassVar[str]
     data: str
-    trainable: list[Any]
+    training_setting: str
+    prepare_training: Callable[[], Any]
 
-    def __init__(self, contenders: Sequence[Any], settings: Settings):
-        self.contenders, self.settings = list(contenders), settings
-
-    def build(self, contender: Any) -> nn.Module:
-        """The model with random weights."""
-        raise NotImplementedError
-
-    def build_on_meta(self, contender: Any) -> nn.Module:
-        """As :meth:`build`, without allocating a weight."""
-        with torch.device("meta"):
-            return self.build(contender)
-
-    def is_outer(self, name: str) -> bool:
-        """Whether a weight of this name belongs to embeddings or head."""
-        raise NotImplementedError
+    def __init__(self, candidates: Sequence[Any], settings: Any):
+        self.candidates, self.settings = list(candidates), settings
+        self.trainable = [candidate for candidate in self.candidates if candidate.trains]
 
     def training_batches(self) -> list[Any]:
         """The training batches of a round."""
-        raise NotImplementedError
-
-    def training_setting(self) -> str:
-        """What training is done with, for people."""
         raise NotImplementedError
 
     def amount(self, batch: Any) -> int:
         """How much of `unit` a training batch is."""
         raise NotImplementedError
 
-    def preparation(self) -> Callable[[], Any]:
-        """Imports what training needs; picklable."""
-        raise NotImplementedError
-
-    def beginning(self, contender: Any) -> Callable[[], Training]:
+    def trainer(self, candidate: Any) -> Callable[[], Training]:
         """Builds the model and its trainer; picklable."""
         raise NotImplementedError
 
-    def training_hosts(self, training: Training) -> Sequence[Host]:
-        """Further methods that a profile of training tells apart."""
+    def use_profile(self, candidate: Any) -> dict[str, Profile]:
+        """Profiles of `candidate` in use, by title."""
         raise NotImplementedError
-
-    def describe(self) -> list[tuple[str, int, int]]:
-        """Name, parameters and parameters without embeddings and head of each contender."""
-        rows = []
-        for contender in self.contenders:
-            named = list(self.build_on_meta(contender).named_parameters())
-            inner = sum(p.numel() for name, p in named if not self.is_outer(name))
-            rows.append((contender.name, sum(p.numel() for _, p in named), inner))
-        return rows
 
     def run(self) -> list[Result]:
         """Results of the chosen measures, in the order of `measures`."""
@@ -107,7 +80,7 @@ class Benchmark:
         return [result for measure in chosen for result in getattr(self, measure)()]
 
     def rounds(self, name: str, works: Sequence[Callable[[], Any]], pause: float = 0.0) -> list[list[float]]:
-        """Seconds of `works`, by contender and round; see :func:`.measure.interleave`."""
+        """Seconds of `works`, by candidate and round; see :func:`.measure.interleave`."""
         total = len(works) * (self.settings.rounds + 1)
         with tqdm(total=total, desc=name, unit="turn", leave=False) as progress:
             return interleave(works, self.settings.rounds, pause=pause, after_turn=progress.update)
@@ -115,33 +88,25 @@ class Benchmark:
     def training(self) -> list[Result]:
         """Speed of training, and the share of the machine's matrix-product peak that this is."""
         batches = self.training_batches()
-        trainings = [self.beginning(contender)() for contender in self.trainable]
-        seconds = self.rounds("training", [lambda own=own: own.run(batches) for own in trainings])
+        trainings = [self.trainer(candidate)() for candidate in self.trainable]
+        seconds = self.rounds("training", [lambda training=training: training.run(batches) for training in trainings])
         amount = sum(map(self.amount, batches))
-        names = [contender.name for contender in self.trainable]
-        results = speeds("training", self.training_setting(), self.unit, names, seconds, amount)
+        names = [candidate.name for candidate in self.trainable]
+        results = speeds("training", self.training_setting, self.unit, names, seconds, amount)
         return results + self._peak_shares(trainings, batches, [amount / result.value for result in results])
 
     def _peak_shares(self, trainings: list[Training], batches: list[Any], seconds: list[float]) -> list[Result]:
-        peaks = {dtype: matmul_peak(dtype, self.settings.device) for dtype in (torch.float32, torch.bfloat16)}
-        shares = []
-        for contender, training, spent in zip(self.trainable, trainings, seconds):
+        peaks = {
+            dtype: matmul_peak(dtype, self.settings.device) for dtype in {training.dtype for training in trainings}
+        }
+        shares: list[Result] = []
+        for candidate, training, spent in zip(self.trainable, trainings, seconds):
             multiply_adds = sum(step_multiply_adds(training, batch) for batch in batches)
             rate, peak = multiply_adds / spent, peaks[training.dtype]
-            kind = str(training.dtype).removeprefix("torch.")
-            shares.append(
-                Result(
-                    "peak share",
-                    f"training, of {kind} products",
-                    contender.name,
-                    "share",
-                    rate / peak,
-                    None,
-                    extra={"multiply_adds": multiply_adds, "multiply_adds_per_second": rate, "peak": peak},
-                )
-            )
-        for share in shares:
-            share.ratio = share.value / shares[0].value
+            setting = f"training, of {str(training.dtype).removeprefix('torch.')} products"
+            extra = {"multiply_adds": multiply_adds, "multiply_adds_per_second": rate, "peak": peak}
+            ratio = rate / peak / shares[0].value if shares else 1.0
+            shares.append(Result("peak share", setting, candidate.name, "share", rate / peak, ratio, extra=extra))
         return shares
 
     def memory(self) -> list[Result]:
@@ -150,51 +115,40 @@ class Benchmark:
         steps = max(MEMORY_STEPS, len(batches))
         peaks: dict[str, float] = {}
         models: dict[str, float] = {}
-        for contender in tqdm(self.trainable, desc="memory", unit="process", leave=False):
+        for candidate in tqdm(self.trainable, desc="memory", unit="process", leave=False):
             use = training_memory(
-                self.preparation(), self.beginning(contender), batches, chosen.device, chosen.threads, steps
+                self.prepare_training, self.trainer(candidate), batches, chosen.device, chosen.threads, steps
             )
-            peaks[contender.name], models[contender.name] = use.peak, use.peak - use.imports
-        return sizes("memory", "training, peak", "bytes", peaks) + sizes(
-            "memory", "training, peak without imports", "bytes", models
-        )
+            peaks[candidate.name], models[candidate.name] = use.peak, use.peak - use.imports
+        return sizes("memory", "training, peak", peaks) + sizes("memory", "training, peak without imports", models)
 
     def checkpoint(self) -> list[Result]:
         """Bytes of the file, and parameters."""
-        found: dict[str, CheckpointSize] = {
-            contender.name: checkpoint_size(self.build(contender), self.is_outer) for contender in self.trainable
-        }
-        results = sizes("checkpoint", "whole", "bytes", {name: size.bytes for name, size in found.items()})
-        for result in results:
-            result.extra["parameters"] = found[result.contender].parameters
-        inner = sizes(
-            "checkpoint",
-            "without embeddings and head",
-            "bytes",
-            {name: size.inner_bytes for name, size in found.items()},
-        )
-        for result in inner:
-            result.extra["parameters"] = found[result.contender].inner_parameters
-        return results + inner
+        results = []
+        for number, setting in enumerate(("whole", "without embeddings and head")):
+            values: dict[str, float] = {}
+            extras = {}
+            for candidate in self.trainable:
+                weights = candidate.build().state_dict()
+                if number:
+                    weights = {name: weight for name, weight in weights.items() if not candidate.OUTER.search(name)}
+                values[candidate.name] = saved_bytes(weights)
+                extras[candidate.name] = {"parameters": candidate.parameters()[number]}
+            results += sizes("checkpoint", setting, values, extras)
+        return results
 
     def profiles(self) -> dict[str, dict[str, Profile]]:
-        """Where the time of one batch goes, by measure and contender: of training, and what the subclass adds."""
-        found: dict[str, dict[str, Profile]] = {}
-        for contender in tqdm(self.contenders, desc="profile", unit="model", leave=False):
-            if "training" in self.settings.measures and contender in self.trainable:
-                found.setdefault("training", {})[contender.name] = self._profile_training(contender)
-            for title, profile in self.own_profile(contender).items():
-                found.setdefault(title, {})[contender.name] = profile
-        return found
+        """Where the time of one batch goes, by measure and candidate: of training, and of what the subclass adds."""
+        profiles: dict[str, dict[str, Profile]] = {}
+        for candidate in tqdm(self.candidates, desc="profile", unit="model", leave=False):
+            if "training" in self.settings.measures and candidate.trains:
+                profiles.setdefault("training", {})[candidate.name] = self._profile_training(candidate)
+            for title, profile in self.use_profile(candidate).items():
+                profiles.setdefault(title, {})[candidate.name] = profile
+        return profiles
 
-    def own_profile(self, contender: Any) -> dict[str, Profile]:
-        """Profiles of `contender` besides training, by title."""
-        raise NotImplementedError
-
-    def _profile_training(self, contender: Any) -> Profile:
+    def _profile_training(self, candidate: Candidate) -> Profile:
         batches = self.training_batches()[:1]
-        training = self.beginning(contender)()
+        training = self.trainer(candidate)()
         training.run(batches)
-        return profile_run(
-            lambda: training.run(batches), self.training_hosts(training), training.model, self.settings.device
-        )
+        return profile_run(lambda: training.run(batches), training.model, self.settings.device)

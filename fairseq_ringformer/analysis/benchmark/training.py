@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Training(Protocol):
-    """One contender and its trainer; `dtype` is that of its matrix products."""
+    """One candidate and its trainer; `dtype` is that of its matrix products."""
 
     model: nn.Module
     dtype: torch.dtype

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from ...modules import LevelSignals, Stack, keep_weights
+from ...modules import Stack, plain
 
 THIN, FOLDED = "thin", "folded"
 
@@ -41,23 +41,19 @@ def stack_compute(stack: Stack, length: int, memory_length: int = 0, side: str =
     }
     if stack.cross_attn is not None:
         memory_dim = config.memory_dim or width
-        # Keys and values are projected once for every copy: they do not depend on the level.
-        keys_values = len(stack.cross_attn) * memory_length * 2 * memory_dim * width
+        # Keys and values are projected once for the levels that share them: they do not depend on the state.
+        times = levels if "cross_attn.kv_proj" in config.signals else len(stack.cross_attn)
+        keys_values = times * memory_length * 2 * memory_dim * width
         found["cross_attn projections"] = levels * length * 2 * width * width + keys_values
         found["cross_attn products"] = levels * 2 * length * memory_length * width
     if stack.ffn is not None:
         found["ffn"] = levels * length * 2 * width * config.ffn_dim
     parts = [PartCompute(prefix + part, count, count) for part, count in found.items()]
     if stack.signals is not None:
-        beside = sum(_per_token(signals) * levels * length for signals in stack.signals.values())
-        parts.append(PartCompute(f"{prefix}signals", beside, 0 if config.signal_input == "normalised" else beside))
+        tokens = {name: memory_length if name == "cross_attn.kv_proj" else length for name in config.signals}
+        thin = sum(levels * tokens[name] * stack.signals_at(name).multiply_adds(0)[0] for name in config.signals)
+        parts.append(PartCompute(f"{prefix}signals", thin, 0 if config.signal_input == "normalised" else thin))
     return parts
-
-
-def _per_token(signals: LevelSignals) -> int:
-    """Multiply-adds of one level's signals over one token."""
-    signal = signals.beside()[0]
-    return signal.down.numel() + (0 if signal.up is None else signal.up.numel())
 
 
 def classifier_compute(model: nn.Module) -> list[PartCompute]:
@@ -120,8 +116,6 @@ def measured(model: nn.Module, form: str, source: int = 0, target: int = 0) -> i
     model.eval()
     stacks = [module for module in model.modules() if isinstance(module, Stack)]
     dtype, device = next(model.parameters()).dtype, next(model.parameters()).device
-    for stack in stacks:
-        keep_weights(stack, dtype, folded=form == FOLDED)
 
     def run() -> None:
         if not source:
@@ -133,9 +127,15 @@ def measured(model: nn.Module, form: str, source: int = 0, target: int = 0) -> i
         tokens = torch.zeros(1, target, decoder.config.embed_dim, dtype=dtype, device=device)
         model.decoder.output_layer(decoder(tokens, memory=memory, causal=True).state)
 
+    if form == THIN:
+        with plain():
+            return multiply_adds(run)
+    for stack in stacks:
+        stack.reparameterize()
+    run()  # prepares
     count = multiply_adds(run)
     for stack in stacks:
-        stack.kept.forget()
+        stack.unprepare()
     return count
 
 
@@ -159,8 +159,8 @@ def papers_convention(model: nn.Module) -> dict[str, int]:
     scores = stack.levels * config.num_heads * tokens * tokens
     plain = total(classifier_compute(model), FOLDED) + norms + activations + additions + scores
     signals = 0
-    for own in () if stack.signals is None else stack.signals.values():
-        size = own.parts * own.out_dim * own.in_dim
+    for level_signals in () if stack.signals is None else stack.signals.values():
+        size = level_signals.parts * level_signals.out_dim * level_signals.in_dim
         rank = config.rank if config.signal == "low-rank" else 0
-        signals += stack.levels * (size * rank + size + own.parts * tokens * own.out_dim)
+        signals += stack.levels * (size * rank + size + level_signals.parts * tokens * level_signals.out_dim)
     return {"plain": plain, "signals": plain + signals}

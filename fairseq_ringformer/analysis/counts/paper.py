@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...errors import UserError
 from ...modules import StackConfig
 from .parts import PartCount, totals
 
@@ -80,18 +81,18 @@ def read_tables(path: Path = PAPER) -> dict[str, Table]:
     """The tables of a file such as ``paper.yaml``, by name.
 
     Raises:
-        ValueError: if it is not written as that file is.
+        UserError: if it is not written as that file is.
     """
     import yaml
 
     try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        return {name: _table(name, entry) for name, entry in found.items()}
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return {name: _table(name, entry) for name, entry in content.items()}
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
+        raise UserError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, KeyError, TypeError) as error:
         why = " ".join(str(error).split())
-        raise ValueError(f"{path}: not a list of tables as paper.yaml is ({type(error).__name__}: {why})") from None
+        raise UserError(f"{path}: not a list of tables as paper.yaml is ({type(error).__name__}: {why})") from None
 
 
 def _table(name: str, entry: dict[str, Any]) -> Table:
@@ -99,15 +100,15 @@ def _table(name: str, entry: dict[str, Any]) -> Table:
     settings, parameters = entry["settings"], entry.get("parameters", {})
     for key in ("updates", "warmup"):
         if not isinstance(settings[key], int) or settings[key] < (key == "updates"):
-            raise ValueError(f"{name}: {key} {settings[key]!r} is no number of updates")
+            raise UserError(f"{name}: {key} {settings[key]!r} is no number of updates")
     names = [row.name for row in rows]
     if len(set(names)) < len(names):
-        raise ValueError(f"{name}: two rows have one name: {', '.join(names)}")
+        raise UserError(f"{name}: two rows have one name: {', '.join(names)}")
     baseline = str(entry["baseline"])
     if baseline not in names:
-        raise ValueError(f"{name}: no row is called {baseline}, the baseline; rows: {', '.join(names)}")
+        raise UserError(f"{name}: no row is called {baseline}, the baseline; rows: {', '.join(names)}")
     if entry["kind"] not in (TRANSLATION, VISION):
-        raise ValueError(f"{name}: kind {entry['kind']}: {TRANSLATION} or {VISION}")
+        raise UserError(f"{name}: kind {entry['kind']}: {TRANSLATION} or {VISION}")
     return Table(
         name,
         entry.get("caption", name),
@@ -131,7 +132,7 @@ def _row(entry: dict[str, Any]) -> Row:
 def _flags(entry: dict[str, Any], key: str) -> dict[str, Any]:
     flags = entry.get(key) or {}
     if not isinstance(flags, dict):
-        raise ValueError(f"{key} {flags!r} are not written as NAME: VALUE")
+        raise UserError(f"{key} {flags!r} are not written as NAME: VALUE")
     return flags
 
 

@@ -1,11 +1,13 @@
 """Parameters of a translation model by part, counted on torch's meta device: no weight is allocated."""
 
 import argparse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import NoReturn
 
 import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
+from ...errors import UserError
 from ...models.config import SIDES, RingFormerConfig
 from ...models.dictionaries import numbered_dictionary
 from ...models.ringformer import RingFormerModel
@@ -13,11 +15,7 @@ from .parts import PartCount, size, stack_parts, whole
 
 
 def build_on_meta(
-    arch: str,
-    flags: Iterable[str] = (),
-    source_vocab: int = 52_000,
-    target_vocab: int = 52_000,
-    error: Callable[[str], None] | None = None,
+    arch: str, flags: Iterable[str] = (), source_vocab: int = 52_000, target_vocab: int = 52_000
 ) -> RingFormerModel:
     """Build an architecture without allocating it.
 
@@ -25,28 +23,30 @@ def build_on_meta(
         arch: a registered architecture of this package.
         flags: model flags as on the command line, such as ``["--signal-rank", "4"]``.
         source_vocab, target_vocab: dictionary entries, special symbols included.
-        error: called with the parser's message for wrong flags; default: argparse's exit.
 
     Raises:
-        ValueError: if the architecture is not ours, or the flags make no model.
+        UserError: if the architecture is not ours, or the flags are wrong or make no model.
     """
     model_class = ARCH_MODEL_REGISTRY.get(arch)
     if model_class is None or not issubclass(model_class, RingFormerModel):
         ours = sorted(name for name, cls in ARCH_MODEL_REGISTRY.items() if issubclass(cls, RingFormerModel))
-        raise ValueError(f"unknown architecture {arch!r}: choose one of {', '.join(ours)}")
-    parser = argparse.ArgumentParser(
-        prog=f"--arch {arch}", add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
-    )
-    if error is not None:
-        parser.error = error
+        raise UserError(f"unknown architecture {arch!r}: choose one of {', '.join(ours)}")
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser.error = _refuse
     model_class.add_args(parser)
     args = parser.parse_args(list(flags))
-    ARCH_CONFIG_REGISTRY[arch](args)
-    cfg = RingFormerConfig.from_namespace(args)
     source, target = numbered_dictionary(source_vocab), numbered_dictionary(target_vocab)
     task = argparse.Namespace(source_dictionary=source, target_dictionary=target)
-    with torch.device("meta"):
-        return model_class.build_model(cfg, task)
+    try:
+        ARCH_CONFIG_REGISTRY[arch](args)
+        with torch.device("meta"):
+            return model_class.build_model(RingFormerConfig.from_namespace(args), task)
+    except ValueError as error:
+        raise UserError(str(error)) from None
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(message)
 
 
 def count_parts(model: RingFormerModel) -> list[PartCount]:

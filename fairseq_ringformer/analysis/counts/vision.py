@@ -6,6 +6,7 @@ from typing import Any
 import timm
 import torch
 
+from ...errors import UserError
 from ...vision import RingClassifier
 from ...vision.checkpoint import build_model
 from .parts import PartCount, size, stack_parts, whole
@@ -15,12 +16,12 @@ def build_on_meta(arch: str, model_args: Mapping[str, Any] = {}) -> RingClassifi
     """timm's model `arch` with the keywords `model_args`, without allocating it.
 
     Raises:
-        ValueError: if it is no model of this package, or they make none.
+        UserError: if it is no model of this package, or they make none.
     """
     with torch.device("meta"):
         model = build_model(arch, model_args)
     if not isinstance(model, RingClassifier):
-        raise ValueError(f"{arch} is timm's own: choose one of {', '.join(timm.list_models(module='registry'))}")
+        raise UserError(f"{arch} is timm's own: choose one of {', '.join(timm.list_models(module='registry'))}")
     return model
 
 

@@ -3,10 +3,14 @@
 After Raghu et al. 2021 (arXiv 2108.08810) for images, as in Figure 3 of arXiv 2502.13181.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+
+from ...errors import UserError
+from .models import TEXT, LoadedModel
+from .states import trace
 
 
 def patch_distances(grid: tuple[int, int], patch: tuple[int, int]) -> Tensor:
@@ -31,9 +35,9 @@ def token_distances(length: int) -> Tensor:
     return (index[:, None] - index[None]).abs()
 
 
-def patches_only(weights: Tensor, prefix: int) -> Tensor:
+def patches_only(attn_weights: Tensor, prefix: int) -> Tensor:
     """Attention among patches: without the `prefix` tokens in front of them, weights renormalised."""
-    weights = weights[..., prefix:, prefix:]
+    weights = attn_weights[..., prefix:, prefix:]
     return weights / weights.sum(-1, keepdim=True).clamp(min=1e-12)
 
 
@@ -63,12 +67,9 @@ class MeanDistance:
         if present is None:
             present = torch.ones(batch, length, dtype=torch.bool, device=distances.device)
         pairs = (present[:, :, None] & present[:, None, :]).double()
-        reached = []
-        for weights in levels:
-            # Weights on padding are zero already, except of queries that are padding themselves.
-            own = torch.einsum("bhij,ij,bij->h", weights.double(), distances, pairs)
-            reached.append(own)
-        sums = torch.stack(reached).cpu()
+        # Weights on padding are zero already, except of queries that are padding themselves.
+        sums = [torch.einsum("bhij,ij,bij->h", weights.double(), distances, pairs) for weights in levels]
+        sums = torch.stack(sums).cpu()
         self._sums = sums if self._sums is None else self._sums + sums
         self.queries += int(present.sum())
         seen = pairs.tril() if self.causal else pairs
@@ -82,3 +83,44 @@ class MeanDistance:
     def uniform(self) -> float:
         """What the mean would be if every token attended equally to all that it sees."""
         return self._uniform / self.queries
+
+
+def measure(
+    models: Sequence[LoadedModel], batches: Iterable[Sequence], side: str | None
+) -> list[dict[str, MeanDistance]]:
+    """The mean distances of each model by side; in pixels between patches, or in tokens.
+
+    Args:
+        batches: for each model, what :func:`~.states.trace` reads.
+        side: ``encoder`` or ``decoder`` alone, or None for all that there are.
+
+    Raises:
+        UserError: if a classifier has no grid of patches, or there is nothing in `batches`.
+    """
+    means: list[dict[str, MeanDistance]] = [{} for _ in models]
+    pixels = [None if loaded.kind == TEXT else _pixels(loaded) for loaded in models]
+    for batch in batches:
+        for loaded, inputs, distances, by_side in zip(models, batch, pixels, means):
+            for name, traced in trace(loaded.model, inputs, attn_weights=True).items():
+                if side not in (None, name):
+                    continue
+                levels, present = [level["self_attn"] for level in traced.attn_weights], traced.present
+                if loaded.kind == TEXT:
+                    distances = token_distances(present.size(1))
+                else:
+                    levels, present = (
+                        [patches_only(weights, loaded.model.num_prefix_tokens) for weights in levels],
+                        None,
+                    )
+                by_side.setdefault(name, MeanDistance(causal=name == "decoder")).add(levels, distances, present)
+    if not all(means):
+        raise UserError("none of the examples can be read")
+    return means
+
+
+def _pixels(loaded: LoadedModel) -> Tensor:
+    """Distances between the patches of a classifier."""
+    embed = getattr(loaded.model, "patch_embed", None)
+    if embed is None or not hasattr(embed, "grid_size"):
+        raise UserError(f"{loaded.path}: {loaded.architecture} has no grid of patches")
+    return patch_distances(embed.grid_size, embed.patch_size)

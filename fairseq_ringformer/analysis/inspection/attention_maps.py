@@ -4,14 +4,16 @@ import base64
 import html
 import io
 import json
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy
 from numpy.typing import NDArray
 
-from .attention_page import PAGE
-
+# All in one file, nothing is loaded from elsewhere. @TITLE@, @ABOUT@ and @DATA@ are filled in.
+PAGE = Path(__file__).with_name("attention_page.html")
 # Inches: the least side of a map; of a token that has its name written beside it; between maps, in tokens.
 LEAST, NAMED, GAP = 1.0, 0.115, 1.5
 # So many tokens have their names in the picture; the page has all names.
@@ -142,10 +144,10 @@ def draw_picture(maps: PictureMaps, title: str) -> Any:
     grey = maps.picture.mean(axis=2) / 255
     for number, level in enumerate(maps.levels):
         for head in range(heads):
-            own, axis = maps.weights[number, head], axes[number, head]
+            weights, axis = maps.weights[number, head], axes[number, head]
             axis.imshow(grey, cmap="gray", vmin=0, vmax=1, extent=(0, columns, rows, 0), aspect="auto")
             axis.imshow(
-                own / own.max(),
+                weights / weights.max(),
                 cmap=colormaps["inferno"],
                 vmin=0,
                 vmax=1,
@@ -170,11 +172,11 @@ def sentence_page(parts: Sequence[Maps], title: str, lines: Sequence[tuple[str, 
     Args:
         lines: what to say above the maps, as pairs of a word and a text.
     """
-    own = [
+    data = [
         {"name": part.name, "levels": part.levels, "rows": part.rows, "columns": part.columns, **_packed(part.weights)}
         for part in parts
     ]
-    return _page(title, lines, {"kind": "text", "parts": own})
+    return _page(title, lines, {"kind": "text", "parts": data})
 
 
 def picture_page(maps: PictureMaps, title: str, lines: Sequence[tuple[str, str]]) -> str:
@@ -201,7 +203,5 @@ def _page(title: str, lines: Sequence[tuple[str, str]], data: dict[str, Any]) ->
     about = "\n".join(f"<dt>{html.escape(word)}</dt><dd>{html.escape(text)}</dd>" for word, text in lines)
     # Nothing in the data may end the element that it stands in.
     packed = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-    page = PAGE
-    for mark, text in (("@TITLE@", html.escape(title)), ("@ABOUT@", about), ("@DATA@", packed)):
-        page = page.replace(mark, text, 1)
-    return page
+    texts = {"TITLE": html.escape(title), "ABOUT": about, "DATA": packed}
+    return re.sub("@(TITLE|ABOUT|DATA)@", lambda mark: texts[mark[1]], PAGE.read_text(encoding="utf-8"))

@@ -6,10 +6,14 @@ inner products of the features. The mini-batch estimator takes the three means o
 over mini-batches, by their numbers of rows, so that no matrix over all examples is needed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+
+from ...errors import UserError
+from .models import LoadedModel
+from .states import level_counts, token_rows, trace
 
 # Features that vary less than this, relative to their size, are constant up to rounding: they have no CKA.
 CONSTANT = 1e-6
@@ -17,7 +21,7 @@ CONSTANT = 1e-6
 
 def linear_cka(x: Tensor, y: Tensor) -> float:
     """The plain, biased formula: ``||Y'X||^2 / (||X'X|| ||Y'Y||)`` of features `(rows, channels)`, columns centred."""
-    x, y = (own.double() - own.double().mean(0) for own in (x, y))
+    x, y = (features.double() - features.double().mean(0) for features in (x, y))
     return float((y.T @ x).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm()))
 
 
@@ -38,18 +42,17 @@ def unbiased_hsic(first: Tensor, second: Tensor) -> Tensor:
 
 def unbiased_cka(x: Tensor, y: Tensor) -> float:
     """The unbiased formula over the full matrices of all rows; x and y `(rows, channels)`."""
-    first, second = (_kernels([own]) for own in (x, y))
-    cross, own, other = unbiased_hsic(first, second), unbiased_hsic(first, first), unbiased_hsic(second, second)
-    return float(cross / (own * other).sqrt())
+    first, second = _kernels([x]), _kernels([y])
+    return float(unbiased_hsic(first, second) / (unbiased_hsic(first, first) * unbiased_hsic(second, second)).sqrt())
 
 
-def _kernels(features: Sequence[Tensor]) -> Tensor:
+def _kernels(levels: Sequence[Tensor]) -> Tensor:
     """Inner products `(levels, rows, rows)` of centred features. HSIC_1 is the same without centring, less exact."""
     kernels = []
-    for own in features:
-        own = own.double()
-        centred = own - own.mean(0)
-        if centred.norm() <= CONSTANT * own.norm():
+    for features in levels:
+        features = features.double()
+        centred = features - features.mean(0)
+        if centred.norm() <= CONSTANT * features.norm():
             centred = torch.zeros_like(centred)
         kernels.append(centred @ centred.T)
     return torch.stack(kernels)
@@ -75,32 +78,32 @@ class MiniBatchCKA:
 
     def add(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> None:
         """Add the same rows as each level of either model has them, `(rows, channels)`."""
-        counts = {len(own) for own in (*first, *second)}
+        counts = {len(features) for features in (*first, *second)}
         if len(counts) != 1:
             raise ValueError(f"levels have different numbers of rows: {sorted(counts)}")
-        for side, features in enumerate((first, second)):
-            held = self._waiting[side]
-            self._waiting[side] = [torch.cat(pair) for pair in zip(held, features)] if held else list(features)
+        for side, levels in enumerate((first, second)):
+            waiting = self._waiting[side]
+            self._waiting[side] = [torch.cat(pair) for pair in zip(waiting, levels)] if waiting else list(levels)
         while len(self._waiting[0][0]) >= self.batch_rows:
-            self._count([[own[: self.batch_rows] for own in held] for held in self._waiting])
-            self._waiting = [[own[self.batch_rows :] for own in held] for held in self._waiting]
+            self._count([[features[: self.batch_rows] for features in waiting] for waiting in self._waiting])
+            self._waiting = [[features[self.batch_rows :] for features in waiting] for waiting in self._waiting]
 
     def _count(self, features: list[list[Tensor]]) -> None:
         first, second = map(_kernels, features)
         rows = len(features[0][0])
-        found = [rows * part for part in (unbiased_hsic(first, second), _own(first), _own(second))]
-        self._sums = found if self._sums is None else [total + part for total, part in zip(self._sums, found)]
+        parts = [rows * part for part in (unbiased_hsic(first, second), _with_itself(first), _with_itself(second))]
+        self._sums = parts if self._sums is None else [total + part for total, part in zip(self._sums, parts)]
         self.rows += rows
 
     def result(self) -> Tensor:
         """CKA `(levels, other levels)` in float64; NaN where the features of a level are constant.
 
         Raises:
-            ValueError: if there were fewer than 4 rows.
+            UserError: if there were fewer than 4 rows.
         """
         rest = len(self._waiting[0][0]) if self._waiting[0] else 0
         if self._sums is None and rest < 4:
-            raise ValueError(f"CKA needs at least 4 rows, there are {rest}")
+            raise UserError(f"CKA needs at least 4 rows, there are {rest}: add --examples")
         if rest >= 4:
             self._count(self._waiting)
             self._waiting = [[], []]
@@ -108,6 +111,33 @@ class MiniBatchCKA:
         return cross / torch.outer(first, second).sqrt()
 
 
-def _own(kernels: Tensor) -> Tensor:
+def _with_itself(kernels: Tensor) -> Tensor:
     """HSIC_1 of each kernel with itself, `(levels,)`; it is never negative but for rounding."""
     return torch.stack([unbiased_hsic(kernel[None], kernel[None])[0, 0] for kernel in kernels]).clamp(min=0)
+
+
+def compare(
+    models: Sequence[LoadedModel], batches: Iterable[Sequence], side: str | None, tokens: str, batch_rows: int
+) -> dict[str, MiniBatchCKA]:
+    """The estimate of each side of two models.
+
+    Args:
+        batches: for each model, what :func:`~.states.trace` reads.
+        side: ``encoder`` or ``decoder`` alone, or None for all that there are.
+        tokens: see :func:`~.states.token_rows`; the input of a class token is constant, and left out.
+
+    Raises:
+        UserError: if a model has no class token.
+    """
+    first, second = (loaded.model for loaded in models)
+    prefixes = [getattr(model, "num_prefix_tokens", 0) for model in (first, second)]
+    estimates = {name: MiniBatchCKA(batch_rows) for name in level_counts(first) if side in (None, name)}
+    if tokens == "class" and not all(prefixes):
+        raise UserError(f"{models[prefixes.index(0)].path}: the model has no class token: add --tokens mean")
+    for batch in batches:
+        traced = trace(first, batch[0], states=True)
+        other = traced if second is first else trace(second, batch[-1], states=True)
+        for name, estimate in estimates.items():
+            rows = [token_rows(found[name], tokens, prefix) for found, prefix in zip((traced, other), prefixes)]
+            estimate.add(*(levels[tokens == "class" :] for levels in rows))
+    return estimates

@@ -1,5 +1,6 @@
 """Pictures of the analyses."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,13 +26,13 @@ def draw_cka(
     """
     from matplotlib.figure import Figure
 
-    sizes = [(len(own), len(other)) for own, other in names.values()]
+    sizes = [(len(rows), len(columns)) for rows, columns in names.values()]
     height = max(PANEL, CELL * max(rows for rows, _ in sizes))
     widths = [max(PANEL, CELL * columns) + 0.8 for _, columns in sizes]
     figure = Figure(figsize=(sum(widths) + 1, height + 1.1), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, width_ratios=widths)[0]
     for axis, (side, values) in zip(axes, panels.items()):
-        image = _heat_map(axis, values, *names[side])
+        image = _heat_map(axis, values, *names[side], limits=(0, 1), colours="viridis")
         axis.set_ylabel(f"level of {models[0]}", parse_math=False)
         axis.set_xlabel(f"level of {models[1]}", parse_math=False)
         if len(panels) > 1:
@@ -41,19 +42,31 @@ def draw_cka(
     return figure
 
 
-def _heat_map(axis: Any, values: list[list[float]], rows: Sequence[str], columns: Sequence[str]) -> Any:
+def _heat_map(
+    axis: Any,
+    values: list[list[float]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    limits: tuple[float, float],
+    colours: str,
+    most: int = 99,
+) -> Any:
+    """Values as colours, and as numbers if there are at most so many in a row. NaN is grey."""
     from matplotlib import colormaps
 
-    colours = colormaps["viridis"].with_extremes(bad="lightgrey")
+    colour_map = colormaps[colours].with_extremes(bad="lightgrey")
     # Both axes count upwards, so that the diagonal of a model with itself rises.
-    image = axis.imshow(values, origin="lower", vmin=0, vmax=1, cmap=colours, aspect="equal")
+    image = axis.imshow(values, origin="lower", vmin=limits[0], vmax=limits[1], cmap=colour_map, aspect="equal")
     axis.set_xticks(range(len(columns)), columns)
     axis.set_yticks(range(len(rows)), rows)
-    size = 8 if max(len(rows), len(columns)) <= 13 else 5.5
-    for i, row in enumerate(values):
+    longest = max(len(rows), len(columns))
+    for i, row in enumerate(values if longest <= most else ()):
         for j, value in enumerate(row):
             text = "–" if value != value else f"{round(value, 2) + 0.0:.2f}"  # no -0.00
-            axis.text(j, i, text, ha="center", va="center", fontsize=size, color="white" if value < 0.6 else "black")
+            red, green, blue, _ = image.cmap(image.norm(value))
+            dark = value == value and 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+            colour = "white" if dark else "black"
+            axis.text(j, i, text, ha="center", va="center", fontsize=8 if longest <= 13 else 5.5, color=colour)
     return image
 
 
@@ -69,16 +82,16 @@ def draw_distances(models: dict[str, dict[str, dict[str, Any]]], unit: str, titl
     """
     from matplotlib.figure import Figure
 
-    sides = list(dict.fromkeys(side for found in models.values() for side in found))
-    widest = max(len(own["distances"]) for found in models.values() for own in found.values())
+    sides = list(dict.fromkeys(side for by_side in models.values() for side in by_side))
+    widest = max(len(measured["distances"]) for by_side in models.values() for measured in by_side.values())
     width = max(3.4, 0.35 * widest + 1.2) * len(models) + 1.2
     figure = Figure(figsize=(width, 3.2 * len(sides) + 0.5), layout="constrained")
     axes = figure.subplots(len(sides), len(models), squeeze=False, sharey="row")
     handles: dict[str, Any] = {}
-    for column, (name, found) in enumerate(models.items()):
+    for column, (name, by_side) in enumerate(models.items()):
         for row, side in enumerate(sides):
-            axis, own = axes[row, column], found[side]
-            _dots(axis, own["distances"], own["uniform"], handles)
+            axis = axes[row, column]
+            _dots(axis, by_side[side]["distances"], by_side[side]["uniform"], handles)
             axis.set_title(name if len(sides) == 1 else f"{name}, {side}", fontsize="medium", parse_math=False)
             axis.set_xlabel("level")
             if column == 0:
@@ -100,8 +113,8 @@ def _dots(axis: Any, distances: list[list[float]], uniform: float, handles: dict
     for head in range(heads):
         # Side by side, so that heads that reach equally far are all seen.
         shift = 0.3 * ((head + 0.5) / heads - 0.5)
-        places, values = [level + shift for level in levels], [level[head] for level in distances]
-        dots = axis.scatter(places, values, color=colours[head], s=28, zorder=3, edgecolor="white", linewidth=0.5)
+        x, y = [level + shift for level in levels], [level[head] for level in distances]
+        dots = axis.scatter(x, y, color=colours[head], s=28, zorder=3, edgecolor="white", linewidth=0.5)
         handles.setdefault(f"head {head + 1}", dots)
     means = [sum(level) / heads for level in distances]
     (line,) = axis.plot(levels, means, color="black", linewidth=1, zorder=2)
@@ -134,8 +147,11 @@ def draw_signals(report: dict[str, dict[str, Any]], title: str) -> Any:
         for axis in axes[2 + len(parts) :]:
             axis.set_visible(False)
         _signal_lines(axes[0], axes[1], parts)
-        for axis, (part, own) in zip(axes[2:], parts.items()):
-            image = _cosines(axis, own.cosine)
+        for axis, (part, measured) in zip(axes[2:], parts.items()):
+            names = [str(level) for level in range(1, len(measured.cosine) + 1)]
+            image = _heat_map(axis, measured.cosine, names, names, limits=(-1, 1), colours="RdBu_r", most=8)
+            axis.tick_params(labelsize=7)
+            axis.set_xlabel("level", fontsize=8)
             axis.set_title(f"{part}: cosine between levels", fontsize="small")
         row.colorbar(image, ax=list(axes[2:]), fraction=0.04, pad=0.02, label="cosine")
     figure.suptitle(title, fontsize="medium", parse_math=False)
@@ -144,11 +160,12 @@ def draw_signals(report: dict[str, dict[str, Any]], title: str) -> Any:
 
 def _signal_lines(ratios: Any, ranks: Any, parts: dict[str, Any]) -> None:
     limits = set()
-    for (part, own), marker in zip(parts.items(), "osD^"):
-        levels = range(1, len(own.ratio) + 1)
-        ratios.plot(levels, own.ratio, marker=marker, markersize=4, label=f"{part}: |M x| / |{own.against}|")
-        ranks.plot(levels, own.rank, marker=marker, markersize=4, label=part)
-        limits.add(own.rank_limit)
+    for (part, measured), marker in zip(parts.items(), itertools.cycle("osD^vP")):
+        levels = range(1, len(measured.ratio) + 1)
+        label = f"{part}: |M x| / |{measured.against}|"
+        ratios.plot(levels, measured.ratio, marker=marker, markersize=4, label=label)
+        ranks.plot(levels, measured.rank, marker=marker, markersize=4, label=part)
+        limits.add(measured.rank_limit)
     for limit in limits:
         ranks.axhline(limit, color="grey", linestyle="--", linewidth=1)
     ratios.set_title("size of the signal", fontsize="small")
@@ -159,21 +176,3 @@ def _signal_lines(ratios: Any, ranks: Any, parts: dict[str, Any]) -> None:
         axis.set_ylim(0, axis.get_ylim()[1] * 1.15)
         axis.grid(axis="y", alpha=0.3)
         axis.legend(fontsize=6.5, frameon=False, ncols=2 if axis is ranks else 1)
-
-
-def _cosines(axis: Any, values: list[list[float]]) -> Any:
-    from matplotlib import colormaps
-
-    colours = colormaps["RdBu_r"].with_extremes(bad="lightgrey")
-    image = axis.imshow(values, origin="lower", vmin=-1, vmax=1, cmap=colours)
-    names = [str(level) for level in range(1, len(values) + 1)]
-    axis.set_xticks(range(len(values)), names, fontsize=7)
-    axis.set_yticks(range(len(values)), names, fontsize=7)
-    axis.set_xlabel("level", fontsize=8)
-    if len(values) <= 8:
-        for i, row in enumerate(values):
-            for j, value in enumerate(row):
-                text = "–" if value != value else f"{round(value, 2) + 0.0:.2f}"
-                colour = "white" if abs(value) > 0.6 else "black"
-                axis.text(j, i, text, ha="center", va="center", fontsize=5.5, color=colour)
-    return image

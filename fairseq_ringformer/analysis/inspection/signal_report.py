@@ -1,22 +1,28 @@
 """What the level signals of a ring do: their size beside the projections, how alike levels are, effective rank.
 
-Signals M stand at the queries, keys and values (q, k, v) and at the feed-forward's first projection (ffn), beside a
-projection W that levels share: after it, ``W x + M x``, they are compared with W x; before it, ``W (x + M x)``, with x.
+Signals M stand beside projections W that levels share, in the paper's ring at the queries, keys and values (q, k, v) and
+at the feed-forward's first projection (ffn): after it, ``W x + M x``, they are compared with W x; before it,
+``W (x + M x)``, with x.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ...modules import Stack
-from ...modules.signals import AFTER
-from ...modules.weights import StackWeights
+from ...modules.sharing import AFTER
 from .states import sides, trace
 
-PARTS = {"attn": ("q", "k", "v"), "ffn": ("ffn",)}
+# What is packed in a projection; others are called by their name.
+PARTS = {
+    "self_attn.qkv_proj": ("q", "k", "v"),
+    "cross_attn.kv_proj": ("cross_attn k", "cross_attn v"),
+    "ffn.fc1": ("ffn",),
+}
 
 
 class PartReport(NamedTuple):
@@ -36,77 +42,46 @@ class PartReport(NamedTuple):
 
 
 class Watch:
-    """Second moments of what the signals of `stack` read, and of what their projections read, by place and level."""
+    """Second moments of what the signals of `stack` read, and of what their projections read, by projection and level.
+
+    Attributes:
+        present: true where a token is none of padding, for the states of the stack and for the memory that it reads.
+        rows: tokens of the states so far.
+    """
 
     def __init__(self, stack: Stack):
         self.stack = stack
         self.present: Tensor | None = None
-        self.inputs: dict[str, list[Tensor]] = {}
-        self.reads: dict[str, list[Tensor]] = {}
-        for place in stack.signals:
+        self.memory_present: Tensor | None = None
+        self.projected: dict[str, list[Tensor]] = {}
+        self.read: dict[str, list[Tensor]] = {}
+        for name in stack.config.signals:
             zeros = [torch.zeros((), dtype=torch.float64) for _ in range(stack.levels)]
-            self.inputs[place], self.reads[place] = zeros, list(zeros)
+            self.projected[name], self.read[name] = zeros, list(zeros)
         self.rows = 0
 
-    def tell(self, place: str, level: int, x: Tensor, read: Tensor | None) -> None:
-        """Count `x` `(batch, length, channels)` that a projection reads, and what its signal reads (None: the same)."""
-        x = self._rows(x)
-        read = x if read is None else self._rows(read)
-        self.inputs[place][level] = self.inputs[place][level] + (x.T @ x).cpu()
-        self.reads[place][level] = self.reads[place][level] + (read.T @ read).cpu()
-        if level == 0 and place == next(iter(self.inputs)):
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """While this lasts, the projections at which signals stand tell what they read."""
+        with contextlib.ExitStack() as handles:
+            for name in self.projected:
+                for projection in dict.fromkeys(self.stack.projections_at(name)):
+                    hook = partial(self._tell, name)
+                    handles.enter_context(projection.register_forward_pre_hook(hook, with_kwargs=True))
+            yield
+
+    def _tell(self, name: str, projection: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
+        present = self.memory_present if name == "cross_attn.kv_proj" else self.present
+        x, level = _rows(args[0], present), kwargs["signal"].level
+        read = x if kwargs.get("read") is None else _rows(kwargs["read"], present)
+        self.projected[name][level] = self.projected[name][level] + (x.T @ x).cpu()
+        self.read[name][level] = self.read[name][level] + (read.T @ read).cpu()
+        if level == 0 and name == next(iter(self.projected)):
             self.rows += len(x)
 
-    def _rows(self, x: Tensor) -> Tensor:
-        return (x.flatten(0, 1) if self.present is None else x[self.present]).double()
 
-
-class _Told:
-    """A projection that tells a :class:`Watch` what it reads."""
-
-    def __init__(self, projection: Any, watch: Watch, place: str, level: int):
-        self.projection, self.watch, self.place, self.level = projection, watch, place, level
-
-    def __call__(self, x: Tensor, read: Tensor | None = None) -> Tensor:
-        self.watch.tell(self.place, self.level, x, read)
-        return self.projection(x, read)
-
-
-class _KeptWatched:
-    """Stands for what a stack keeps between passes: its weights, with projections that tell a :class:`Watch`."""
-
-    def __init__(self, watch: Watch):
-        self.watch = watch
-        self.held: dict[Any, StackWeights] = {}
-
-    def forget(self) -> None:
-        self.held.clear()
-
-    def get(self, key: Any, where: Any, compute: Callable[[], StackWeights]) -> StackWeights:
-        if key not in self.held:
-            self.held[key] = self._watched(compute())
-        return self.held[key]
-
-    def _watched(self, weights: StackWeights) -> StackWeights:
-        levels = []
-        for level, own in enumerate(weights.levels):
-            if "attn" in self.watch.inputs:
-                qkv = _Told(own.self_attn.qkv, self.watch, "attn", level)
-                own = own._replace(self_attn=own.self_attn._replace(qkv=qkv))
-            if "ffn" in self.watch.inputs:
-                own = own._replace(ffn=own.ffn._replace(fc1=_Told(own.ffn.fc1, self.watch, "ffn", level)))
-            levels.append(own)
-        return weights._replace(levels=levels)
-
-
-@contextlib.contextmanager
-def _watching(watch: Watch) -> Iterator[None]:
-    """Have the passes of a stack, where nothing learns, run through projections that tell `watch`."""
-    own, watch.stack.kept = watch.stack.kept, _KeptWatched(watch)
-    try:
-        yield
-    finally:
-        watch.stack.kept = own
+def _rows(x: Tensor, present: Tensor | None) -> Tensor:
+    return (x.flatten(0, 1) if present is None else x[present]).double()
 
 
 class SignalReport:
@@ -137,12 +112,14 @@ class SignalReport:
 
     def add(self, batch: Mapping[str, Tensor]) -> None:
         """Run the model on a batch as :func:`~.states.trace` reads it."""
-        masks = {"encoder": batch.get("src_tokens"), "decoder": batch.get("prev_output_tokens")}
+        tokens = {"encoder": batch.get("src_tokens"), "decoder": batch.get("prev_output_tokens")}
+        present = {
+            side: None if own is None else own.ne(self.model.encoder.padding_idx) for side, own in tokens.items()
+        }
         with contextlib.ExitStack() as watching:
             for side, watch in self.watches.items():
-                tokens = masks[side]
-                watch.present = None if tokens is None else tokens.ne(self.model.encoder.padding_idx)
-                watching.enter_context(_watching(watch))
+                watch.present, watch.memory_present = present[side], present["encoder"]
+                watching.enter_context(watch.watching())
             trace(self.model, batch)
 
     @torch.no_grad()
@@ -156,27 +133,26 @@ class SignalReport:
             raise ValueError("there were no tokens to measure on")
         return {
             side: {
-                part: _part_report(watch, place, number)
-                for place in watch.stack.signals
-                for number, part in enumerate(PARTS[place])
+                part: _part_report(watch, name, number)
+                for name in watch.stack.config.signals
+                for number, part in enumerate(PARTS.get(name, (name,)))
             }
             for side, watch in self.watches.items()
         }
 
 
-def _part_report(watch: Watch, place: str, number: int) -> PartReport:
+def _part_report(watch: Watch, name: str, number: int) -> PartReport:
     stack = watch.stack
-    signals = stack.signals[place]
+    signals = stack.signals_at(name)
     matrices = signals.matrix()[:, number].double().cpu()
     after = signals.place == AFTER
     squares = []
-    for level, matrix in enumerate(matrices):
+    for level, (matrix, projection) in enumerate(zip(matrices, stack.projections_at(name))):
         # The sum of |M x|^2 over all x is the trace of M C M', C being their second moment.
-        signal = ((matrix @ watch.reads[place][level]) * matrix).sum()
-        compared = watch.inputs[place][level]
+        signal = ((matrix @ watch.read[name][level]) * matrix).sum()
+        compared = watch.projected[name][level]
         if after:
-            linear = stack.self_attn.at(level).qkv_proj if place == "attn" else stack.ffn[stack.config.ffn[level]].fc1
-            weight = linear.weight.double().cpu().unflatten(0, (signals.parts, -1))[number]
+            weight = projection.weight.double().cpu().unflatten(0, (signals.parts, -1))[number]
             compared = ((weight @ compared) * weight).sum()
         else:
             compared = compared.trace()

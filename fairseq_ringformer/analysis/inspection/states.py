@@ -5,11 +5,13 @@ timm's VisionTransformer alone.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from ...errors import UserError
 
 SIDES = ("encoder", "decoder")
 
@@ -18,12 +20,12 @@ class Trace(NamedTuple):
     """What one side of a model has made of a batch.
 
     `states`, if asked for: the input and the state after every level (before a final norm), `(batch, length,
-    channels)` each. `weights`, if asked for: by level, attention weights `(batch, heads, tgt_len, src_len)` under
-    ``self_attn`` and ``cross_attn``. `present` `(batch, length)`: true where there is a token, false at padding.
+    channels)` each. `attn_weights`, if asked for: by level, `(batch, heads, tgt_len, src_len)` under ``self_attn`` and
+    ``cross_attn``. `present` `(batch, length)`: true where there is a token, false at padding.
     """
 
     states: list[Tensor]
-    weights: list[dict[str, Tensor]]
+    attn_weights: list[dict[str, Tensor]]
     present: Tensor
 
 
@@ -38,7 +40,7 @@ def sides(model: nn.Module) -> dict[str, Any]:
         return {side: _stack(getattr(model, side)) for side in SIDES}
     # By name: timm need not be installed.
     if not hasattr(model, "stack") and not any(kind.__name__ == "VisionTransformer" for kind in type(model).__mro__):
-        raise ValueError(
+        raise UserError(
             f"{type(model).__name__} has no levels that can be looked into: give a model of this package, or "
             "timm's VisionTransformer"
         )
@@ -49,7 +51,7 @@ def _stack(module: nn.Module) -> Any:
     for name in ("stack", "layers", "blocks"):
         if hasattr(module, name):
             return getattr(module, name)
-    raise ValueError(f"{type(module).__name__} has no levels that can be looked into")
+    raise UserError(f"{type(module).__name__} has no levels that can be looked into")
 
 
 def level_counts(model: nn.Module) -> dict[str, int]:
@@ -64,7 +66,7 @@ def level_names(levels: int) -> list[str]:
 
 @torch.no_grad()
 def trace(
-    model: nn.Module, batch: Mapping[str, Tensor], states: bool = False, weights: bool = False
+    model: nn.Module, batch: Mapping[str, Tensor], states: bool = False, attn_weights: bool = False
 ) -> dict[str, Trace]:
     """Run `model`, in evaluation mode, and return what each side did.
 
@@ -73,97 +75,100 @@ def trace(
             `(batch, length)`; of a classifier ``images`` `(batch, channels, height, width)`.
 
     Raises:
-        ValueError: if the model's attention weights cannot be read.
+        UserError: if the model's attention weights cannot be read.
     """
     if is_translator(model):
-        return _trace_translator(model, batch, states, weights)
+        return _trace_translator(model, batch, states, attn_weights)
     sides(model)
     if not hasattr(model, "stack"):
-        return {"encoder": _trace_timm(model, batch["images"], weights)}
-    wanted = range(model.stack.levels) if weights else ()
+        return {"encoder": _trace_timm(model, batch["images"], attn_weights)}
+    wanted = range(model.stack.levels) if attn_weights else ()
     output = model.stack(model.embed(batch["images"]), return_states=states, need_weights=wanted)
-    by_level = [output.weights[level] for level in sorted(output.weights)]
-    return {"encoder": Trace(output.states or [], by_level, _all(output.state))}
+    return {"encoder": Trace(output.states or [], _by_level(output), _everywhere(output.state))}
 
 
-def _all(state: Tensor) -> Tensor:
+def _by_level(output: Any) -> list[dict[str, Tensor]]:
+    return [output.attn_weights[level] for level in sorted(output.attn_weights)]
+
+
+def _everywhere(state: Tensor) -> Tensor:
     return torch.ones(state.shape[:2], dtype=torch.bool, device=state.device)
 
 
-def _trace_translator(model: nn.Module, batch: Mapping[str, Tensor], states: bool, weights: bool) -> dict[str, Trace]:
+def _trace_translator(
+    model: nn.Module, batch: Mapping[str, Tensor], states: bool, attn_weights: bool
+) -> dict[str, Trace]:
     source, target = batch["src_tokens"], batch["prev_output_tokens"]
     with contextlib.ExitStack() as hooks:
-        kept: dict[str, list[dict[str, Tensor]]] = {side: [] for side in SIDES}
-        if weights:
-            kept = {side: hooks.enter_context(_kept_weights(stack)) for side, stack in sides(model).items()}
+        by_side: dict[str, list[dict[str, Tensor]]] = {side: [] for side in SIDES}
+        if attn_weights:
+            by_side = {side: hooks.enter_context(_recorded_weights(stack)) for side, stack in sides(model).items()}
         encoded = model.encoder(source, batch["src_lengths"], return_all_hiddens=True)
         # Both this package's decoder and fairseq's return their inner states under this name.
         options = {} if hasattr(model.encoder, "layers") else {"return_all_hiddens": True}
         _, extra = model.decoder(target, encoder_out=encoded, features_only=True, **options)
-    found = {}
-    made = {"encoder": (source, encoded["encoder_states"]), "decoder": (target, extra["inner_states"])}
-    for side, (tokens, own) in made.items():
-        present = tokens.ne(model.encoder.padding_idx)
-        own_states = [state.transpose(0, 1) for state in own] if states else []
-        found[side] = Trace(own_states, kept[side], present)
-    return found
+    outputs = {"encoder": (source, encoded["encoder_states"]), "decoder": (target, extra["inner_states"])}
+    return {
+        side: Trace(
+            [state.transpose(0, 1) for state in inner] if states else [],
+            by_side[side],
+            tokens.ne(model.encoder.padding_idx),
+        )
+        for side, (tokens, inner) in outputs.items()
+    }
 
 
 @contextlib.contextmanager
-def _kept_weights(stack: nn.Module) -> Iterator[list[dict[str, Tensor]]]:
+def _recorded_weights(stack: nn.Module) -> Iterator[list[dict[str, Tensor]]]:
     """Have `stack` compute the attention weights of all levels in its passes; the last pass's are in the list."""
     if not hasattr(stack, "levels"):
-        raise ValueError(
+        raise UserError(
             "the attention weights of fairseq's own transformer cannot be read by head: take the checkpoint that it "
             "was folded from"
         )
-    kept: list[dict[str, Tensor]] = []
+    recorded: list[dict[str, Tensor]] = []
 
     def ask(module, args, kwargs):
         return args, {**kwargs, "need_weights": range(stack.levels)}
 
-    def keep(module, args, output):
-        kept[:] = [output.weights[level] for level in sorted(output.weights)]
+    def record(module, args, output):
+        recorded[:] = _by_level(output)
 
-    handles = [stack.register_forward_pre_hook(ask, with_kwargs=True), stack.register_forward_hook(keep)]
+    handles = [stack.register_forward_pre_hook(ask, with_kwargs=True), stack.register_forward_hook(record)]
     try:
-        yield kept
+        yield recorded
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _trace_timm(model: nn.Module, images: Tensor, weights: bool) -> Trace:
+def _trace_timm(model: nn.Module, images: Tensor, attn_weights: bool) -> Trace:
     """A pass of timm's VisionTransformer, watched by hooks on its blocks."""
     states: list[Tensor] = []
-    kept: list[dict[str, Tensor]] = []
-    handles, fused = [], []
-
-    def keep_state(module, args, output):
-        states.extend([args[0], output] if not states else [output])
-
-    def keep_weights(module, args, output):
-        kept.append({"self_attn": output})
-
-    for block in model.blocks:
-        handles.append(block.register_forward_hook(keep_state))
-        if weights:
+    recorded: list[dict[str, Tensor]] = []
+    fused = [block.attn.fused_attn for block in model.blocks]
+    handles = [
+        block.register_forward_hook(lambda module, args, output: states.extend([args[0], output][bool(states) :]))
+        for block in model.blocks
+    ]
+    if attn_weights:
+        for block in model.blocks:
             # Its fused attention has no weights; the plain one puts them through this module.
-            fused.append((block.attn, block.attn.fused_attn))
             block.attn.fused_attn = False
-            handles.append(block.attn.attn_drop.register_forward_hook(keep_weights))
+            record = block.attn.attn_drop.register_forward_hook
+            handles.append(record(lambda module, args, output: recorded.append({"self_attn": output})))
     try:
         model.forward_features(images)
     finally:
         for handle in handles:
             handle.remove()
-        for attention, was in fused:
-            attention.fused_attn = was
-    return Trace(states, kept, _all(states[-1]))
+        for block, was in zip(model.blocks, fused):
+            block.attn.fused_attn = was
+    return Trace(states, recorded, _everywhere(states[-1]))
 
 
-def token_rows(found: Trace, tokens: str = "each", prefix: int = 1) -> list[Tensor]:
-    """The states of `found` as rows `(rows, channels)`, one tensor for the input and for every level.
+def token_rows(traced: Trace, tokens: str = "each", prefix: int = 1) -> list[Tensor]:
+    """The states of `traced` as rows `(rows, channels)`, one tensor for the input and for every level.
 
     Args:
         tokens: ``each`` token is a row, padding excluded; or there is one row for an image, of its ``class`` token or
@@ -171,22 +176,7 @@ def token_rows(found: Trace, tokens: str = "each", prefix: int = 1) -> list[Tens
         prefix: tokens in front of the patches.
     """
     if tokens == "each":
-        return [state[found.present] for state in found.states]
+        return [state[traced.present] for state in traced.states]
     if tokens == "class":
-        return [state[:, 0] for state in found.states]
-    return [state[:, prefix:].mean(dim=1) for state in found.states]
-
-
-def groups(lengths: Sequence[int], budget: int, power: int = 1, most: int | None = None) -> Iterator[list[int]]:
-    """Cut the indices of `lengths` into consecutive groups whose size times longest ** power stays within `budget`."""
-    group: list[int] = []
-    longest = 0
-    for index, length in enumerate(lengths):
-        reached = max(longest, length)
-        if group and ((len(group) + 1) * reached**power > budget or len(group) == most):
-            yield group
-            group, reached = [], length
-        group.append(index)
-        longest = reached
-    if group:
-        yield group
+        return [state[:, 0] for state in traced.states]
+    return [state[:, prefix:].mean(dim=1) for state in traced.states]

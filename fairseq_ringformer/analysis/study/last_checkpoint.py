@@ -6,7 +6,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from ...files import read_checkpoint
+from ...errors import UserError
+from ...files import read_checkpoint, whole_file
 
 LAST = "checkpoint_last.pt"
 
@@ -18,7 +19,7 @@ def updates_so_far(checkpoints: Path) -> int:
     one. That one is put aside as checkpoint_last.pt.damaged, and the newest whole checkpoint takes its place.
 
     Raises:
-        ValueError: if the last one is whole and cannot be read all the same, or is not of fairseq-train.
+        UserError: if the last one is whole and cannot be read all the same, or is not of fairseq-train.
     """
     last = checkpoints / LAST
     if last.exists():
@@ -34,16 +35,15 @@ def _restore(checkpoints: Path) -> int:
     for path in others:
         if zipfile.is_zipfile(path):
             done = updates_done(read_checkpoint(str(path)), path)
-            partial = checkpoints / f"{LAST}.partial"
-            shutil.copyfile(path, partial)
-            os.replace(partial, checkpoints / LAST)
+            with whole_file(checkpoints / LAST) as partial:
+                shutil.copyfile(path, partial)
             return done
     return 0
 
 
 def updates_done(state: dict[str, Any], path: Path) -> int:
-    """Updates after which a checkpoint of fairseq was written; ValueError if it is none."""
+    """Updates after which a checkpoint of fairseq was written; UserError if it is none."""
     try:
         return state["optimizer_history"][-1]["num_updates"]
     except (KeyError, IndexError, TypeError):
-        raise ValueError(f"{path}: no checkpoint of fairseq-train") from None
+        raise UserError(f"{path}: no checkpoint of fairseq-train") from None

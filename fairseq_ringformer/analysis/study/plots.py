@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .report import LABELS
+from .results import LABELS
 
 
 def draw_scores(summary: Sequence[Mapping[str, Any]], metric: str, title: str) -> Any:
@@ -48,4 +48,4 @@ def _colours(count: int) -> Sequence[Any]:
 
     if count <= 10:
         return colormaps["tab10"].colors
-    return colormaps["turbo"]([place / (count - 1) for place in range(count)])
+    return colormaps["turbo"]([number / (count - 1) for number in range(count)])

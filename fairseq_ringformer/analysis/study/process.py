@@ -80,8 +80,8 @@ class Command:
                 while True:
                     line += lines.readline()
                     if line.endswith("\n"):
-                        found, line = progress(line), ""
-                        if found and tell(*found):
+                        told, line = progress(line), ""
+                        if told and tell(*told):
                             return 0
                     elif process.poll() is not None:
                         self.status = process.returncode

@@ -6,7 +6,6 @@ import json
 import os
 import queue
 import shutil
-import subprocess
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...errors import UserError
 from ...files import write_text
 from ..counts.paper import Row, Table
+from .display import Display
 from .process import MARK, Command, Stopped, end_leftovers
-from .report import LABELS
-from .results import RESULTS, append_result, read_results
+from .results import LABELS, RESULTS, append_result, read_results
 from .speeds import LONGEST, PILOT, SKIP, Length, Speeds, Stopwatch
-from .states import States
 from .translation import Translation
 from .vision import Vision
 
@@ -55,7 +54,7 @@ class Study:
         gpus: those that the runs take in turn, by number; none: processors.
 
     Raises:
-        ValueError: if another study runs there, or the results there are damaged.
+        UserError: if another study runs there, or the results there are damaged.
     """
 
     def __init__(
@@ -82,17 +81,17 @@ class Study:
         try:
             fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ValueError(f"another study runs in {output}: wait for it, or choose another --output") from None
+            raise UserError(f"another study runs in {output}: wait for it, or choose another --output") from None
         end_leftovers(self.output)
         results = self.output / RESULTS
         known = read_results(results) if results.exists() else []
         self.results = {(entry["grid"], entry["row"], entry["seed"]): entry for entry in known}
 
-    def run(self, states: States) -> list[str]:
+    def run(self, display: Display) -> list[str]:
         """Do what is not done yet; the complaints of the runs that failed.
 
         Raises:
-            ValueError: if the budget does not hold one update, or results of other options are in the way.
+            UserError: if the budget does not hold one update, or results of other options are in the way.
             KeyboardInterrupt: after ending what runs.
         """
         slots: queue.SimpleQueue[int] = queue.SimpleQueue()
@@ -100,16 +99,16 @@ class Study:
             slots.put(slot)
         pool = ThreadPoolExecutor(self.jobs)
         try:
-            updates = self._updates(pool, slots, states)
+            updates = self._updates(pool, slots, display)
             runs = [self._run(row, seed, updates[row.name]) for seed in self.seeds for row in self.rows]
             self._check(runs)
-            states.begin({run.name: run.updates for run in runs})
-            jobs = [pool.submit(self._do, run, slots, states) for run in runs]
+            display.begin({run.name: run.updates for run in runs})
+            jobs = [pool.submit(self._do, run, slots, display) for run in runs]
             return [complaint for done in as_completed(jobs) if (complaint := done.result())]
         finally:
             self.stop.set()
             pool.shutdown(cancel_futures=True)
-            states.close()
+            display.close()
             self.lock.close()
 
     def _run(self, row: Row, seed: int, updates: int) -> Run:
@@ -122,20 +121,20 @@ class Study:
         return _digest([self.kind.conditions(), length])
 
     def _check(self, runs: Sequence[Run]) -> None:
-        own = {(self.table.name, run.row.name, run.seed): run for run in runs}
+        wanted = {(self.table.name, run.row.name, run.seed): run for run in runs}
         conditions = self._conditions(runs[0])
-        for place, entry in self.results.items():
-            run = own.get(place)
-            if place[0] != self.table.name or (run is not None and entry["key"] == run.key):
+        for key, entry in self.results.items():
+            run = wanted.get(key)
+            if key[0] != self.table.name or (run is not None and entry["key"] == run.key):
                 continue
             if run is not None or entry["conditions"] != conditions:
-                raise ValueError(
-                    f"{self.output / RESULTS} holds {entry['row']}, seed {entry['seed']} of {self.table.name}, measured with "
-                    f"other options or data ({entry['updates']} updates then, {(run or runs[0]).updates} now): choose "
-                    f"another --output, or the same options (--updates {entry['updates']}, say)"
+                raise UserError(
+                    f"{self.output / RESULTS} holds {entry['row']}, seed {entry['seed']} of {self.table.name}, measured "
+                    f"with other options or data ({entry['updates']} updates then, {(run or runs[0]).updates} now): "
+                    f"choose another --output, or the same options (--updates {entry['updates']}, say)"
                 )
 
-    def _updates(self, pool: ThreadPoolExecutor, slots: Any, states: States) -> dict[str, int]:
+    def _updates(self, pool: ThreadPoolExecutor, slots: Any, display: Display) -> dict[str, int]:
         """Updates of each row."""
         if self.length.updates is not None:
             return {row.name: self.length.updates for row in self.rows}
@@ -147,14 +146,14 @@ class Study:
             if key in speeds.known:
                 seconds[row.name] = speeds.known[key]
             else:
-                waiting[pool.submit(self._measure, row, slots, states)] = (row, key)
+                waiting[pool.submit(self._measure, row, slots, display)] = (row, key)
         for done in as_completed(waiting):
             row, key = waiting[done]
             seconds[row.name] = done.result()
             speeds.keep(key, seconds[row.name])
         return self.length.divide(seconds)
 
-    def _measure(self, row: Row, slots: Any, states: States) -> float:
+    def _measure(self, row: Row, slots: Any, display: Display) -> float:
         """Seconds per update of a row, with other pilots beside it as long as there are any."""
         folder = self.output / "runs" / f"pilot-{row.arch}-{_digest(row.name)[:8]}"
         slot = slots.get()
@@ -164,10 +163,10 @@ class Study:
             watch = Stopwatch(SKIP, PILOT, min(LONGEST, max(self.length.budget, 1.0)))
             words = self.kind.pilot(row, 10 * PILOT, folder)
             command = Command(words, folder / LOG, self._environment(slot), self.stop)
-            states.note(f"measuring how fast {row.name} trains")
+            display.note(f"measuring how fast {row.name} trains")
             status = command.run(self.kind.progress, watch.tell)
             if status or watch.per_update is None:
-                raise ValueError(f"{row.name} does not train: {command.complaint()} (see {folder / LOG})")
+                raise UserError(f"{row.name} does not train: {command.complaint()} (see {folder / LOG})")
             shutil.rmtree(folder)
             return watch.per_update
         finally:
@@ -184,35 +183,35 @@ class Study:
             environment["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
         return environment
 
-    def _do(self, run: Run, slots: Any, states: States) -> str | None:
+    def _do(self, run: Run, slots: Any, display: Display) -> str | None:
         """Train and score one run, unless that is done; what went wrong, if something did."""
         before = self.results.get((self.table.name, run.row.name, run.seed))
         if before is not None:
-            states.tell(run.name, f"done before: {self._summary(before)}", run.updates)
+            display.tell(run.name, f"done before: {self._summary(before)}", run.updates)
             return None
         slot = slots.get()
         try:
             if self.stop.is_set():
                 return None
             with self.alone[run.key]:
-                figures = self._figures(run, slot, states)
+                figures = self._figures(run, slot, display)
             entry = {**self._describe(run), **figures}
             with self.writing:
                 append_result(self.output / RESULTS, entry)
-            states.tell(run.name, f"done: {self._summary(entry)}", run.updates)
+            display.tell(run.name, f"done: {self._summary(entry)}", run.updates)
         except Stopped:
-            states.tell(run.name, "interrupted")
+            display.tell(run.name, "interrupted")
         except Exception as error:  # whatever it is, the other runs go on
             kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
             complaint = f"{run.name}: {kind}{error}"
-            states.tell(run.name, "failed")
-            states.note(complaint)  # now, and at the end of a queue that may take days
+            display.tell(run.name, "failed")
+            display.note(complaint)  # now, and at the end of a queue that may take days
             return complaint
         finally:
             slots.put(slot)
         return None
 
-    def _figures(self, run: Run, slot: int, states: States) -> dict[str, Any]:
+    def _figures(self, run: Run, slot: int, display: Display) -> dict[str, Any]:
         """What was measured of a run, and on which machine; from scores.json if the run stands in another table, too."""
         folder = self.output / "runs" / f"{run.row.arch}-seed{run.seed}-{run.key[:8]}"
         scores = folder / SCORES
@@ -222,26 +221,26 @@ class Study:
         environment = self._environment(slot)
         # A trainer that is called once more at its end would go on.
         if not self.kind.trained(folder, run.updates):
-            self._train(run, folder, environment, states)
-        states.tell(run.name, "scoring", run.updates)
+            self._train(run, folder, environment, display)
+        display.tell(run.name, "scoring", run.updates)
 
         def call(words: list[str], log: Path) -> None:
             log.unlink(missing_ok=True)
             command = Command(words, log, environment, self.stop, log.with_suffix(".errors"))
             if command.run():
-                raise ValueError(f"{words[2]} failed: {command.complaint()} (see {log})")
+                raise UserError(f"{words[2]} failed: {command.complaint()} (see {log})")
 
         figures = {**self.kind.finish(folder, call), "folder": str(folder.relative_to(self.output)), **self.about}
         write_text(scores, json.dumps(figures))
         return figures
 
-    def _train(self, run: Run, folder: Path, environment: Mapping[str, str], states: States) -> None:
+    def _train(self, run: Run, folder: Path, environment: Mapping[str, str], display: Display) -> None:
         every = max(1, run.updates // LINES)
         words = self.kind.command(run.row, run.seed, run.updates, run.warmup, folder, every)
-        states.tell(run.name, "training")
+        display.tell(run.name, "training")
         command = Command(words, folder / LOG, environment, self.stop)
-        if command.run(self.kind.progress, lambda update, loss: states.advance(run.name, update, loss)):
-            raise ValueError(f"training failed: {command.complaint()} (see {folder / LOG})")
+        if command.run(self.kind.progress, lambda update, loss: display.advance(run.name, update, loss)):
+            raise UserError(f"training failed: {command.complaint()} (see {folder / LOG})")
 
     def _describe(self, run: Run) -> dict[str, Any]:
         """What the line of a run says besides its figures."""
@@ -264,13 +263,3 @@ class Study:
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def commit(folder: Path) -> str | None:
-    """The commit of the code in `folder`, with a plus if it was changed since; None if it is in no repository."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True)
-        changed = subprocess.run(["git", "status", "--porcelain", "."], cwd=folder, capture_output=True, text=True)
-    except OSError:
-        return None
-    return found.stdout.strip() + ("+" if changed.stdout.strip() else "") if found.returncode == 0 else None

@@ -22,11 +22,11 @@ def paired_bootstrap(
     from sacrebleu.metrics import BLEU
     from sacrebleu.significance import PairedTest
 
-    systems: list[Any] = [("", list(baseline)), *((name, list(own)) for name, own in others.items())]
+    systems: list[Any] = [("", list(baseline)), *((name, list(lines)) for name, lines in others.items())]
     test = PairedTest(systems, {"BLEU": BLEU(references=[list(references)])}, None, test_type="bs", n_samples=samples)
-    found = test()[1]["BLEU"]
+    results = test()[1]["BLEU"][1:]
     # Of two equal texts sacreBLEU finds no sample that differs by more than nothing, and thinks the difference certain.
     return {
-        name: 1.0 if list(own) == list(baseline) else result.p_value
-        for (name, own), result in zip(others.items(), found[1:], strict=True)
+        name: 1.0 if list(lines) == list(baseline) else result.p_value
+        for (name, lines), result in zip(others.items(), results, strict=True)
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import UserError
 from ...files import write_text
 
 # Updates in which a speed is measured, after those that are slow, and the longest time for it in seconds.
@@ -31,17 +32,17 @@ class Length:
             seconds: per update, by row.
 
         Raises:
-            ValueError: if not one does.
+            UserError: if not one does.
         """
         slowest = max(seconds, key=seconds.__getitem__)
         if self.budget < seconds[slowest]:
-            raise ValueError(
+            raise UserError(
                 f"the budget of {self.budget:g} s is too small: one update of {slowest} takes {seconds[slowest]:.2f} s "
                 "here; give more, or train with smaller batches"
             )
         if self.equal == "updates":
             return {row: int(self.budget / seconds[slowest]) for row in seconds}
-        return {row: int(self.budget / own) for row, own in seconds.items()}
+        return {row: int(self.budget / each) for row, each in seconds.items()}
 
 
 class Speeds:
@@ -50,8 +51,8 @@ class Speeds:
     def __init__(self, path: Path):
         self.path = path
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            self.known: dict[str, float] = {key: float(value) for key, value in found.items()}
+            content = json.loads(path.read_text(encoding="utf-8"))
+            self.known: dict[str, float] = {key: float(value) for key, value in content.items()}
         except (OSError, ValueError, AttributeError, TypeError):
             self.known = {}
 

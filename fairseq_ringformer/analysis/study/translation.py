@@ -1,12 +1,14 @@
 """Runs of translation models: fairseq-train on prepared data, scored on its test set."""
 
 import contextlib
+import hashlib
 import io
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...errors import UserError
 from ...files import read_checkpoint
 from ...text.prepared import PreparedData
 from ...text.scoring import PACKAGE, generation_command, read_hypotheses, score
@@ -15,41 +17,13 @@ from .last_checkpoint import LAST, updates_so_far
 from .training_log import record
 
 # What the study sets itself.
-OWN = (
-    "--arch",
-    "-a",
-    "--user-dir",
-    "--seed",
-    "--source-lang",
-    "-s",
-    "--target-lang",
-    "-t",
-    "--max-update",
-    "--max-epoch",
-    "--warmup-updates",
-    "--stop-time-hours",
-    "--stop-min-lr",
-    "--patience",
-    "--save-dir",
-    "--restore-file",
-    "--finetune-from-model",
-    "--reset-optimizer",
-    "--save-interval",
-    "--save-interval-updates",
-    "--keep-interval-updates",
-    "--no-save",
-    "--no-last-checkpoints",
-    "--no-epoch-checkpoints",
-    "--no-save-optimizer-state",
-    "--checkpoint-suffix",
-    "--validate-interval",
-    "--validate-interval-updates",
-    "--disable-validation",
-    "--log-format",
-    "--log-interval",
-    "--log-file",
-    "--output-bias",
-)
+RESERVED = (
+    "--arch -a --user-dir --seed --source-lang -s --target-lang -t --max-update --max-epoch --warmup-updates "
+    "--stop-time-hours --stop-min-lr --patience --save-dir --restore-file --finetune-from-model --reset-optimizer "
+    "--save-interval --save-interval-updates --keep-interval-updates --no-save --no-last-checkpoints "
+    "--no-epoch-checkpoints --no-save-optimizer-state --checkpoint-suffix --validate-interval "
+    "--validate-interval-updates --disable-validation --log-format --log-interval --log-file --output-bias"
+).split()
 EVALUATIONS = 10  # of the validation loss, during a training
 
 
@@ -63,7 +37,7 @@ class Translation:
         beam, lenpen: of fairseq-generate.
 
     Raises:
-        ValueError: if `data` holds no prepared data.
+        UserError: if `data` holds no prepared data.
     """
 
     metric = "bleu"
@@ -76,15 +50,15 @@ class Translation:
         self.fingerprint = _fingerprint(self.data.binary, self.references)
 
     def check(self, rows: Sequence[Row]) -> None:
-        """ValueError unless every row is a model, and fairseq-train accepts its flags."""
+        """UserError unless every row is a model, and fairseq-train accepts its flags."""
         from fairseq import options
 
         from ..counts.translation import build_on_meta
 
         for word in self.flags:
-            refuse(word, OWN, self.table)
+            refuse(word, RESERVED, self.table)
         for row in rows:
-            refuse_settings(row, OWN, self.table)
+            refuse_settings(row, RESERVED, self.table)
             words = self._flags(row, 1, 1, 0)
             complaint = io.StringIO()
             try:
@@ -92,15 +66,15 @@ class Translation:
                     options.parse_args_and_arch(options.get_training_parser(), [str(self.data.binary), *words])
             except SystemExit:
                 last = complaint.getvalue().strip().splitlines()[-1]
-                raise ValueError(f"{row.name}: {last.partition('error: ')[2] or last}") from None
+                raise UserError(f"{row.name}: {last.partition('error: ')[2] or last}") from None
             except (SyntaxError, NameError, TypeError, ValueError) as error:  # fairseq evaluates some values
-                raise ValueError(
+                raise UserError(
                     f"{row.name}: a flag of fairseq-train has a value that it cannot read: {error}"
                 ) from None
             try:
                 build_on_meta(row.arch, as_flags(row.flags), 10, 10)
             except ValueError as error:
-                raise ValueError(f"{row.name}: {error}") from None
+                raise UserError(f"{row.name}: {error}") from None
 
     def identity(self, row: Row, seed: int, updates: int, warmup: int) -> dict[str, Any]:
         """What a run depends on, besides the machine."""
@@ -127,60 +101,35 @@ class Translation:
         }
 
     def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> list[str]:
-        return [
-            "--arch",
-            row.arch,
-            *as_flags(row.flags),
-            "--output-bias",
-            *as_flags({**self.table.flags, **row.settings}),
-            "--required-batch-size-multiple",
-            "1",
-            *self.flags,
-            "--seed",
-            str(seed),
-            "--max-update",
-            str(updates),
-            "--warmup-updates",
-            str(warmup),
-        ]
+        options = {**self.table.flags, **row.settings, "required-batch-size-multiple": 1}
+        length = {"seed": seed, "max-update": updates, "warmup-updates": warmup}
+        model = ["--arch", row.arch, *as_flags(row.flags), "--output-bias"]
+        return [*model, *as_flags(options), *self.flags, *as_flags(length)]
 
     def command(self, row: Row, seed: int, updates: int, warmup: int, folder: Path, every: int) -> list[str]:
         """The fairseq-train command of a run, which goes on where it was; logs its loss every `every` updates."""
         import torch
 
+        source, target = self.data.languages
+        data = {"user-dir": PACKAGE, "source-lang": source, "target-lang": target, "num-workers": 0}
         interval = max(1, updates // EVALUATIONS)
+        # Checkpoints and validation by updates alone, at the same ones for every row.
+        saving = {
+            "save-dir": folder / "checkpoints",
+            "no-epoch-checkpoints": True,
+            "save-interval": 1_000_000,
+            "validate-interval": 1_000_000,
+            "save-interval-updates": interval,
+            "keep-interval-updates": 1,
+            "validate-interval-updates": interval,
+            "log-format": "json",
+            "log-interval": every,
+        }
         return [
-            sys.executable,
-            "-m",
-            "fairseq_cli.train",
-            str(self.data.binary),
-            "--user-dir",
-            str(PACKAGE),
-            "--source-lang",
-            self.data.languages[0],
-            "--target-lang",
-            self.data.languages[1],
-            "--num-workers",
-            "0",
+            *(sys.executable, "-m", "fairseq_cli.train", str(self.data.binary)),
+            *as_flags(data),
             *self._flags(row, seed, updates, warmup),
-            "--save-dir",
-            str(folder / "checkpoints"),
-            # Checkpoints and validation by updates alone, at the same ones for every row.
-            "--no-epoch-checkpoints",
-            "--save-interval",
-            "1000000",
-            "--validate-interval",
-            "1000000",
-            "--save-interval-updates",
-            str(interval),
-            "--keep-interval-updates",
-            "1",
-            "--validate-interval-updates",
-            str(interval),
-            "--log-format",
-            "json",
-            "--log-interval",
-            str(every),
+            *as_flags(saving),
             *([] if torch.cuda.is_available() else ["--cpu"]),
         ]
 
@@ -196,13 +145,13 @@ class Translation:
 
     def curve(self, log: Path) -> list[tuple[int, float]]:
         """Validation loss (bits a token) by update."""
-        found = {}
+        losses = {}
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
             entry = record(line, "valid")
             if entry:
                 loss = entry.get("valid_nll_loss", entry.get("valid_loss"))
-                found[int(entry["valid_num_updates"])] = float(loss)
-        return sorted(found.items())
+                losses[int(entry["valid_num_updates"])] = float(loss)
+        return sorted(losses.items())
 
     def trained(self, folder: Path, updates: int) -> bool:
         """Whether a run has come to its end."""
@@ -215,7 +164,7 @@ class Translation:
             call: runs a command into a log.
 
         Raises:
-            ValueError: if there is no checkpoint, or a sentence was not translated.
+            UserError: if there is no checkpoint, or a sentence was not translated.
         """
         checkpoint = folder / "checkpoints" / LAST
         state = read_checkpoint(str(checkpoint))
@@ -246,29 +195,27 @@ def _parameters(state: dict[str, Any]) -> dict[str, int]:
     return {"parameters": total.unique, "parameters_inner": inner.unique}
 
 
-def refuse(word: str, own: Sequence[str], table: Table) -> None:
-    """ValueError if `word` is a flag that the study sets itself, or that tells the rows of the table apart."""
+def refuse(word: str, reserved: Sequence[str], table: Table) -> None:
+    """UserError if `word` is a flag that the study sets itself, or that tells the rows of the table apart."""
     flag = word.partition("=")[0]
-    if flag in own:
-        raise ValueError(f"{flag} is set by the study itself: leave it out")
+    if flag in reserved:
+        raise UserError(f"{flag} is set by the study itself: leave it out")
     rows = [row.name for row in table.rows if flag[2:] in row.flags]
     if flag.startswith("--") and rows:
-        raise ValueError(
+        raise UserError(
             f"{flag} is what makes the row {rows[0]!r} of {table.name}: leave it out, or write a table of your own"
         )
 
 
-def refuse_settings(row: Row, own: Sequence[str], table: Table) -> None:
-    """ValueError if the table names a flag that the study sets itself."""
+def refuse_settings(row: Row, reserved: Sequence[str], table: Table) -> None:
+    """UserError if the table names a flag that the study sets itself."""
     for name in (*table.flags, *row.flags, *row.settings):
-        if f"--{name}" in own:
-            raise ValueError(f"{table.name}, {row.name}: --{name} is set by the study itself: leave it out")
+        if f"--{name}" in reserved:
+            raise UserError(f"{table.name}, {row.name}: --{name} is set by the study itself: leave it out")
 
 
 def _fingerprint(binary: Path, references: Sequence[str]) -> str:
     """What tells this data from another wherever it lies."""
-    import hashlib
-
     digest = hashlib.sha256("\n".join(references).encode())
     for path in sorted(binary.glob("*.idx")) + sorted(binary.glob("dict.*.txt")):
         digest.update(path.name.encode() + path.read_bytes())

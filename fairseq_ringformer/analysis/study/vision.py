@@ -1,6 +1,5 @@
 """Runs of image classifiers: train-classifier, and the accuracy it ends with."""
 
-import argparse
 import csv
 import json
 import re
@@ -9,23 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...errors import UserError
 from ..counts.paper import Row, Table, as_flags
 from .translation import refuse, refuse_settings
 
-OWN = (
-    "--model",
-    "--output",
-    "--seed",
-    "--max-update",
-    "--epochs",
-    "--warmup-updates",
-    "--resume",
-    "--restart",
-    "--data",
-    "--log-interval",
-    "--threads",
-    "--config",
-)
+# What the study sets itself.
+RESERVED = (
+    "--model --output --seed --max-update --epochs --warmup-updates --resume --restart --data --log-interval --threads "
+    "--config"
+).split()
 
 
 class Vision:
@@ -37,7 +28,7 @@ class Vision:
         flags: of train-classifier, which win over the table's, ``--dataset torch/fashion_mnist`` for one.
 
     Raises:
-        ValueError: if there is no such folder.
+        UserError: if there is no such folder.
     """
 
     metric = "top1"
@@ -45,31 +36,28 @@ class Vision:
     def __init__(self, data: Path, table: Table, flags: Sequence[str]):
         self.data, self.table, self.flags = Path(data), table, list(flags)
         if not self.data.is_dir():
-            raise ValueError(f"{data}: no such folder of images")
+            raise UserError(f"{data}: no such folder of images")
 
     def check(self, rows: Sequence[Row]) -> None:
-        """ValueError unless every row is a model, train-classifier accepts its flags, and finds the images."""
+        """UserError unless every row is a model, train-classifier accepts its flags, and finds the images."""
         import torch
 
         from ...vision.checkpoint import build_model
-        from ...vision.training.options import add_flags, gather
+        from ...vision.training.options import gather, parse
         from ...vision.training.preparation import image_channels, open_both
 
         for word in self.flags:
-            refuse(word, OWN, self.table)
-        parser = argparse.ArgumentParser(prog="train-classifier", add_help=False, allow_abbrev=False)
-        add_flags(parser)
-        parser.error = _refuse
+            refuse(word, RESERVED, self.table)
         sets = {}  # rows seldom differ in what they read
         for row in rows:
-            refuse_settings(row, OWN, self.table)
+            refuse_settings(row, RESERVED, self.table)
             words = [*self._flags(row, 1, 2, 1), "--output", "x"]
-            options = gather(vars(parser.parse_args(words)), None)
+            options = gather(parse(words))
             try:
                 with torch.device("meta"):
                     build_model(row.arch, {name.replace("-", "_"): value for name, value in row.flags.items()})
             except ValueError as error:
-                raise ValueError(f"{row.name}: {error}") from None
+                raise UserError(f"{row.name}: {error}") from None
             splits = options.train_split, options.valid_split
             sets[options.data, options.dataset, *splits, image_channels(options), options.num_classes] = options
         for options in sets.values():
@@ -89,34 +77,16 @@ class Vision:
 
     def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> list[str]:
         arguments = [f"{name.replace('-', '_')}={value}" for name, value in row.flags.items()]
-        return [
-            "--model",
-            row.arch,
-            *(["--model-arg", *arguments] if arguments else []),
-            "--data",
-            str(self.data),
-            *as_flags({**self.table.flags, **row.settings}),
-            *self.flags,
-            "--seed",
-            str(seed),
-            "--max-update",
-            str(updates),
-            "--warmup-updates",
-            str(warmup),
-        ]
+        model = ["--model", row.arch, *(["--model-arg", *arguments] if arguments else []), "--data", str(self.data)]
+        length = {"seed": seed, "max-update": updates, "warmup-updates": warmup}
+        return [*model, *as_flags({**self.table.flags, **row.settings}), *self.flags, *as_flags(length)]
 
     def command(self, row: Row, seed: int, updates: int, warmup: int, folder: Path, every: int) -> list[str]:
         """The command of a run, which goes on where it was; logs its loss every `every` updates."""
         return [
-            sys.executable,
-            "-m",
-            "fairseq_ringformer.cli.main",
-            "train-classifier",
+            *(sys.executable, "-m", "fairseq_ringformer.cli.main", "train-classifier"),
             *self._flags(row, seed, updates, warmup),
-            "--output",
-            str(folder),
-            "--log-interval",
-            str(every),
+            *as_flags({"output": folder, "log-interval": every}),
         ]
 
     def pilot(self, row: Row, updates: int, folder: Path) -> list[str]:
@@ -140,12 +110,12 @@ class Vision:
         """The figures of a run that has been trained, at its end: the best epoch was chosen on the same images.
 
         Raises:
-            ValueError: if it has not come to its end.
+            UserError: if it has not come to its end.
         """
         try:
             result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            raise ValueError(f"{folder}/result.json is missing or damaged: delete {folder} and start again") from None
+            raise UserError(f"{folder}/result.json is missing or damaged: delete {folder} and start again") from None
         with (folder / "log.csv").open(encoding="utf-8", newline="") as stream:
             curve = [(int(row["update"]), float(row["valid_loss"])) for row in csv.DictReader(stream)]
         figures = {
@@ -156,7 +126,3 @@ class Vision:
         if "last_top5" in result:
             figures["top5"] = result["last_top5"]
         return {**figures, "images_per_second": result["images_per_second"], "curve": curve}
-
-
-def _refuse(message: str) -> None:
-    raise ValueError(message)

@@ -5,20 +5,20 @@ import pytest
 from fairseq_ringformer.analysis.benchmark.measure import interleave, sizes, speeds, turns
 
 
-def test_two_contenders_alternate_who_goes_first():
+def test_two_candidates_alternate_who_goes_first():
     assert turns(2, 4) == [[0, 1], [1, 0], [0, 1], [1, 0]]
 
 
-@pytest.mark.parametrize("contenders", (1, 2, 3, 4, 5))
-def test_every_round_has_everybody_once_and_everybody_goes_first_equally_often(contenders):
-    orders = turns(contenders, 2 * contenders)
-    assert all(sorted(order) == list(range(contenders)) for order in orders)
-    assert sorted(order[0] for order in orders) == sorted(2 * list(range(contenders)))
+@pytest.mark.parametrize("candidates", (1, 2, 3, 4, 5))
+def test_every_round_has_everybody_once_and_everybody_goes_first_equally_often(candidates):
+    orders = turns(candidates, 2 * candidates)
+    assert all(sorted(order) == list(range(candidates)) for order in orders)
+    assert sorted(order[0] for order in orders) == sorted(2 * list(range(candidates)))
 
 
 def test_nobody_always_follows_the_same_one():
-    for contenders in (3, 4):
-        pairs = [pair for order in turns(contenders, 2 * contenders) for pair in itertools.pairwise(order)]
+    for candidates in (3, 4):
+        pairs = [pair for order in turns(candidates, 2 * candidates) for pair in itertools.pairwise(order)]
         assert len({before for before, after in pairs if after == 0}) > 1
 
 
@@ -51,6 +51,6 @@ def test_the_ratio_is_of_medians_and_the_spread_of_the_rounds_own_ratios():
 
 
 def test_sizes_are_compared_with_the_first():
-    results = sizes("memory", "peak", "bytes", {"base": 400, "ours": 100})
-    assert [(r.contender, r.value, r.ratio) for r in results] == [("base", 400, 1), ("ours", 100, 0.25)]
+    results = sizes("memory", "peak", {"base": 400, "ours": 100})
+    assert [(r.candidate, r.value, r.ratio) for r in results] == [("base", 400, 1), ("ours", 100, 0.25)]
     assert not any(result.more_is_better for result in results)

@@ -10,14 +10,14 @@ import psutil
 import pytest
 
 from fairseq_ringformer.analysis.counts.paper import Row, Table
+from fairseq_ringformer.analysis.study.display import Display
 from fairseq_ringformer.analysis.study.queue import Study
 from fairseq_ringformer.analysis.study.speeds import Length, Speeds, Stopwatch
-from fairseq_ringformer.analysis.study.states import States
 from tests.analysis.study import toy
 
 
 def test_every_row_with_every_seed_and_the_fields_of_a_result(tmp_path):
-    assert toy.study(tmp_path, Length(updates=20)).run(States()) == []
+    assert toy.study(tmp_path, Length(updates=20)).run(Display()) == []
     found = toy.lines(tmp_path)
     assert [(entry["row"], entry["seed"]) for entry in found] == [("fast", 1), ("fast", 2), ("slow", 1), ("slow", 2)]
     first = found[0]
@@ -40,7 +40,7 @@ def test_every_row_with_every_seed_and_the_fields_of_a_result(tmp_path):
 def whole(tmp_path_factory):
     """The results of a study that nothing interrupts."""
     folder = tmp_path_factory.mktemp("whole")
-    toy.study(folder, Length(updates=25), kind=toy.Toy({"fast": 0.02, "slow": 0.02})).run(States())
+    toy.study(folder, Length(updates=25), kind=toy.Toy({"fast": 0.02, "slow": 0.02})).run(Display())
     return toy.lines(folder)
 
 
@@ -81,10 +81,10 @@ def test_an_interrupted_study_ends_its_trainings(tmp_path):
 
 
 def test_what_is_done_is_not_done_again(tmp_path, capfd):
-    toy.study(tmp_path, Length(updates=10), seeds=[1]).run(States())
+    toy.study(tmp_path, Length(updates=10), seeds=[1]).run(Display())
     before = toy.lines(tmp_path)
     capfd.readouterr()
-    toy.study(tmp_path, Length(updates=10), seeds=[1], kind=toy.Toy(broken=("fast", "slow"))).run(States())
+    toy.study(tmp_path, Length(updates=10), seeds=[1], kind=toy.Toy(broken=("fast", "slow"))).run(Display())
     assert toy.lines(tmp_path) == before
     assert "fast, seed 1: done before: BLEU" in capfd.readouterr().err
 
@@ -92,11 +92,11 @@ def test_what_is_done_is_not_done_again(tmp_path, capfd):
 def test_a_run_that_stands_in_two_tables_is_trained_once(tmp_path):
     import dataclasses
 
-    toy.study(tmp_path, Length(updates=10), seeds=[1]).run(States())
+    toy.study(tmp_path, Length(updates=10), seeds=[1]).run(Display())
     other = dataclasses.replace(toy.TABLE, name="other")
     assert (
         toy.study(tmp_path, Length(updates=10), seeds=[1], kind=toy.Toy(broken=("fast", "slow")), table=other).run(
-            States()
+            Display()
         )
         == []
     )
@@ -110,7 +110,7 @@ def test_budgets_give_updates_that_fit(tmp_path, monkeypatch):
     monkeypatch.setattr(Study, "_measure", lambda self, row, *_: measured.append(row.name) or seconds[row.name])
 
     def updates(output, equal, seeds):
-        toy.study(output, Length(budget=5.35, equal=equal), seeds=seeds).run(States())
+        toy.study(output, Length(budget=5.35, equal=equal), seeds=seeds).run(Display())
         return [(entry["row"], entry["updates"]) for entry in toy.lines(output)]
 
     assert updates(tmp_path / "updates", "updates", [1]) == [("fast", 10), ("slow", 10)]
@@ -120,7 +120,7 @@ def test_budgets_give_updates_that_fit(tmp_path, monkeypatch):
 
 
 def test_speeds_are_measured_without_a_trace(tmp_path):
-    toy.study(tmp_path, Length(budget=2.0), seeds=[1], kind=toy.Toy({"fast": 0.01, "slow": 0.05})).run(States())
+    toy.study(tmp_path, Length(budget=2.0), seeds=[1], kind=toy.Toy({"fast": 0.01, "slow": 0.05})).run(Display())
     speeds = json.loads((tmp_path / "speeds.json").read_text())
     assert len(speeds) == 2 and 0.008 < 2 * min(speeds.values()) < max(speeds.values())
     assert not list(tmp_path.glob("runs/pilot*"))
@@ -128,28 +128,28 @@ def test_speeds_are_measured_without_a_trace(tmp_path):
 
 def test_a_budget_too_small_for_one_update(tmp_path):
     with pytest.raises(ValueError, match=r"the budget of 0.02 s is too small: one update of slow takes 0\.\d+ s here"):
-        toy.study(tmp_path, Length(budget=0.02), kind=toy.Toy({"fast": 0.01, "slow": 0.2})).run(States())
+        toy.study(tmp_path, Length(budget=0.02), kind=toy.Toy({"fast": 0.01, "slow": 0.2})).run(Display())
     assert not (tmp_path / "results.jsonl").exists()
 
 
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path, capsys):
-    (complaint,) = toy.study(tmp_path, Length(updates=5), seeds=[1], kind=toy.Toy(broken=("fast",))).run(States())
+    (complaint,) = toy.study(tmp_path, Length(updates=5), seeds=[1], kind=toy.Toy(broken=("fast",))).run(Display())
     assert complaint.startswith("fast, seed 1: training failed: no such toy (see ")
     assert complaint in capsys.readouterr().err  # at once, not only at the end
     assert [entry["row"] for entry in toy.lines(tmp_path)] == ["slow"]
     with pytest.raises(ValueError, match="fast does not train: no such toy"):
-        toy.study(tmp_path, Length(budget=1.0), kind=toy.Toy(broken=("fast",))).run(States())
+        toy.study(tmp_path, Length(budget=1.0), kind=toy.Toy(broken=("fast",))).run(Display())
 
 
 @pytest.mark.parametrize("seed, then", [(1, "fast, seed 1"), (2, "fast, seed 1")])
 def test_results_of_other_options_are_not_mixed_in(tmp_path, seed, then):
     """Neither of the same run, nor of another seed that would stand beside it."""
-    toy.study(tmp_path, Length(updates=5), seeds=[1], jobs=1).run(States())
+    toy.study(tmp_path, Length(updates=5), seeds=[1], jobs=1).run(Display())
     refusal = (
         rf"holds {then} of toy, measured with other options or data \(5 updates then, 6 now\): choose another --output"
     )
     with pytest.raises(ValueError, match=refusal):
-        toy.study(tmp_path, Length(updates=6), seeds=[seed]).run(States())
+        toy.study(tmp_path, Length(updates=6), seeds=[seed]).run(Display())
 
 
 def test_an_unexpected_error_does_not_stop_the_others(tmp_path, monkeypatch):
@@ -157,7 +157,7 @@ def test_an_unexpected_error_does_not_stop_the_others(tmp_path, monkeypatch):
     monkeypatch.setattr(
         toy.Toy, "finish", lambda self, folder, call: {}["x"] if "fast" in folder.name else finish(self, folder, call)
     )
-    (complaint,) = toy.study(tmp_path, Length(updates=5), seeds=[1]).run(States())
+    (complaint,) = toy.study(tmp_path, Length(updates=5), seeds=[1]).run(Display())
     assert complaint == "fast, seed 1: KeyError: 'x'"
     assert [entry["row"] for entry in toy.lines(tmp_path)] == ["slow"]
 
@@ -198,7 +198,7 @@ def test_rows_that_are_the_same_model_are_trained_once(tmp_path):
     rows = tuple(Row(name, name, "toy", score=1.0) for name in ("ours", "rank 8"))
     table = Table("toy", "Toys", "translation", "ours", 100, 10, {}, rows)
     kind = Alike({"ours": 0.02, "rank 8": 0.02})
-    assert not toy.study(tmp_path, Length(updates=20), seeds=[1], kind=kind, table=table).run(States())
+    assert not toy.study(tmp_path, Length(updates=20), seeds=[1], kind=kind, table=table).run(Display())
     (folder,) = (tmp_path / "runs").iterdir()
     assert (folder / "train.log").read_text().count("update 20 ") == 1
     assert [(entry["row"], entry["bleu"]) for entry in toy.lines(tmp_path)] == [

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from fairseq_ringformer.analysis.counts.paper import Row, Table
 from fairseq_ringformer.analysis.study import queue
+from fairseq_ringformer.analysis.study.display import Display
 from fairseq_ringformer.analysis.study.queue import Study
 from fairseq_ringformer.analysis.study.speeds import Length
-from fairseq_ringformer.analysis.study.states import States
 
 TABLE = Table(
     "toy",
@@ -112,7 +112,7 @@ def die(*_):
 def die_at(point):
     """Have this process die at the first of such points."""
     if point == "training":
-        queue.States.advance = lambda self, name, update, loss: update >= 5 and die()
+        queue.Display.advance = lambda self, name, update, loss: update >= 5 and die()
     elif point == "scoring":
         Toy.finish = die
     elif point == "scored":
@@ -125,6 +125,6 @@ if __name__ == "__main__":
     pause = float(sys.argv[3])
     die_at((sys.argv[4:] or [None])[0])
     complaints = study(sys.argv[1], Length(updates=int(sys.argv[2])), kind=Toy({"fast": pause, "slow": pause})).run(
-        States()
+        Display()
     )
     sys.exit("\n".join(complaints) or None)

@@ -1,9 +1,9 @@
-"""A mirror of WMT's archives in their names and layout, filled with sentences of the grammar."""
+"""A mirror of WMT's archives in their names and layout, filled with numbers in words."""
 
-import grammar
 import pytest
-from recipe.errors import RecipeError
+from corpus import number_words
 
+from fairseq_ringformer.errors import UserError
 from tests.examples.wmt14_de_en.building import SIZES, mirror, write_text
 
 
@@ -11,7 +11,7 @@ from tests.examples.wmt14_de_en.building import SIZES, mirror, write_text
 def place(tmp_path_factory):
     """A mirror with its checksums.json, and beside it raw/, the text that it was made from."""
     folder = tmp_path_factory.mktemp("wmt14")
-    splits = grammar.generate(1, *SIZES.values())
+    splits, _ = number_words.generate(("de", "en"), SIZES, seed=1)
     splits["test"][3] = ('Er sagt: "A & B < C"  &amp;', 'He says: "A & B < C" &amp;')
     write_text(folder / "raw", splits)
     mirror.make_mirror(folder / "raw", folder)
@@ -31,10 +31,10 @@ def vocabulary(place):
 
 @pytest.fixture
 def refused():
-    """Call something that ends in a RecipeError of one line, and give its text."""
+    """Call something that ends in a UserError of one line, and give its text."""
 
     def call(action, *arguments):
-        with pytest.raises(RecipeError) as error:
+        with pytest.raises(UserError) as error:
             action(*arguments)
         assert "\n" not in str(error.value)
         return str(error.value)

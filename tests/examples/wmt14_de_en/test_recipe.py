@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import grammar
 import pytest
+from corpus import number_words
 
 from tests.examples.wmt14_de_en.building import RECIPE, mirror, write_text
 
@@ -28,7 +28,7 @@ def succeed(*command, **more):
 
 @pytest.fixture(scope="module")
 def small_mirror(tmp_path_factory):
-    """A mirror of real text where there is some, of the grammar's where not."""
+    """A mirror of real text where there is some, of numbers in words where not."""
     folder = tmp_path_factory.mktemp("mirror")
     if QUICK.is_dir():
         splits = {}
@@ -37,7 +37,7 @@ def small_mirror(tmp_path_factory):
             sides = [file.read_text(encoding="utf-8").split("\n")[:count] for file in files]
             splits[split] = list(zip(*sides))
     else:
-        splits = grammar.generate(1, *LINES.values())
+        splits, _ = number_words.generate(("de", "en"), LINES, seed=1)
     write_text(folder / "raw", splits)
     mirror.make_mirror(folder / "raw", folder)
     return folder

@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from recipe.errors import RecipeError
 from wmt14 import subwords
 
+from fairseq_ringformer.errors import UserError
 from tests.examples.wmt14_de_en.building import SIZES, write_text
 
 
@@ -46,7 +46,7 @@ def test_workers_do_not_change_what_is_cut(place, tmp_path, monkeypatch, kind, s
 
 
 def test_a_worker_that_dies_is_reported():
-    with pytest.raises(RecipeError, match="a worker process died"):
+    with pytest.raises(UserError, match="a worker process died"):
         with subwords._workers(2, subwords.Subwords(None, None, None)) as run:
             list(run(os._exit, iter([9])))
 
@@ -56,14 +56,7 @@ def test_rare_characters_are_not_learnt():
     assert subwords._common_characters(words) == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize(
-    "kind, message",
-    [
-        ("sentencepiece", "sentencepiece cannot learn --vocab-size {size} from this text: "),
-        ("subword_nmt", "--vocab-size {size} is too small for the "),
-    ],
-)
-def test_vocabularies_that_do_not_fit(refused, place, tmp_path, kind, message):
-    for size in (5,) if kind == "subword_nmt" else (5, 50000):
-        error = refused(subwords.learn, place / "raw", tmp_path, subwords.Vocabulary(kind, size, 100), 400, 1)
-        assert error.startswith(message.format(size=size))
+def test_vocabularies_that_do_not_fit(refused, place, tmp_path):
+    for kind in ("sentencepiece", "subword_nmt"):
+        error = refused(subwords.learn, place / "raw", tmp_path, subwords.Vocabulary(kind, 5, 100), 400, 1)
+        assert error.startswith("--vocab-size 5 is too small for the characters of this text")

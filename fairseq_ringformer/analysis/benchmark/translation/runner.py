@@ -3,16 +3,11 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from torch import nn
-
-from ....models import embedding
-from ....models.decoder import RingFormerDecoder
 from .. import runner
 from ..measure import Result, speeds
-from ..profile import Host, Profile, profile_run
-from .contenders import Contender, build_task, is_vocabulary
+from ..profile import Profile, profile_run
+from .candidates import Candidate
 from .ctranslate2 import CTranslate2Generation, check_ctranslate2
 from .generation import Generation
 from .training import Training, trainer_config
@@ -31,8 +26,6 @@ AMOUNTS = {
 }
 # CTranslate2's threads wait for more work, keeping a core busy, for up to 0.2 s (OpenMP's block time).
 PAUSE = 0.25
-# A ring's parts that this package's models for fairseq add.
-HOSTS = ((embedding, "dropout", "dropout"), (RingFormerDecoder, "output_layer", "output layer"))
 
 
 @dataclass(frozen=True)
@@ -60,72 +53,48 @@ class Benchmark(runner.Benchmark):
     """Measures translation models.
 
     Args:
-        contenders: see :func:`.contenders.choose`.
+        candidates: see :func:`.candidates.choose`.
         lengths: what the sentences are like.
         settings: what to do.
 
     Raises:
-        ValueError: if CTranslate2 cannot run a contender that it should.
+        UserError: if CTranslate2 cannot run a candidate that it should.
     """
 
     measures = MEASURES
     unit = "target tokens/s"
 
-    def __init__(self, contenders: Sequence[Contender], lengths: Lengths, settings: Settings):
-        super().__init__(contenders, settings)
+    def __init__(self, candidates: Sequence[Candidate], lengths: Lengths, settings: Settings):
+        super().__init__(candidates, settings)
         self.lengths, self.data = lengths, f"lengths of {lengths.origin}"
-        self.task = build_task(contenders[0].vocabulary)
-        self.longest = min(min(self.build_on_meta(contender).max_positions()) for contender in contenders) - 1
-        for contender in self.contenders:
-            if contender.quantization:
-                check_ctranslate2(contender, self.task, settings.device)
-        self.trainable = [contender for contender in self.contenders if not contender.quantization]
-
-    def build(self, contender: Contender) -> nn.Module:
-        return contender.build(self.task)
-
-    def is_outer(self, name: str) -> bool:
-        return is_vocabulary(name)
+        self.dictionary = candidates[0].task().target_dictionary
+        self.longest = min(min(candidate.build_on_meta().max_positions()) for candidate in candidates) - 1
+        for candidate in self.candidates:
+            if candidate.quantization:
+                check_ctranslate2(candidate, settings.device)
+        self.training_setting = f"{settings.criterion}, {settings.max_tokens} tokens a batch"
+        self.training_options = settings.criterion, settings.device, settings.seed
+        self.prepare_training = functools.partial(trainer_config, *self.training_options)
 
     def training_batches(self) -> list[Sample]:
         chosen = self.settings
+        count = AMOUNTS[chosen.size][0]
         return training_batches(
-            self.lengths.train,
-            self.task.target_dictionary,
-            chosen.max_tokens,
-            AMOUNTS[chosen.size][0],
-            self.longest,
-            chosen.seed,
+            self.lengths.train, self.dictionary, chosen.max_tokens, count, self.longest, chosen.seed
         )
-
-    def training_setting(self) -> str:
-        return f"{self.settings.criterion}, {self.settings.max_tokens} tokens a batch"
 
     def amount(self, batch: Sample) -> int:
         return batch["ntokens"]
 
-    def preparation(self) -> Callable[[], Any]:
-        return functools.partial(trainer_config, self.settings.criterion, self.settings.device, self.settings.seed)
-
-    def beginning(self, contender: Contender) -> Callable[[], Training]:
-        chosen = self.settings
-        return functools.partial(Training, contender, chosen.criterion, chosen.device, chosen.seed)
-
-    def training_hosts(self, training: Training) -> list[Host]:
-        return [(training.trainer.criterion, "compute_loss", "softmax, loss"), *HOSTS]
+    def trainer(self, candidate: Candidate) -> Callable[[], Training]:
+        return functools.partial(Training, candidate, *self.training_options)
 
     def generation_samples(self, beam: int, batch_size: int) -> list[Sample]:
         """The batches that a round of generation translates."""
         chosen = self.settings
         sentences = AMOUNTS[chosen.size][1].get((beam, batch_size), max(16, batch_size))
-        return generation_batches(
-            self.lengths.test,
-            self.task.target_dictionary,
-            batch_size,
-            max(1, sentences // batch_size),
-            self.longest,
-            chosen.seed,
-        )
+        count = max(1, sentences // batch_size)
+        return generation_batches(self.lengths.test, self.dictionary, batch_size, count, self.longest, chosen.seed)
 
     def generation(self) -> list[Result]:
         """Sentences and tokens per second of every pair of beam and batch size."""
@@ -137,11 +106,11 @@ class Benchmark(runner.Benchmark):
 
     def _generation(self, beam: int, batch_size: int) -> list[Result]:
         samples = self.generation_samples(beam, batch_size)
-        engines = [self._engine(contender, beam, batch_size) for contender in self.contenders]
-        names = [contender.name for contender in self.contenders]
+        engines = [self._engine(candidate, beam, batch_size) for candidate in self.candidates]
+        names = [candidate.name for candidate in self.candidates]
         setting = f"{f'beam {beam}' if beam > 1 else 'greedy'}, batch {batch_size}"
-        pause = PAUSE if len(self.trainable) < len(self.contenders) else 0.0
-        works = [lambda own=own: own.run(samples) for own in engines]
+        pause = PAUSE if len(self.trainable) < len(self.candidates) else 0.0
+        works = [lambda engine=engine: engine.run(samples) for engine in engines]
         seconds = self.rounds(f"generation, {setting}", works, pause)
         sentences, _ = count_tokens(samples)
         tokens = output_tokens(samples)
@@ -152,32 +121,19 @@ class Benchmark(runner.Benchmark):
                 result.extra["translators"], result.extra["threads of each"] = engine.layout
         return results
 
-    def _engine(self, contender: Contender, beam: int, batch_size: int) -> Generation | CTranslate2Generation:
+    def _engine(self, candidate: Candidate, beam: int, batch_size: int) -> Generation | CTranslate2Generation:
         chosen = self.settings
-        if not contender.quantization:
-            return Generation(contender, self.task, beam, chosen.device)
-        return CTranslate2Generation(
-            contender, self.task, beam, batch_size, chosen.device, chosen.threads, chosen.translators
-        )
+        if not candidate.quantization:
+            return Generation(candidate, beam, chosen.device)
+        return CTranslate2Generation(candidate, beam, batch_size, chosen.device, chosen.threads, chosen.translators)
 
-    def own_profile(self, contender: Contender) -> dict[str, Profile]:
+    def use_profile(self, candidate: Candidate) -> dict[str, Profile]:
         """Of generation with the first beam and batch size."""
-        if "generation" not in self.settings.measures or contender.quantization:
+        if "generation" not in self.settings.measures or candidate.quantization:
             return {}
         beam, batch_size = self.settings.beams[0], self.settings.batch_sizes[0]
         samples = self.generation_samples(beam, batch_size)[:1]
-        engine = Generation(contender, self.task, beam, self.settings.device)
-        ensemble = engine.generator.model
-        hosts = [
-            (engine.model, "get_normalized_probs", "softmax, loss"),
-            (engine.generator.search, "step", "search: best candidates"),
-            (engine.generator, "finalize_hypos", "search: finished sentences"),
-            (ensemble, "reorder_incremental_state", "reordering the cache"),
-            (ensemble, "reorder_encoder_out", "reordering the cache"),
-            (ensemble, "forward_encoder", "encoder, in between"),
-            (ensemble, "forward_decoder", "decoder, in between"),
-            *HOSTS,
-        ]
+        engine = Generation(candidate, beam, self.settings.device)
         engine.run(samples)
-        profile = profile_run(lambda: engine.run(samples), hosts, engine.model, self.settings.device)
+        profile = profile_run(lambda: engine.run(samples), engine.model, self.settings.device)
         return {f"generation, beam {beam}, batch {batch_size}": profile}

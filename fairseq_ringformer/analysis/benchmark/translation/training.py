@@ -12,7 +12,7 @@ from fairseq.trainer import Trainer
 from omegaconf import DictConfig
 
 from ..training import synchronise
-from .contenders import Contender, build_task
+from .candidates import Candidate
 from .workload import Sample
 
 CRITERIA = ("cross_entropy", "label_smoothed_cross_entropy")
@@ -31,20 +31,20 @@ def trainer_config(criterion: str, device: str, seed: int) -> DictConfig:
 
 
 class Training:
-    """One contender and its Trainer.
+    """One candidate and its Trainer.
 
     Args:
-        contender: what is trained.
+        candidate: what is trained.
         criterion: one of :data:`CRITERIA`.
         device: "cpu" or "cuda".
         seed: of dropout.
     """
 
-    def __init__(self, contender: Contender, criterion: str, device: str, seed: int):
-        task, config = build_task(contender.vocabulary), trainer_config(criterion, device, seed)
+    def __init__(self, candidate: Candidate, criterion: str, device: str, seed: int):
+        task, config = candidate.task(), trainer_config(criterion, device, seed)
         self.device = device
-        self.dtype = torch.bfloat16 if contender.options.get("autocast") == "bf16" else torch.float32
-        self.trainer = Trainer(config, task, contender.build(task), task.build_criterion(config.criterion))
+        self.dtype = torch.bfloat16 if candidate.options.get("autocast") == "bf16" else torch.float32
+        self.trainer = Trainer(config, task, candidate.build(), task.build_criterion(config.criterion))
         self.trainer.begin_epoch(1)
         self.model = self.trainer.model
 

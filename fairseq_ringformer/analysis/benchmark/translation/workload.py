@@ -1,4 +1,4 @@
-"""The work: batches of real lengths and random tokens, the same for every contender."""
+"""The work: batches of real lengths and random tokens, the same for every candidate."""
 
 import os
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from typing import Any
 import numpy
 import torch
 from fairseq.data import Dictionary, LanguagePairDataset, data_utils
+
+from ....errors import UserError
 
 Sample = dict[str, Any]
 
@@ -39,14 +41,14 @@ def read_lengths(folder: str) -> Lengths:
     """Lengths of the train and test set of a folder of fairseq-preprocess, or of one that has it as ``bin``.
 
     Raises:
-        ValueError: if it is none.
+        UserError: if it is none.
     """
     if not os.path.isdir(folder):
-        raise ValueError(f"{folder}: no such data folder")
+        raise UserError(f"{folder}: no such data folder")
     binary = os.path.join(folder, "bin") if os.path.isdir(os.path.join(folder, "bin")) else folder
     source, target = data_utils.infer_language_pair(binary)
     if source is None:
-        raise ValueError(f"{folder} holds no data of fairseq-preprocess: give the folder with its dictionaries")
+        raise UserError(f"{folder} holds no data of fairseq-preprocess: give the folder with its dictionaries")
 
     def read(split: str) -> numpy.ndarray:
         sides = []
@@ -54,7 +56,7 @@ def read_lengths(folder: str) -> Lengths:
             prefix = os.path.join(binary, f"{split}.{source}-{target}.{language}")
             data = data_utils.load_indexed_dataset(prefix, None)
             if data is None:
-                raise ValueError(f"{binary} has no {split} set ({prefix}.idx): binarise it with fairseq-preprocess")
+                raise UserError(f"{binary} has no {split} set ({prefix}.idx): binarise it with fairseq-preprocess")
             # A copy: the sizes are a view of a file that is closed with `data`.
             sides.append(numpy.array(data.sizes))
         return numpy.stack(sides, axis=1)

@@ -3,16 +3,12 @@
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
-from torch import nn
-
-from ....vision import classifier
 from .. import runner
 from ..measure import Result, speeds
-from ..profile import Host, Profile, profile_run
-from .contenders import Contender, Task, is_outer
+from ..profile import Profile, profile_run
+from .candidates import Candidate, Task
 from .training import Batch, Inference, Training, prepare_training, random_batches, random_images
 
 MEASURES = ("training", "inference", "memory", "checkpoint")
@@ -53,30 +49,26 @@ class Benchmark(runner.Benchmark):
     """Measures image classifiers.
 
     Args:
-        contenders: see :func:`.contenders.choose`; the second, a model of this package, says how large images are.
+        candidates: see :func:`.candidates.choose`; the second, a model of this package, says how large images are.
         settings: what to do.
     """
 
     measures = MEASURES
     unit = "images/s"
 
-    def __init__(self, contenders: Sequence[Contender], settings: Settings):
-        super().__init__(contenders, settings)
-        self.trainable = [contender for contender in self.contenders if not contender.folded]
-        self.choose_amounts(Task.of(contenders[1]))
+    prepare_training = staticmethod(prepare_training)
+
+    def __init__(self, candidates: Sequence[Candidate], settings: Settings):
+        super().__init__(candidates, settings)
+        self.choose_amounts(Task.of(candidates[1]))
         self.data = f"random images of {' x '.join(map(str, self.task.size))}"
 
     def choose_amounts(self, task: Task) -> None:
         """How much a round of `task` does, where the settings leave it open."""
-        self.task, self.amounts = task, next(own for own in AMOUNTS if task.multiply_adds <= own.limit)
+        self.task, self.amounts = task, next(amounts for amounts in AMOUNTS if task.multiply_adds <= amounts.limit)
         self.images = self.settings.images or self.amounts.images
         self.batch_sizes = self.settings.batch_sizes or self.amounts.batch_sizes
-
-    def build(self, contender: Contender) -> nn.Module:
-        return contender.build()
-
-    def is_outer(self, name: str) -> bool:
-        return is_outer(name)
+        self.training_setting = f"{self.images} images a batch"
 
     def _times(self, multiply_adds: float, most: int) -> int:
         """How often something of so many multiply-adds is done in a round."""
@@ -87,45 +79,34 @@ class Benchmark(runner.Benchmark):
         count = self._times(3 * self.task.multiply_adds * self.images, STEPS)
         return random_batches(count, self.images, self.task.size, self.task.classes, self.settings.seed)
 
-    def training_setting(self) -> str:
-        return f"{self.images} images a batch"
-
     def amount(self, batch: Batch) -> int:
         return len(batch[0])
 
-    def preparation(self) -> Callable[[], Any]:
-        return prepare_training
-
-    def beginning(self, contender: Contender) -> Callable[[], Training]:
-        return functools.partial(Training, contender, self.settings.device, self.settings.seed)
-
-    def training_hosts(self, training: Training) -> list[Host]:
-        return [
-            (training, "loss", "softmax, loss"),
-            (torch.nn.utils, "clip_grad_norm_", "clipping, scaling gradients"),
-            (classifier, "dropout", "dropout"),
-        ]
+    def trainer(self, candidate: Candidate) -> Callable[[], Training]:
+        return functools.partial(Training, candidate, self.settings.device, self.settings.seed)
 
     def inference(self) -> list[Result]:
         """Images per second by batch size."""
-        engines = [Inference(contender, self.settings.device) for contender in self.contenders]
-        names = [contender.name for contender in self.contenders]
+        engines = [Inference(candidate, self.settings.device) for candidate in self.candidates]
+        names = [candidate.name for candidate in self.candidates]
         results = []
         for batch_size in self.batch_sizes:
             images = random_images(batch_size, self.task.size, self.settings.seed).to(self.settings.device)
             times = self._times(self.task.multiply_adds * batch_size, CALLS)
             setting = f"batch {batch_size}"
-            works = [functools.partial(own.run, images, times) for own in engines]
+            works = [functools.partial(engine.run, images, times) for engine in engines]
             seconds = self.rounds(f"inference, {setting}", works)
             results += speeds("inference", setting, "images/s", names, seconds, batch_size * times)
+            for result, engine in zip(results[-len(engines) :], engines):
+                result.extra["prepared"] = engine.prepared
         return results
 
-    def own_profile(self, contender: Contender) -> dict[str, Profile]:
+    def use_profile(self, candidate: Candidate) -> dict[str, Profile]:
         """Of inference with the first batch size."""
         if "inference" not in self.settings.measures:
             return {}
         images = random_images(self.batch_sizes[0], self.task.size, self.settings.seed).to(self.settings.device)
-        engine = Inference(contender, self.settings.device)
+        engine = Inference(candidate, self.settings.device)
         engine.run(images, 1)
-        profile = profile_run(lambda: engine.run(images, 1), (), engine.model, self.settings.device)
+        profile = profile_run(lambda: engine.run(images, 1), engine.model, self.settings.device)
         return {f"inference, batch {self.batch_sizes[0]}": profile}

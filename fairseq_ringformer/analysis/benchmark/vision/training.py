@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from timm.optim import create_optimizer_v2
 from torch import Tensor
 
+from ....modules.kernels import span
 from ..training import synchronise
-from .contenders import Contender
+from .candidates import Candidate
 
 LEARNING_RATE = 1e-4  # small: random images teach nothing
 CLIP_NORM = 1.0
@@ -33,9 +34,9 @@ def random_batches(count: int, images: int, size: tuple[int, int, int], classes:
     return batches
 
 
-def precision(contender: Contender, device: str) -> torch.autocast:
-    """What the contender's passes run in."""
-    return torch.autocast(device, TYPES[contender.mixed_precision], enabled=contender.mixed_precision != "no")
+def precision(candidate: Candidate, device: str) -> torch.autocast:
+    """What the candidate's passes run in."""
+    return torch.autocast(device, TYPES[candidate.mixed_precision], enabled=candidate.mixed_precision != "no")
 
 
 def prepare_training() -> None:
@@ -48,17 +49,17 @@ def prepare_training() -> None:
 
 
 class Training:
-    """One contender and its optimiser: Adam, clipping at norm 1.0, a fixed learning rate.
+    """One candidate and its optimiser: Adam, clipping at norm 1.0, a fixed learning rate.
 
     Args:
-        contender: what is trained.
+        candidate: what is trained.
         device: "cpu" or "cuda".
         seed: of dropout.
     """
 
-    def __init__(self, contender: Contender, device: str, seed: int):
-        self.contender, self.device, self.dtype = contender, device, TYPES[contender.mixed_precision]
-        self.model = contender.build().to(device).train()
+    def __init__(self, candidate: Candidate, device: str, seed: int):
+        self.candidate, self.device, self.dtype = candidate, device, TYPES[candidate.mixed_precision]
+        self.model = candidate.build().to(device).train()
         self.optimizer = create_optimizer_v2(self.model, "adam", lr=LEARNING_RATE, weight_decay=0.0)
         torch.manual_seed(seed)
 
@@ -67,7 +68,8 @@ class Training:
         try:
             for batch in batches:
                 with self.gradients_of(batch):
-                    torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+                    with span("clip"):
+                        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
                     self.optimizer.step()
         except torch.OutOfMemoryError:
             raise MemoryError("out of memory in training: lower --images") from None
@@ -77,33 +79,36 @@ class Training:
     def gradients_of(self, batch: Batch) -> Iterator[None]:
         """Forward and backward pass alone, inside the context; gradients are dropped after it."""
         images, targets = (tensor.to(self.device) for tensor in batch)
-        with precision(self.contender, self.device):
-            loss = self.loss(self.model(images), targets)
+        with precision(self.candidate, self.device):
+            loss = F.cross_entropy(self.model(images), targets)
         loss.backward()
         yield
         self.optimizer.zero_grad()
 
-    @staticmethod
-    def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(logits, targets)
-
 
 class Inference:
-    """One contender that classifies, in evaluation mode.
+    """One candidate that classifies, in evaluation mode.
 
     Args:
-        contender: what classifies.
+        candidate: what classifies.
         device: "cpu" or "cuda".
+
+    Attributes:
+        prepared: whether its weights were prepared, as a deployed model's are (``reparameterize``).
     """
 
-    def __init__(self, contender: Contender, device: str):
-        self.contender, self.device = contender, device
-        self.model = contender.build().to(device).eval()
+    def __init__(self, candidate: Candidate, device: str):
+        self.candidate, self.device = candidate, device
+        self.model = candidate.build().to(device).eval()
+        self.prepared = hasattr(self.model, "reparameterize")
+        if self.prepared:
+            with precision(candidate, device):
+                self.model.reparameterize()
 
     @torch.inference_mode()
     def run(self, images: Tensor, times: int) -> Tensor:
         """Classify the batch `images` `times` times over; the logits of the last."""
-        with precision(self.contender, self.device):
+        with precision(self.candidate, self.device):
             for _ in range(times):
                 logits = self.model(images)
         synchronise(self.device)

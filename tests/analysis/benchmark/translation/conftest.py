@@ -1,10 +1,10 @@
-"""Two tiny contenders, the baseline first."""
+"""Two tiny candidates, the baseline first."""
 
 import numpy
 import pytest
 
 from fairseq_ringformer._fairseq import quiet
-from fairseq_ringformer.analysis.benchmark.translation.contenders import build_task, choose
+from fairseq_ringformer.analysis.benchmark.translation.candidates import build_task, choose
 from fairseq_ringformer.analysis.benchmark.translation.workload import training_batches
 
 VOCABULARY = 60
@@ -36,7 +36,7 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
-def contenders(tiny):
+def candidates(tiny):
     return tiny()
 
 

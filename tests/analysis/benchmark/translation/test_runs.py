@@ -1,22 +1,21 @@
-"""What the contenders do when they train, generate, and are written."""
+"""What the candidates do when they train, generate, and are written."""
 
 import functools
 
 import pytest
 import torch
 
-from fairseq_ringformer.analysis.benchmark.memory import checkpoint_size, training_memory
+from fairseq_ringformer.analysis.benchmark.memory import saved_bytes, training_memory
 from fairseq_ringformer.analysis.benchmark.peak import matmul_peak, step_multiply_adds
-from fairseq_ringformer.analysis.benchmark.translation.contenders import is_vocabulary
 from fairseq_ringformer.analysis.benchmark.translation.generation import Generation
 from fairseq_ringformer.analysis.benchmark.translation.training import CRITERIA, Training, trainer_config
 from fairseq_ringformer.analysis.benchmark.translation.workload import forced_length
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
-def test_training_updates_every_weight_once_per_batch(contenders, task, samples, criterion):
-    for contender in contenders:
-        training = Training(contender, criterion, "cpu", seed=1)
+def test_training_updates_every_weight_once_per_batch(candidates, task, samples, criterion):
+    for candidate in candidates:
+        training = Training(candidate, criterion, "cpu", seed=1)
         before = {name: weight.clone() for name, weight in training.trainer.model.named_parameters()}
         training.run(samples)
         assert training.trainer.get_num_updates() == len(samples) == 2
@@ -26,11 +25,11 @@ def test_training_updates_every_weight_once_per_batch(contenders, task, samples,
 
 
 @pytest.mark.parametrize("beam", (1, 3))
-def test_all_generate_outputs_of_the_same_forced_length(contenders, task, samples, beam):
+def test_all_generate_outputs_of_the_same_forced_length(candidates, task, samples, beam):
     expected = [(forced_length(sample) + 1,) * 8 for sample in samples]
     assert expected == [(5,) * 8, (8,) * 8]
-    for contender in contenders:
-        assert Generation(contender, task, beam, "cpu").run(samples) == expected
+    for candidate in candidates:
+        assert Generation(candidate, beam, "cpu").run(samples) == expected
 
 
 def test_multiply_adds_of_a_step_are_those_of_the_formula(tiny, task, samples):
@@ -50,8 +49,8 @@ def test_multiply_adds_of_a_step_are_those_of_the_formula(tiny, task, samples):
     assert step_multiply_adds(training, samples[1]) == expected
 
 
-def test_counting_leaves_no_gradients(contenders, task, samples):
-    training = Training(contenders[1], "cross_entropy", "cpu", seed=1)
+def test_counting_leaves_no_gradients(candidates, task, samples):
+    training = Training(candidates[1], "cross_entropy", "cpu", seed=1)
     assert step_multiply_adds(training, samples[0]) > 0
     gradients = [weight.grad for weight in training.trainer.model.parameters()]
     assert all(gradient is None or not gradient.any() for gradient in gradients)
@@ -61,24 +60,23 @@ def test_a_products_peak_is_above_what_one_core_does_per_second_without_vectors(
     assert matmul_peak(torch.float32, "cpu", seconds=0.01) > 1e9
 
 
-def test_checkpoint_bytes_are_those_of_the_parameters_and_a_little_more(contenders, task):
+def test_checkpoint_bytes_are_those_of_the_parameters_and_a_little_more(candidates, task):
     vocabulary = 3 * len(task.target_dictionary) * 32
-    for contender in contenders:
-        size = checkpoint_size(contender.build(task), is_vocabulary)
-        assert size.parameters - size.inner_parameters == vocabulary
-        assert 4 * size.parameters < size.bytes < 4 * size.parameters + 80_000
-        assert 4 * size.inner_parameters < size.inner_bytes < size.bytes - 4 * vocabulary
+    for candidate in candidates:
+        total, inner = candidate.parameters()
+        assert total - inner == vocabulary
+        assert 4 * total < saved_bytes(candidate.build().state_dict()) < 4 * total + 80_000
 
 
-def memory(contender, samples):
+def memory(candidate, samples):
     prepare = functools.partial(trainer_config, "cross_entropy", "cpu", 1)
-    begin = functools.partial(Training, contender, "cross_entropy", "cpu", 1)
+    begin = functools.partial(Training, candidate, "cross_entropy", "cpu", 1)
     return training_memory(prepare, begin, samples, "cpu", threads=1, steps=2)
 
 
 def test_training_memory_holds_weights_gradients_and_the_optimiser(tiny, samples):
-    contender = tiny(vocabulary=100_000)[1]
-    use = memory(contender, samples)
+    candidate = tiny(vocabulary=100_000)[1]
+    use = memory(candidate, samples)
     floats = 4 * 3 * 100_000 * 32  # weights, gradients, two moments
     assert use.imports > 50e6 and use.peak - use.imports > 4 * floats
     # What this process holds does not count: a smaller model needs less, after this process has grown.

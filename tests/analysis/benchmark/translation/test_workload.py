@@ -5,7 +5,7 @@ from fairseq.data import LanguagePairDataset
 from fairseq.data.indexed_dataset import MMapIndexedDatasetBuilder
 
 from fairseq_ringformer.analysis.benchmark.translation import workload
-from fairseq_ringformer.analysis.benchmark.translation.contenders import build_task
+from fairseq_ringformer.analysis.benchmark.translation.candidates import build_task
 from fairseq_ringformer.analysis.benchmark.translation.workload import (
     count_tokens,
     forced_length,

@@ -1,4 +1,4 @@
-"""What the contenders do when they train and classify."""
+"""What the candidates do when they train and classify."""
 
 import functools
 from dataclasses import replace
@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from fairseq_ringformer.analysis.benchmark.memory import training_memory
-from fairseq_ringformer.analysis.benchmark.profile import profile_run
-from fairseq_ringformer.analysis.benchmark.vision.contenders import choose
+from fairseq_ringformer.analysis.benchmark.report import show
+from fairseq_ringformer.analysis.benchmark.vision.candidates import choose
 from fairseq_ringformer.analysis.benchmark.vision.runner import Benchmark, Settings
 from fairseq_ringformer.analysis.benchmark.vision.training import Inference, Training, prepare_training, random_batches
+from fairseq_ringformer.vision import RingClassifier
 from fairseq_ringformer.vision.registry import MODELS
 
 NAME = "vit_ring_tiny_patch4_28"
@@ -18,16 +19,16 @@ BATCHES = random_batches(2, 3, (1, 28, 28), 10, seed=1)
 
 
 @pytest.fixture(scope="module")
-def contenders():
+def candidates():
     return choose(NAME, "", seed=1, mixed_precision="bf16")
 
 
 @pytest.fixture(scope="module")
-def benchmark_of(contenders):
+def benchmark_of(candidates):
     """The benchmark with these settings: one thread, one round, batches of two images."""
 
     def benchmark_of(*measures, **settings):
-        return Benchmark(contenders, Settings(measures, 1, images=2, batch_sizes=(2,), **settings))
+        return Benchmark(candidates, Settings(measures, 1, images=2, batch_sizes=(2,), **settings))
 
     return benchmark_of
 
@@ -40,9 +41,9 @@ def test_batches_differ_and_are_the_same_again():
     assert not torch.equal(BATCHES[0][0], BATCHES[1][0])
 
 
-def test_training_updates_every_weight_that_has_a_gradient(contenders):
-    for contender in contenders[:3]:
-        training = Training(contender, "cpu", seed=1)
+def test_training_updates_every_weight_that_has_a_gradient(candidates):
+    for candidate in candidates[:3]:
+        training = Training(candidate, "cpu", seed=1)
         assert training.model.training
         before = {name: weight.detach().clone() for name, weight in training.model.named_parameters()}
         training.run(BATCHES)
@@ -52,22 +53,22 @@ def test_training_updates_every_weight_that_has_a_gradient(contenders):
         assert all(weight.grad is None for weight in training.model.parameters())
 
 
-def test_bfloat16_products_of_float32_weights(contenders):
-    training = Training(contenders[2], "cpu", seed=1)
+def test_bfloat16_products_of_float32_weights(candidates):
+    training = Training(candidates[2], "cpu", seed=1)
     assert training.dtype == torch.bfloat16
     assert {weight.dtype for weight in training.model.parameters()} == {torch.float32}
-    logits = Inference(contenders[2], "cpu").run(BATCHES[0][0], 1)
-    exact = Inference(contenders[1], "cpu").run(BATCHES[0][0], 1)
+    logits = Inference(candidates[2], "cpu").run(BATCHES[0][0], 1)
+    exact = Inference(candidates[1], "cpu").run(BATCHES[0][0], 1)
     assert 0 < (logits - exact).abs().max() < 0.1
 
 
-def test_folded_and_unfolded_classify_alike_and_learn_nothing(contenders):
-    plain, folded = (Inference(contender, "cpu").run(BATCHES[0][0], 2) for contender in (contenders[1], contenders[3]))
+def test_folded_and_unfolded_classify_alike_and_learn_nothing(candidates):
+    plain, folded = (Inference(candidate, "cpu").run(BATCHES[0][0], 2) for candidate in (candidates[1], candidates[3]))
     torch.testing.assert_close(plain, folded, atol=1e-5, rtol=1e-4)
     assert not plain.requires_grad
 
 
-def test_all_measures_have_every_contender_that_they_are_for(benchmark_of, contenders, monkeypatch):
+def test_all_measures_have_every_candidate_that_they_are_for(benchmark_of, candidates, monkeypatch):
     for most in ("STEPS", "CALLS"):
         monkeypatch.setattr(f"fairseq_ringformer.analysis.benchmark.vision.runner.{most}", 2)
     results = benchmark_of("inference", "checkpoint", "training").run()
@@ -83,17 +84,17 @@ def test_all_measures_have_every_contender_that_they_are_for(benchmark_of, conte
         ("checkpoint", "whole"),
         ("checkpoint", "without embeddings and head"),
     ]
-    names = [contender.name for contender in contenders]
-    assert [result.contender for result in found["inference", "batch 2"]] == names
-    assert [result.contender for result in found["training", "2 images a batch"]] == names[:3]
+    names = [candidate.name for candidate in candidates]
+    assert [result.candidate for result in found["inference", "batch 2"]] == names
+    assert [result.candidate for result in found["training", "2 images a batch"]] == names[:3]
     for result in found["training", "2 images a batch"] + found["inference", "batch 2"]:
         assert result.value == pytest.approx(2 * 2 / result.seconds[0])
     stock, ours, _ = found["checkpoint", "without embeddings and head"]
     assert ours.ratio == ours.value / stock.value < 1 / 2
 
 
-def test_a_ring_has_one_level_of_timms_and_the_signals(benchmark_of):
-    (_, total, inner), (_, own_total, own_inner), *_ = benchmark_of("training").describe()
+def test_a_ring_has_one_level_of_timms_and_the_signals(candidates):
+    (total, inner), (own_total, own_inner) = (candidate.parameters() for candidate in candidates[:2])
     width, hidden, levels = MODELS[NAME].embed_dim, MODELS[NAME].ffn_dim, MODELS[NAME].depth
     rank = width // 16
     block = 4 * width**2 + 2 * width * hidden + 5 * width + hidden
@@ -105,13 +106,13 @@ def test_a_ring_has_one_level_of_timms_and_the_signals(benchmark_of):
 
 
 @pytest.mark.parametrize("cost, images, batch_sizes", ((1e8, 64, (256, 1)), (4e9, 16, (32, 1)), (5e10, 4, (32, 1))))
-def test_a_round_is_as_large_as_the_model_allows(contenders, cost, images, batch_sizes):
-    benchmark = Benchmark(contenders, Settings())
+def test_a_round_is_as_large_as_the_model_allows(candidates, cost, images, batch_sizes):
+    benchmark = Benchmark(candidates, Settings())
     benchmark.choose_amounts(replace(benchmark.task, multiply_adds=cost))
     assert (benchmark.images, benchmark.batch_sizes) == (images, batch_sizes)
 
 
-def test_training_memory_counts_no_imports_and_shrinks_with_sharing(contenders):
+def test_training_memory_counts_no_imports_and_shrinks_with_sharing(candidates):
     stock, ours = choose("vit_ring_768_l12_patch16_224", "", seed=1)[:2]
     batches = random_batches(1, 1, (3, 224, 224), 1000, seed=1)
     uses = [
@@ -123,22 +124,21 @@ def test_training_memory_counts_no_imports_and_shrinks_with_sharing(contenders):
     assert uses[1].peak - uses[1].imports < uses[0].peak - uses[0].imports
 
 
-def test_every_part_of_both_models_is_told_apart(contenders, benchmark_of):
-    benchmark = benchmark_of("training")
-    for contender in contenders[:2]:
-        training = Training(contender, "cpu", seed=1)
-        training.run(BATCHES[:1])
-        hosts = benchmark.training_hosts(training)
-        profile = profile_run(lambda: training.run(BATCHES[:1]), hosts, training.model, "cpu")
-        both = {"self-attention", "feed-forward", "norms", "dropout", "embeddings", "output layer", "softmax, loss"}
-        assert {part for part, (forward, backward) in profile.parts.items() if forward and backward} >= both
-        assert ("level signals" in profile.parts) == (contender.arch == NAME)
-        assert profile.parts["optimiser"][0] > 0 and profile.parts["clipping, scaling gradients"][0] > 0
-        assert not any("forward" in vars(module) for module in training.model.modules())
+def test_inference_is_prepared_where_the_model_can_be(candidates, benchmark_of, monkeypatch):
+    def reparameterize(model):
+        model.told = True
+
+    monkeypatch.setattr(RingClassifier, "reparameterize", reparameterize, raising=False)
+    stock, ours = (Inference(candidate, "cpu") for candidate in candidates[:2])
+    assert (stock.prepared, ours.prepared) == (False, True) and ours.model.told
+    monkeypatch.setattr("fairseq_ringformer.analysis.benchmark.vision.runner.CALLS", 1)
+    results = benchmark_of("inference").run()
+    assert [result.extra["prepared"] for result in results] == [False, True, True, False]
+    assert [show(result).endswith(", prepared") for result in results] == [False, True, True, False]
 
 
-def test_memory_on_the_device_running_out_is_said(contenders, monkeypatch):
-    training = Training(contenders[0], "cpu", seed=1)
+def test_memory_on_the_device_running_out_is_said(candidates, monkeypatch):
+    training = Training(candidates[0], "cpu", seed=1)
 
     def refuse(images):
         raise torch.OutOfMemoryError("no more")

@@ -1,5 +1,0 @@
-"""Random sentence specifications."""
-
-from language.sampler.sentences import Sampler
-
-__all__ = ["Sampler"]

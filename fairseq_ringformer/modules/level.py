@@ -1,0 +1,127 @@
+"""One turn of the ring (arXiv 2502.13181, section 3): self-attention, cross-attention, feed-forward.
+
+States are `(batch, length, embed_dim)` throughout. In a step of incremental decoding the beams of a sentence are its
+length: they stand side by side, and read one memory and one past.
+"""
+
+from collections.abc import Callable, Container, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .attention import merge_heads, split_heads
+from .cache import DecoderCache, Memory
+from .config import StackConfig
+from .kernels import add_dropped, attend, dropout, span
+
+AttnWeights = dict[str, Tensor]
+
+
+class Level(NamedTuple):
+    """What one level computes with.
+
+    `projections` by name, such as ``self_attn.qkv_proj``, map `(batch, length, in)` to `(batch, length, out)` with the
+    level's signal; `norms` and `dropouts` are by sub-layer (``activation`` is the dropout within the feed-forward,
+    ``sublayer`` that on outputs). `step` is the level's part of a static signal; `skip` the probability of skipping its
+    sub-layers.
+    """
+
+    number: int
+    projections: Mapping[str, Callable[..., Tensor]]
+    norms: Mapping[str, Callable[[Tensor], Tensor]]
+    dropouts: Mapping[str, nn.Module]
+    step: Tensor | None
+    skip: float
+
+
+class Context(NamedTuple):
+    """What is the same for every level of a pass.
+
+    `mask` is the additive one of the self-attention; `causal` says that it hides the future and nothing else.
+    `positions` is the position part of a static signal, `(batch, length, embed_dim)`; `need_weights` are the levels whose
+    attention weights are returned.
+    """
+
+    config: StackConfig
+    mask: Tensor | None
+    causal: bool
+    memory: Memory | None
+    positions: Tensor | None
+    cache: DecoderCache | None
+    need_weights: Container[int]
+
+
+def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWeights | None]:
+    """The state after `level`, for the state `x` before it; and its attention weights, if they are needed.
+
+    Attention weights are `(batch, heads, length, keys)`, under ``self_attn`` and ``cross_attn``.
+    """
+    config, project = context.config, level.projections
+    need_weights = level.number in context.need_weights
+    attn_weights: AttnWeights = {}
+
+    if context.positions is not None:  # the Universal Transformer's signal (arXiv 1807.03819, eq. 2)
+        x = x + context.positions + level.step.to(x.dtype)
+
+    # Self-attention, eq. 6: queries, keys and values are W x + M x.
+    with span("self_attn"):
+        h = _enter("self_attn", x, level, config)
+        qkv = split_heads(project["self_attn.qkv_proj"](h, read=_read(h, x, config)), 3, config.num_heads)
+        query, key, value = qkv.unbind()
+        if context.cache is not None:
+            key, value = context.cache.append(level.number, qkv[1:])
+        attended, attn_weights["self_attn"] = attend(
+            query, key, value, context.mask, context.causal, level.dropouts["self_attn"], need_weights
+        )
+        x = _leave("self_attn", x, project["self_attn.out_proj"](merge_heads(attended)), level, config)
+
+    # Cross-attention: keys and values come from the memory, which is the same at every level.
+    if context.memory is not None:
+        with span("cross_attn"):
+            h = _enter("cross_attn", x, level, config)
+            memory, absorbed = context.memory, context.memory.absorbed[level.number]
+            if absorbed is not None:  # the same, quicker for one sentence alone
+                out, attn_weights["cross_attn"] = absorbed(h, memory.mask)
+            else:
+                query = split_heads(project["cross_attn.q_proj"](h, read=_read(h, x, config)), 1, config.num_heads)[0]
+                key, value = memory.keys_values[level.number]
+                attended, attn_weights["cross_attn"] = attend(
+                    query, key, value, memory.mask, False, level.dropouts["cross_attn"], need_weights
+                )
+                out = project["cross_attn.out_proj"](merge_heads(attended))
+            x = _leave("cross_attn", x, out, level, config)
+
+    # Feed-forward, eq. 7: act((x + M x) W_up) W_down; the residual adds x itself, without the signal.
+    if config.ffn is not None:
+        with span("ffn"):
+            h = _enter("ffn", x, level, config)
+            hidden = config.activation(project["ffn.fc1"](h, read=_read(h, x, config)))
+            out = project["ffn.fc2"](dropout(hidden, level.dropouts["activation"]))
+            x = _leave("ffn", x, out, level, config)
+
+    return x, attn_weights if need_weights else None
+
+
+def _enter(part: str, x: Tensor, level: Level, config: StackConfig) -> Tensor:
+    """What a sub-layer reads: the state, or with pre-norm the normalised state."""
+    return level.norms[part](x) if config.pre_norm else x
+
+
+def _leave(part: str, x: Tensor, out: Tensor, level: Level, config: StackConfig) -> Tensor:
+    """The state after a sub-layer: ``x + out``, or with post-norm its norm."""
+    x = add_dropped(x, drop_path(out, level.skip), level.dropouts["sublayer"])
+    return x if config.pre_norm else level.norms[part](x)
+
+
+def _read(h: Tensor, x: Tensor, config: StackConfig) -> Tensor:
+    """What signals read: what their projection reads, or the state before its norm."""
+    return x if config.signal_input == "state" else h
+
+
+def drop_path(x: Tensor, p: float) -> Tensor:
+    """`x` `(batch, ...)` with whole samples dropped with probability `p` and the others scaled up (stochastic depth)."""
+    if p == 0.0:
+        return x
+    keep = torch.empty(x.size(0), *[1] * (x.dim() - 1), dtype=x.dtype, device=x.device).bernoulli_(1.0 - p)
+    return x * keep.div_(1.0 - p)
