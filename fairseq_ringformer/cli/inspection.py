@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..export.checkpoints import check_fairseq_checkpoint, is_classifier
+from ..extras import require
 from ..files import read_checkpoint
 from .arguments import add_machine_arguments, check_output, positive, refuse_flags, whole
 from .errors import reason, require_fairseq, require_timm
@@ -71,7 +72,8 @@ def chosen_side(args: argparse.Namespace) -> str | None:
 
 
 def check_outputs(prefix: str, endings: Sequence[str] = ENDINGS) -> None:
-    """UserError unless PREFIX and each of `endings` make files that can be written."""
+    """UserError unless PREFIX and each of `endings` make files that can be written, and figures can be drawn."""
+    require("matplotlib")
     if not os.path.basename(prefix):
         raise UserError(f"--output {prefix} is a folder: add the start of the files' names")
     for ending in endings:
