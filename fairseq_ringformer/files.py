@@ -41,8 +41,11 @@ def whole_file(path: StrPath) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def whole_folder(path: StrPath) -> Iterator[str]:
+def whole_folder(path: StrPath, sync: bool = True) -> Iterator[str]:
     """As :func:`whole_file`, for a folder: the empty one to fill becomes `path`, in the place of an older one.
+
+    Args:
+        sync: whether it is whole also where power fails, which takes long for very many files.
 
     Raises:
         UserError: if `path` cannot be written, or the body fails with an OSError.
@@ -53,7 +56,7 @@ def whole_folder(path: StrPath) -> Iterator[str]:
             new, old = os.path.join(work, "new"), os.path.join(work, "old")
             os.mkdir(new)
             yield new
-            for folder, _, names in os.walk(new):
+            for folder, _, names in os.walk(new) if sync else ():
                 for name in names:
                     _sync(os.path.join(folder, name))
             try:

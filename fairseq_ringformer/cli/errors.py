@@ -26,9 +26,15 @@ def gpu_memory(advice: str) -> Iterator[None]:
         raise UserError(f"out of GPU memory: {advice}") from None
 
 
-def first_of_machine() -> bool:
-    """Whether this is the first process, or the only one, of torchrun or accelerate on this machine."""
-    return int(os.environ.get("LOCAL_RANK", 0)) == 0
+@contextmanager
+def told_once() -> Iterator[None]:
+    """Tell a mistake that all processes of torchrun or accelerate make alike in the first of each machine alone."""
+    try:
+        yield
+    except (UserError, ImportError, OSError) as error:
+        if int(os.environ.get("LOCAL_RANK", 0)):
+            raise SystemExit(2) from None
+        raise UserError(reason(error)) from None
 
 
 def require_fairseq() -> None:

@@ -9,9 +9,9 @@ import json
 import os
 from typing import Any
 
-from ..errors import UserError
-from .arguments import add_machine_arguments, whole
-from .errors import first_of_machine, gpu_memory, reason, require_timm
+from ..files import write_text
+from .arguments import add_machine_arguments, check_output, positive, whole
+from .errors import gpu_memory, require_timm, told_once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of the images")
     parser.add_argument("--dataset", default="", metavar="NAME", help="how they lie there, as in train-classifier")
     parser.add_argument("--split", default="validation", metavar="NAME", help="default: validation")
-    parser.add_argument("--batch-size", type=whole(1), default=256, metavar="N", help="default: 256")
+    parser.add_argument("--batch-size", type=positive, default=256, metavar="N", help="default: 256")
     parser.add_argument(
         "--ema", action=argparse.BooleanOptionalAction, help="the averaged weights; default: where there are any"
     )
@@ -30,30 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.json and not os.path.isdir(os.path.dirname(args.json) or "."):
-        raise UserError(f"{os.path.dirname(args.json)}: no such folder for --json")
-    if args.json and os.path.isdir(args.json):
-        raise UserError(f"--json {args.json} is a folder: name a file")
-    require_timm()
-    first = int(os.environ.get("RANK", 0)) == 0
-    try:
-        with gpu_memory("lower --batch-size, or use --device cpu"):
-            figures = _evaluate(args)
-    except (ValueError, ImportError, OSError) as error:
-        if first_of_machine():
-            raise UserError(reason(error)) from None
-        return 2
-    if not first:
+    with told_once(), gpu_memory("lower --batch-size, or use --device cpu"):
+        check_output(args.json, name="--json")
+        require_timm()
+        figures = _evaluate(args)
+    if int(os.environ.get("RANK", 0)):
         return 0
     print(_summary(args.path, figures))
     if args.per_class:
         print(_table(figures["per_class"]))
     if args.json:
-        try:
-            with open(args.json, "w", encoding="utf-8") as stream:
-                stream.write(json.dumps({"path": args.path, **figures}, indent=2, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write {args.json}: {error.strerror}") from None
+        write_text(args.json, json.dumps({"path": args.path, **figures}, indent=2, ensure_ascii=False) + "\n")
     return 0
 
 
@@ -78,17 +65,19 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
         channels=size.size[0],
         classes=classes,
     )
+    model.to(accelerator.device)
+    if hasattr(model, "reparameterize"):
+        model.reparameterize()
     scores = evaluate(
-        model.to(accelerator.device),
+        model,
         evaluation_batches(images, args.batch_size, args.workers, accelerator),
-        images.damaged_names,
         state["num_classes"],
         accelerator,
         confusion=args.per_class,
         progress=accelerator.is_main_process and sys.stderr.isatty(),
     )
     if accelerator.is_main_process:
-        for name in scores.damaged:
+        for name in images.damaged_names(scores.damaged):
             print(f"damaged, left out: {name}", file=sys.stderr)
     figures = {"model": state["arch"], **scores.as_dict()}
     if args.per_class:

@@ -22,7 +22,6 @@ COMMANDS = {
     "train-classifier": "train an image classifier",
     "evaluate": "measure an image classifier's accuracy",
     "predict": "classify images",
-    "sample-imagenet": "draw classes and images from ImageNet-1K",
     "benchmark": "speed, memory and size against fairseq's stock transformer, or timm's VisionTransformer",
     "study": "train and score the rows of a table",
     "report": "tables and pictures of a study",

@@ -12,9 +12,9 @@ DIR/tensorboard tell how it went, DIR/result.json what came of it.
 import argparse
 import os
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..vision.training.options import add_flags, gather
-from .errors import first_of_machine, gpu_memory, reason, require_timm
+from .errors import gpu_memory, require_timm, told_once
 
 SMALLER = "lower --batch-size and raise --grad-accum by as much, or add --checkpoint-activations"
 
@@ -28,23 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     first = int(os.environ.get("RANK", 0)) == 0
-    try:
+    with told_once(), gpu_memory(SMALLER):
         options = gather(vars(args), args.config)
         require_timm()
         from ..vision.training.trainer import Trainer
 
-        with gpu_memory(SMALLER):
-            trainer = Trainer(options)
-    except (ValueError, ImportError, OSError) as error:
-        # Wrong in all processes of a machine alike: one of them tells.
-        if first_of_machine():
-            raise UserError(reason(error)) from None
-        return 2
+        trainer = Trainer(options)
     try:
         with gpu_memory(SMALLER):
             result = trainer.train()
-    except (ValueError, OSError) as error:
-        raise UserError(reason(error)) from None
+    except OSError as error:  # a full disk
+        raise UserError(one_line(error)) from None
     except KeyboardInterrupt:
         if first:
             raise UserError("interrupted; the same command goes on from the last checkpoint") from None

@@ -14,6 +14,7 @@ import timm
 import torch
 from torch import nn
 
+from ..errors import UserError
 from ..files import read_checkpoint
 from .data import InputConfig
 from .data.checking import first_line
@@ -28,7 +29,7 @@ def load_classifier(path: str, ema: bool | None = None) -> tuple[nn.Module, dict
         ema: take the averaged weights; by default where there are any.
 
     Raises:
-        ValueError: if the file is missing, damaged or no classifier's, or has no averaged weights to take.
+        UserError: if the file is missing, damaged or no classifier's, or has no averaged weights to take.
     """
     return model_of(path, read_classifier(path), ema)
 
@@ -40,7 +41,7 @@ def model_of(path: str, state: dict[str, Any], ema: bool | None = None) -> tuple
     model = build_model(state["arch"], {**state["model_args"], "num_classes": state["num_classes"]})
     problem = difference(weights, model.state_dict())
     if problem:
-        raise ValueError(f"{path}: its weights are not those of {state['arch']}: {problem}")
+        raise UserError(f"{path}: its weights are not those of {state['arch']}: {problem}")
     model.load_state_dict(weights)
     return model.eval(), state
 
@@ -49,7 +50,7 @@ def read_classifier(path: str) -> dict[str, Any]:
     """The checkpoint at `path`, on the CPU, read with torch's safe loader.
 
     Raises:
-        ValueError: if the file is missing, damaged, or no classifier's.
+        UserError: if the file is missing, damaged, or no classifier's.
     """
     state = read_checkpoint(path)
     check_classifier(path, state)
@@ -57,37 +58,37 @@ def read_classifier(path: str) -> dict[str, Any]:
 
 
 def check_classifier(path: str, state: Mapping[str, Any]) -> None:
-    """ValueError unless what was read from `path` is a classifier's."""
+    """UserError unless what was read from `path` is a classifier's."""
     missing = [key for key in REQUIRED if key not in state]
     if missing:
-        raise ValueError(f"{path}: a readable file, but no classifier's checkpoint (it lacks {', '.join(missing)})")
+        raise UserError(f"{path}: a readable file, but no classifier's checkpoint (it lacks {', '.join(missing)})")
 
 
 def choose_weights(path: str, state: Mapping[str, Any], ema: bool | None = None) -> dict[str, torch.Tensor]:
     """The weights, or the averaged ones (`ema`; by default where there are any), of a checkpoint read from `path`."""
     averaged = state.get("state_dict_ema")
     if ema and averaged is None:
-        raise ValueError(f"{path} holds no averaged weights: the training had no --ema")
+        raise UserError(f"{path} holds no averaged weights: the training had no --ema")
     return state["state_dict"] if averaged is None or ema is False else averaged
 
 
 def input_config(state: Mapping[str, Any]) -> InputConfig:
     """What the model of a checkpoint wants its images like."""
-    given = state["input"].items()
-    return InputConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in given})
+    config = state["input"].items()
+    return InputConfig(**{key: tuple(value) if isinstance(value, list) else value for key, value in config})
 
 
 def default_config(arch: str) -> dict[str, Any]:
     """What timm knows of the model `arch`: ``input_size``, ``mean``, ...
 
     Raises:
-        ValueError: if there is no such model, with names like it.
+        UserError: if there is no such model, with names like it.
     """
     from . import registry  # noqa: F401  registers this project's models
 
     if not timm.is_model(arch):
         near = difflib.get_close_matches(arch, timm.list_models(), 3)
-        raise ValueError(f"no model {arch} in timm" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+        raise UserError(f"no model {arch} in timm" + (f"; did you mean {' or '.join(near)}?" if near else ""))
     known = timm.get_pretrained_cfg(arch)
     return known.to_dict() if known is not None else {"input_size": (3, 224, 224)}
 
@@ -96,17 +97,16 @@ def build_model(arch: str, model_args: Mapping[str, Any]) -> nn.Module:
     """timm's model `arch` with the keywords `model_args`.
 
     Raises:
-        ValueError: if there is no such model, or it refuses an argument.
+        UserError: if there is no such model, or it refuses an argument.
     """
     default_config(arch)
     initial = model_args.get("checkpoint_path")
     if initial and not os.path.isfile(str(initial)):
-        raise ValueError(f"model {arch}: {initial}: no such checkpoint")
+        raise UserError(f"model {arch}: {initial}: no such checkpoint")
     try:
         return timm.create_model(arch, **model_args)
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
-        reason = first_line(error)
-        raise ValueError(f"model {arch}: {reason}") from None
+        raise UserError(f"model {arch}: {first_line(error)}") from None
 
 
 def difference(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:

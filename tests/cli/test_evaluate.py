@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from fairseq_ringformer.vision.checkpoint import input_config, load_classifier
+from fairseq_ringformer.vision.classifier import RingClassifier
 from fairseq_ringformer.vision.data import eval_transform, open_images
+from tests.cli.classifiers import classifier, write_images
 from tests.vision.images import damage, write_folder, write_splits
 from tests.vision.test_checkpoint import stock
 
@@ -113,6 +115,17 @@ def test_mistakes(refused, model, data, tmp_path):
     command = ["evaluate", "--path", model, "--data", data, *FLAGS, "--json"]
     assert "/no: no such folder for --json" in refused(*command, tmp_path / "no/x.json")
     assert "is a folder: name a file" in refused(*command, tmp_path)
+    assert "no.pt: no such checkpoint" in refused("predict", "--path", "no.pt", "x.png")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict"])
+def test_weights_are_prepared_where_the_model_can(ringformer, tmp_path, monkeypatch, command):
+    """After the model is on its device, and before it reads an image."""
+    calls = []
+    monkeypatch.setattr(RingClassifier, "reparameterize", lambda self: calls.append(self.training), raising=False)
+    path, data = classifier(tmp_path / "ring.pt"), write_images(tmp_path / "data", count=1)
+    rest = ["--data", data] if command == "evaluate" else [data / "validation/a/0.png"]
+    assert ringformer(command, "--path", path, "--device", "cpu", *rest)[0] == 0 and calls == [False]
 
 
 def test_predict_agrees_with_the_model(ringformer, model, data):
@@ -138,10 +151,6 @@ def test_predict_goes_on_after_an_unreadable_file(ringformer, model, tmp_path):
     assert status == 1 and out.startswith(f"{tmp_path}/a/1.png: ") and out.count("\n") == 1
     assert err.splitlines() == [
         f"ringformer predict: {bad}: damaged, or no image",
-        f"ringformer predict: {tmp_path}/no.png: no such file",
-        f"ringformer predict: {empty}: no images in this folder",
+        f"ringformer predict: {tmp_path}/no.png: No such file or directory",
+        f"ringformer predict: {empty}: a folder without images",
     ]
-
-
-def test_predict_without_a_model(refused):
-    assert "no.pt: no such checkpoint" in refused("predict", "--path", "no.pt", "x.png")

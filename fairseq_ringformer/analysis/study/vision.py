@@ -1,6 +1,5 @@
 """Runs of image classifiers: train-classifier, and the accuracy it ends with."""
 
-import argparse
 import csv
 import json
 import re
@@ -44,19 +43,16 @@ class Vision:
         import torch
 
         from ...vision.checkpoint import build_model
-        from ...vision.training.options import add_flags, gather
+        from ...vision.training.options import gather, parse
         from ...vision.training.preparation import image_channels, open_both
 
         for word in self.flags:
             refuse(word, RESERVED, self.table)
-        parser = argparse.ArgumentParser(prog="train-classifier", add_help=False, allow_abbrev=False)
-        add_flags(parser)
-        parser.error = _refuse
         sets = {}  # rows seldom differ in what they read
         for row in rows:
             refuse_settings(row, RESERVED, self.table)
             words = [*self._flags(row, 1, 2, 1), "--output", "x"]
-            options = gather(vars(parser.parse_args(words)), None)
+            options = gather(parse(words))
             try:
                 with torch.device("meta"):
                     build_model(row.arch, {name.replace("-", "_"): value for name, value in row.flags.items()})
@@ -130,7 +126,3 @@ class Vision:
         if "last_top5" in result:
             figures["top5"] = result["last_top5"]
         return {**figures, "images_per_second": result["images_per_second"], "curve": curve}
-
-
-def _refuse(message: str) -> None:
-    raise UserError(message)

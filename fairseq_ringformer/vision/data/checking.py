@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from ...errors import UserError
 from .images import Damaged, Images
 
 BATCH = 64
@@ -31,19 +32,19 @@ class _Decoded(torch.utils.data.Dataset):
 def check_images(images: Images, workers: int, progress: bool = True) -> list[str]:
     """Decode every image; the names of the damaged ones, in order."""
     loader = torch.utils.data.DataLoader(_Decoded(images), batch_size=BATCH, num_workers=workers, collate_fn=list)
-    found: list[bool] = []
+    damaged: list[bool] = []
     with tqdm(total=len(images), desc="checking images", unit="image", disable=not progress, leave=False) as bar:
         for results in loader:
-            found += results
+            damaged += results
             bar.update(len(results))
-    return [images.name(index) for index, damaged in enumerate(found) if damaged]
+    return [images.name(index) for index, is_damaged in enumerate(damaged) if is_damaged]
 
 
 def check_same_classes(train: Any, valid: Any) -> None:
     """Require the same classes in the same order, else a target means one class here and another there.
 
     Raises:
-        ValueError: naming the classes that only one of them has.
+        UserError: naming the classes that only one of them has.
     """
     if list(train.classes) == list(valid.classes):
         return
@@ -51,10 +52,10 @@ def check_same_classes(train: Any, valid: Any) -> None:
         "training": [name for name in train.classes if name not in set(valid.classes)],
         "validation": [name for name in valid.classes if name not in set(train.classes)],
     }
-    found = "; ".join(f"only in {split}: {some(names)}" for split, names in only.items() if names)
-    found = found or "they have the same names in another order"
-    raise ValueError(
-        f"training and validation images are of different classes ({found}): "
+    difference = "; ".join(f"only in {split}: {some(names)}" for split, names in only.items() if names)
+    difference = difference or "they have the same names in another order"
+    raise UserError(
+        f"training and validation images are of different classes ({difference}): "
         "give both the same class folders, each with at least one image"
     )
 

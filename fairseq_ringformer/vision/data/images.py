@@ -3,16 +3,17 @@
 import errno
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 from PIL import Image
 from timm.data.readers.shared_count import SharedCount
-from torch import Tensor
 
-from .randomness import random_state_kept, seed_by
+from ...errors import UserError
+from .randomness import preserved_random_state, seed_by
+from .transforms import image_mode
 
 # So many damaged images in a row are no accident: a failing disk, or files of another kind.
 MAX_DAMAGED = 100
@@ -22,7 +23,7 @@ NOT_DAMAGED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 Sample = tuple[Any, int, int]
 
 
-class UnreadableData(ValueError):
+class UnreadableData(UserError):
     """Images that cannot be read, too many to go on without them.
 
     In a worker process, torch puts its traceback before the text; only the last line is this error's own.
@@ -47,6 +48,19 @@ def decode(file: Any, mode: str) -> Image.Image:
             return to_mode(image, mode)
     except Exception as error:  # PIL's decoders raise whatever they like: RuntimeError, struct.error, SyntaxError, ...
         raise _fault(error) from None
+
+
+def read_image(path: str, channels: int) -> Image.Image:
+    """The image in a file, grey (1) or in colour (3); UserError if it cannot be read."""
+    try:
+        with open(path, "rb") as stream:
+            return decode(stream.read(), image_mode(channels))
+    except Damaged:
+        raise UserError(f"{path}: damaged, or no image") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: a folder without images") from None
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from None
 
 
 def to_mode(image: Image.Image, mode: str) -> Image.Image:
@@ -126,9 +140,9 @@ class Images(Labelled, torch.utils.data.Dataset):
             name = getattr(self.source, "samples", {index: [None]})[index][0]
         return str(name) if name else f"image {index}"
 
-    def damaged_names(self, damaged: Tensor) -> list[str]:
-        """The names for the last parts of samples, `(samples,)`, of those that are damaged."""
-        return [self.name(index) for index in damaged.tolist() if index >= 0]
+    def damaged_names(self, damaged: Sequence[int]) -> list[str]:
+        """The names of damaged images by their indices, the last parts of samples."""
+        return [self.name(index) for index in damaged]
 
     def load(self, index: int) -> tuple[Image.Image, int]:
         """Decode an image.
@@ -162,7 +176,7 @@ class Images(Labelled, torch.utils.data.Dataset):
 
     def __getitems__(self, indices: list[int]) -> list[Sample]:
         """The samples of a batch, for torch's loader: keeping the random state costs as much as an image."""
-        with random_state_kept() if self.training else nullcontext():
+        with preserved_random_state() if self.training else nullcontext():
             return [self._sample(index) for index in indices]
 
     def _sample(self, index: int) -> Sample:
@@ -203,5 +217,5 @@ def close_archives(reader: Any) -> None:
     """
     states = getattr(reader, "tar_state", None)
     for state in [] if states is None else states.values() if isinstance(states, dict) else [states]:
-        for own in (*state.children.values(), state):
-            own.reset()
+        for archive in (*state.children.values(), state):
+            archive.reset()

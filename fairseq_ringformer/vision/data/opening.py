@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 from timm.data import create_dataset
 
+from ...errors import UserError
 from .checking import first_line, some
 from .images import Images
 from .streams import HuggingFaceStream, StreamedImages, open_shards, settle_classes
@@ -46,18 +47,18 @@ def open_images(
         num_classes: of a streamed set that tells neither names nor number.
 
     Raises:
-        ValueError: if there is no such data set, or it has no images, or classes that are not in `classes`.
+        UserError: if there is no such data set, or it has no images, or classes that are not in `classes`.
     """
     mode = image_mode(channels)
     kind, slash, name = dataset.partition("/")
     kind = kind.lower()
     if dataset and (not slash or kind not in ("torch", *NEEDS) or not (name or kind == "wds")):
-        raise ValueError(f"--dataset {dataset}: no such data set; known are {KINDS}")
+        raise UserError(f"--dataset {dataset}: no such data set; known are {KINDS}")
     needed = NEEDS.get(kind)
     if needed and importlib.util.find_spec(needed) is None:
-        raise ValueError(f"--dataset {dataset} needs the package {needed}: run 'pip install {needed}'")
+        raise UserError(f"--dataset {dataset} needs the package {needed}: run 'pip install {needed}'")
     if kind in ("", "torch", "wds") and not os.path.exists(data):
-        raise ValueError(f"{data}: no such folder" + ("" if kind else " or tar file"))
+        raise UserError(f"{data}: no such folder" + ("" if kind else " or tar file"))
     if kind == "wds":
         return open_shards(data, split, transform, mode, seed, training, classes, num_classes)
     if kind == "hfids":
@@ -74,12 +75,12 @@ def open_images(
     else:
         source, names = _of_files(data, split, classes)
     if not len(source):
-        raise ValueError(f"{data}: no images for split {split}")
+        raise UserError(f"{data}: no images for split {split}")
     if kind and not names:
         targets = source.reader.iter_targets() if kind == "hfds" else (source[index][1] for index in range(len(source)))
         names = [str(target) for target in range(max(map(int, targets)) + 1)]
     if kind and classes is not None and list(classes) != names:
-        raise ValueError(f"--dataset {dataset}: its classes are {some(names)}, not {some(classes)}")
+        raise UserError(f"--dataset {dataset}: its classes are {some(names)}, not {some(classes)}")
     return Images(source, names, transform, mode=mode, seed=seed, training=training)
 
 
@@ -93,24 +94,24 @@ def _loaded(dataset: str, data: str, split: str, **options: Any) -> Any:
         return create_dataset(dataset, root=data or None, split=split, **options)
     except Exception as error:
         reason = first_line(error)
-        raise ValueError(f"--dataset {dataset}, split {split}: {reason}") from None
+        raise UserError(f"--dataset {dataset}, split {split}: {reason}") from None
 
 
 def _of_torchvision(dataset: str, data: str, split: str) -> Any:
     known = [name for names in SPLITS.values() for name in names]
     if split not in known:
-        raise ValueError(f"--dataset {dataset} has no split {split}: choose one of {', '.join(known)}")
+        raise UserError(f"--dataset {dataset} has no split {split}: choose one of {', '.join(known)}")
     # timm passes some sets' split on as it is.
-    split = next(own for own, names in SPLITS.items() if split in names)
+    split = next(name for name, names in SPLITS.items() if split in names)
     try:
         return create_dataset(dataset, root=data, split=split)
     except AssertionError as error:
-        raise ValueError(f"--dataset {dataset}: {str(error)[0].lower()}{str(error)[1:]}") from None
+        raise UserError(f"--dataset {dataset}: {str(error)[0].lower()}{str(error)[1:]}") from None
     except Exception as error:
         # torchvision raises RuntimeError, OSError, ValueError or what the file's decoder does.
         reason = first_line(error)
         reason = reason.removesuffix(" You can use download=True to download it").rstrip(".")
-        raise ValueError(f"{data}: --dataset {dataset} cannot be read from here ({reason})") from None
+        raise UserError(f"{data}: --dataset {dataset} cannot be read from here ({reason})") from None
 
 
 def _of_files(data: str, split: str, classes: Sequence[str] | None) -> Any:
@@ -119,24 +120,24 @@ def _of_files(data: str, split: str, classes: Sequence[str] | None) -> Any:
     try:
         source = create_dataset("", root=root, search_split=False)
     except tarfile.TarError as error:
-        raise ValueError(f"{root}: damaged tar file ({error})") from None
+        raise UserError(f"{root}: damaged tar file ({error})") from None
     except OSError as error:
-        raise ValueError(f"{error.filename or root}: cannot be read ({error.strerror or error})") from None
+        raise UserError(f"{error.filename or root}: cannot be read ({error.strerror or error})") from None
     except (RuntimeError, ValueError, AssertionError):
         # timm's own texts are about its readers.
-        raise ValueError(f"{root}: no images in class folders") from None
+        raise UserError(f"{root}: no images in class folders") from None
     reader = source.reader
     targets = getattr(reader, "class_to_idx", None) or reader.class_name_to_idx
     if isinstance(getattr(reader, "samples", None), list):
         _check_folders(root, [path for path, _ in reader.samples])
     elif "" in targets:
-        raise ValueError(f"{root}: has images outside class folders")
+        raise UserError(f"{root}: has images outside class folders")
     names = _names(targets)
     if classes is None:
         return source, names
     unknown = [name for name in names if name not in set(classes)]
     if unknown:
-        raise ValueError(f"{root} has classes that the model does not have: {some(unknown)}")
+        raise UserError(f"{root} has classes that the model does not have: {some(unknown)}")
     renumbered = [list(classes).index(name) for name in names]
     if isinstance(reader.samples, list):
         reader.samples = [(path, renumbered[target]) for path, target in reader.samples]
@@ -153,14 +154,14 @@ def find_split(data: str, split: str) -> str:
     if not split:
         return data
     if os.path.isfile(data):
-        raise ValueError(f"{data}: a tar file has no splits; give the folder that has train.tar and validation.tar")
+        raise UserError(f"{data}: a tar file has no splits; give the folder that has train.tar and validation.tar")
     names = next((names for names in SPLITS.values() if split in names), ())
     names = list(dict.fromkeys([split, *names]))
     for name in names:
         for path in (os.path.join(data, name), os.path.join(data, f"{name}.tar")):
             if os.path.exists(path):
                 return path
-    raise ValueError(f"{data}: no split {split}: it has no folder (or tar file) {' or '.join(names)}")
+    raise UserError(f"{data}: no split {split}: it has no folder (or tar file) {' or '.join(names)}")
 
 
 def _check_folders(root: str, paths: Sequence[str]) -> None:
@@ -169,10 +170,10 @@ def _check_folders(root: str, paths: Sequence[str]) -> None:
     for folder in dict.fromkeys(map(os.path.dirname, paths)):
         if os.path.normpath(folder) == os.path.normpath(root):
             loose = next(path for path in paths if os.path.dirname(path) == folder)
-            raise ValueError(f"{root}: has images outside class folders, such as {os.path.basename(loose)}")
+            raise UserError(f"{root}: has images outside class folders, such as {os.path.basename(loose)}")
         other = folders.setdefault(os.path.basename(folder), folder)
         if other != folder:
-            raise ValueError(
+            raise UserError(
                 f"{other} and {folder} would be one class, {os.path.basename(folder)}: "
                 "put the images directly into the folders of their classes"
             )

@@ -15,7 +15,7 @@ _NUMPY = numpy.random.MT19937(0)
 
 
 @contextmanager
-def random_state_kept() -> Iterator[None]:
+def preserved_random_state() -> Iterator[None]:
     """Restore the generators of python, numpy and torch at the end. Not to be nested.
 
     (Of numpy's state, the second half of a pair of normal numbers that waits to be drawn is lost.)
@@ -39,7 +39,7 @@ def seed_of(*numbers: int) -> int:
 
 
 def seed_by(*numbers: int) -> None:
-    """Seed the generators of python, numpy and torch, within :func:`random_state_kept`.
+    """Seed the generators of python, numpy and torch, within :func:`preserved_random_state`.
 
     The transforms of timm and torchvision draw from all three, and none takes a generator of its own.
     """
@@ -51,6 +51,6 @@ def seed_by(*numbers: int) -> None:
 
 def call_seeded(function: Callable[[Any], Any], value: Any, *numbers: int) -> Any:
     """``function(value)`` with the generators of python, numpy and torch seeded by `numbers`, and restored after."""
-    with random_state_kept():
+    with preserved_random_state():
         seed_by(*numbers)
         return function(value)

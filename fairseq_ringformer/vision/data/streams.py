@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from PIL import Image
 from timm.data import create_dataset
-from torch import Tensor
 
+from ...errors import UserError
 from .checking import first_line, some
 from .images import MAX_DAMAGED, Damaged, Labelled, Sample, UnreadableData, decode
 from .randomness import call_seeded
@@ -19,8 +19,6 @@ from .randomness import call_seeded
 EXTENSIONS = ("jpg", "jpeg", "png", "webp")
 # Images held back to be shuffled, in each worker process.
 SHUFFLED = 4096
-# Of the name of a damaged image, on its way from a worker process.
-NAME_BYTES = 256
 
 Item = tuple[str, Any, int]
 
@@ -54,16 +52,14 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
             raise TypeError("the number of images of this stream is unknown")
         return self.length
 
-    @staticmethod
-    def damaged_names(damaged: Tensor) -> list[str]:
-        """The names in the last parts of samples, `(samples, NAME_BYTES)`, of those that are damaged."""
-        return [bytes(row).rstrip(b"\0").decode(errors="replace") for row in damaged[damaged[:, 0] > 0].tolist()]
+    def damaged_names(self, damaged: Sequence[int]) -> list[str]:
+        """None: damaged images of a stream are only counted, since a position is of one epoch's order."""
+        return []
 
     def __iter__(self) -> Iterator[Sample]:
-        """As ``Images``: in training the next readable image comes twice for a damaged one.
+        """Each image, its target, and -1; or a stand-in and its position in the stream if it is damaged.
 
-        A position would not tell which image is damaged, since every epoch has another order: the last part of a sample
-        is its name, as NAME_BYTES bytes, which are all 0 where nothing is damaged.
+        In training the stand-in is the next readable image, which comes twice; else it is black, with target -1.
 
         Raises:
             UnreadableData: after ``MAX_DAMAGED`` in a row, if a shard is damaged, or at a class that there is not.
@@ -87,15 +83,15 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
             last = image, target
             yield from self._stand_ins(waiting, last)
             waiting.clear()
-            yield self._transformed(image, position), target, _as_bytes("")
+            yield self._transformed(image, position), target, -1
         if waiting and last is None:
             raise _too_many(waiting)
         yield from self._stand_ins(waiting, last)
 
     def _stand_ins(self, waiting: Sequence[tuple[int, str, str]], readable: tuple[Image.Image, int] | None):
-        for position, name, _ in waiting:
+        for position, _, _ in waiting:
             image, target = readable if self.training else (Image.new(self.mode, (256, 256)), -1)
-            yield self._transformed(image, position), target, _as_bytes(name)
+            yield self._transformed(image, position), target, position
 
     def _transformed(self, image: Image.Image, position: int) -> Any:
         if self.transform is None:
@@ -103,11 +99,6 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
         if not self.training:
             return self.transform(image)
         return call_seeded(self.transform, image, self.seed, self._epoch.value, position)
-
-
-def _as_bytes(name: str) -> Tensor:
-    """The end of a name, as a tensor that goes into a batch."""
-    return torch.frombuffer(bytearray(name.encode()[-NAME_BYTES:].ljust(NAME_BYTES, b"\0")), dtype=torch.uint8)
 
 
 def _too_many(damaged: Sequence[tuple[int, str, str]]) -> UnreadableData:
@@ -144,7 +135,7 @@ class Shards:
                 yield self._item(sample)
         except (tarfile.TarError, OSError, EOFError) as error:
             # webdataset adds the shard to the arguments of the error.
-            shard = next((own for own in reversed(error.args) if own in self.paths), "a shard")
+            shard = next((path for path in reversed(error.args) if path in self.paths), "a shard")
             raise UnreadableData(f"{shard}: damaged ({error.args[0] if error.args else error})") from None
 
     def _item(self, sample: dict[str, Any]) -> Item:
@@ -176,28 +167,28 @@ def open_shards(
         split: a name in ``_info.json``, or shards with their number of images: ``train-{0000..0015}.tar|100000``.
 
     Raises:
-        ValueError: if the split or a shard is missing, or the classes or the number of training images are unknown.
+        UserError: if the split or a shard is missing, or the classes or the number of training images are unknown.
     """
     try:
         reader = create_dataset("wds/", root=data, split=split).reader
     except (RuntimeError, KeyError, ValueError):
-        there = ", ".join(_info(data).get("splits", {})) or "none"
-        raise ValueError(
-            f"{data}: no split {split} in _info.json (there: {there}); "
+        splits = ", ".join(_info(data).get("splits", {})) or "none"
+        raise UserError(
+            f"{data}: no split {split} in _info.json (there: {splits}); "
             "name it, or the shards and their number of images: 'train-{0000..0015}.tar|100000'"
         ) from None
     paths = [os.path.join(data, name) for name in reader.split_info.filenames]
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
-        raise ValueError(f"{missing[0]}: no such shard")
+        raise UserError(f"{missing[0]}: no such shard")
     for path in paths:
         if path.endswith(".tar") and not _is_whole(path):
-            raise ValueError(f"{path}: cut off, it does not end as a tar file does: copy it again")
+            raise UserError(f"{path}: cut off, it does not end as a tar file does: copy it again")
     if training and not reader.num_samples:
-        raise ValueError(f"{data}: the number of training images is unknown: add it to the shards, '{split}|100000'")
+        raise UserError(f"{data}: the number of training images is unknown: add it to the shards, '{split}|100000'")
     info = _info(data)
-    told = [str(name) for name in info.get("classes") or ()]
-    names = settle_classes(data, told, info.get("num_classes"), classes, num_classes)
+    own_classes = [str(name) for name in info.get("classes") or ()]
+    names = settle_classes(data, own_classes, info.get("num_classes"), classes, num_classes)
     return StreamedImages(
         Shards(paths, reader.split_info.alt_label, training),
         names,
@@ -210,25 +201,25 @@ def open_shards(
 
 
 def settle_classes(
-    where: str, told: Sequence[str], count: int | None, classes: Sequence[str] | None, num_classes: int | None
+    where: str, own_classes: Sequence[str], count: int | None, classes: Sequence[str] | None, num_classes: int | None
 ) -> list[str]:
     """The classes of a stream.
 
     Args:
         where: what the errors call the stream.
-        told: the names that it has for them, as far as it has any; count: how many it says there are.
+        own_classes: the names that it has for them, as far as it has any; count: how many it says there are.
         classes: those that a model knows; num_classes: how many its user says there are.
 
     Raises:
-        ValueError: if `told` or `count` contradict `classes`, or nobody knows how many there are.
+        UserError: if `own_classes` or `count` contradict `classes`, or nobody knows how many there are.
     """
-    if told and classes is not None and list(classes) != list(told):
-        raise ValueError(f"{where}: its classes are {some(told)}, not {some(classes)}")
-    if not told and count and classes is not None and len(classes) != count:
-        raise ValueError(f"{where}: it has {count} classes, not {len(classes)}")
-    names = told or classes or range(count or num_classes or 0)
+    if own_classes and classes is not None and list(classes) != list(own_classes):
+        raise UserError(f"{where}: its classes are {some(own_classes)}, not {some(classes)}")
+    if not own_classes and count and classes is not None and len(classes) != count:
+        raise UserError(f"{where}: it has {count} classes, not {len(classes)}")
+    names = own_classes or classes or range(count or num_classes or 0)
     if not names:
-        raise ValueError(f"{where}: how many classes there are is unknown: give --num-classes or classes in _info.json")
+        raise UserError(f"{where}: how many classes there are is unknown: give --num-classes or classes in _info.json")
     return [str(name) for name in names]
 
 

@@ -15,6 +15,8 @@ from timm.data.transforms import ResizeKeepRatio, str_to_interp_mode
 from torch import Tensor
 from torchvision import transforms
 
+from ...errors import UserError
+
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 CROPS = ("rrc", "resize", "pad", "none")
 # timm ignores what it cannot read in a section of its strings; these are the sections that it reads.
@@ -92,13 +94,13 @@ class Augmentation:
             _require(0 <= value <= 1, f"{name.replace('_', '-')} {value}: choose a probability, 0 to 1")
         _require(self.color_jitter >= 0, f"color-jitter {self.color_jitter}: choose a number of at least 0")
         if self.color_jitter and self.auto_augment != "none":
-            raise ValueError(f"color-jitter excludes auto-augment {self.auto_augment}, which varies colours: set one")
+            raise UserError(f"color-jitter excludes auto-augment {self.auto_augment}, which varies colours: set one")
 
 
 def image_mode(channels: int) -> str:
     """PIL's mode for images of so many channels."""
     if channels not in (1, 3):
-        raise ValueError(f"images of {channels} channels: only 1 (grey) and 3 (colour) can be read")
+        raise UserError(f"images of {channels} channels: only 1 (grey) and 3 (colour) can be read")
     return "L" if channels == 1 else "RGB"
 
 
@@ -106,7 +108,7 @@ def train_transform(input: InputConfig, augmentation: Augmentation) -> Callable[
     """From a PIL image, of mode L or RGB as the model's channels are, to a float tensor (channels, height, width).
 
     Raises:
-        ValueError: if timm cannot read `augmentation.auto_augment`, or it fails on such images.
+        UserError: if timm cannot read `augmentation.auto_augment`, or it fails on such images.
     """
     automatic = augmentation.auto_augment
     of_timm = automatic not in ("none", "trivial")
@@ -130,7 +132,7 @@ def train_transform(input: InputConfig, augmentation: Augmentation) -> Callable[
             separate=True,
         )
     except (AssertionError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"auto-augment {automatic}: timm cannot read it ({error})") from None
+        raise UserError(f"auto-augment {automatic}: timm cannot read it ({error})") from None
     for operation in _operations(colours):
         if operation.name.startswith("Posterize"):
             operation.aug_fn = _posterize
@@ -212,17 +214,17 @@ def _posterize(image: Image.Image, bits: int, **_: Any) -> Image.Image:
 def _check_auto_augment(text: str) -> None:
     name, *sections = text.split("-")
     if name not in SECTIONS:
-        raise ValueError(
+        raise UserError(
             f"auto-augment {text}: choose none, trivial, or a string of timm that begins with {', '.join(SECTIONS)}"
         )
     for section in sections:
         if not re.fullmatch(SECTIONS[name], section):
-            raise ValueError(f"auto-augment {text}: timm has no section '{section}' of {name}")
+            raise UserError(f"auto-augment {text}: timm has no section '{section}' of {name}")
 
 
 def _require(condition: bool, message: str) -> None:
     if not condition:
-        raise ValueError(message)
+        raise UserError(message)
 
 
 def _require_one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

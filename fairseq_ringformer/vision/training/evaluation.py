@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
+from ...errors import UserError
+
 
 @dataclass
 class Scores:
@@ -21,7 +23,7 @@ class Scores:
         top1, top5: share of images whose class is the likeliest (among the five likeliest), in percent; `top5` is None
             for five classes or fewer.
         images: number of images, without damaged ones.
-        damaged: names of images that could not be decoded, and do not count.
+        damaged: indices of images that could not be decoded, and do not count (of a stream, their positions in it).
         confusion: images by target (rows) and by prediction (columns), if asked for.
     """
 
@@ -29,7 +31,7 @@ class Scores:
     top1: float
     top5: float | None
     images: int
-    damaged: list[str] = field(default_factory=list)
+    damaged: list[int] = field(default_factory=list)
     confusion: Tensor | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -42,7 +44,6 @@ class Scores:
 def evaluate(
     model: Callable[[Tensor], Tensor],
     batches: Iterable,
-    names: Callable[[Tensor], list[str]],
     num_classes: int,
     accelerator: Accelerator,
     confusion: bool = False,
@@ -50,27 +51,24 @@ def evaluate(
 ) -> Scores:
     """Scores of `model` on `batches`, of which each process has its own share.
 
-    Args:
-        names: what the last parts of batches say about damaged images, ``damaged_names`` of the data set.
-
     Raises:
-        ValueError: if no image can be read.
+        UserError: if no image can be read.
     """
     training = model.training
     model.eval()
     device = accelerator.device
     sums = torch.zeros(4, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
     table = torch.zeros(num_classes * num_classes, dtype=torch.long, device=device) if confusion else None
-    damaged: list[str] = []
+    damaged: list[int] = []
     for images, targets, broken in tqdm(batches, desc="evaluate", unit="batch", leave=False, disable=not progress):
-        damaged += names(broken)
+        damaged += broken[broken >= 0].tolist()
         with accelerator.autocast():
             logits = model(images).float()
-        kept = targets >= 0
-        logits, targets = logits[kept], targets[kept]
+        readable = targets >= 0
+        logits, targets = logits[readable], targets[readable]
         ranks = logits.topk(min(5, num_classes), dim=1).indices
         hits = ranks == targets[:, None]
-        counts = [cross_entropy(logits, targets, reduction="sum"), hits[:, 0].sum(), hits.sum(), kept.sum()]
+        counts = [cross_entropy(logits, targets, reduction="sum"), hits[:, 0].sum(), hits.sum(), readable.sum()]
         sums += torch.stack([count.double() for count in counts]).to(sums.device)
         if table is not None:
             table += torch.bincount(targets * num_classes + ranks[:, 0], minlength=len(table))
@@ -82,12 +80,12 @@ def evaluate(
         damaged = gather_object(damaged)
     loss, top1, top5, count = sums.tolist()
     if not count:
-        raise ValueError("no image of the data set can be read")
+        raise UserError("no image of the data set can be read")
     return Scores(
         loss=loss / count,
         top1=100 * top1 / count,
         top5=100 * top5 / count if num_classes > 5 else None,
         images=int(count),
-        damaged=sorted(set(damaged)),
+        damaged=sorted(damaged),
         confusion=table,
     )

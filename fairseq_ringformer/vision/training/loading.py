@@ -9,6 +9,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sampler
 
+from ...errors import UserError
 from ..data import Images, StreamedImages
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -75,7 +76,7 @@ class TrainingBatches:
             count = sys.maxsize  # a stream that ends when it ends
         self.updates = count // self.effective
         if not self.updates:
-            raise ValueError(
+            raise UserError(
                 f"the batch is larger than the data: --batch-size {batch_size} x {accelerator.num_processes} "
                 f"processes x {steps} steps are {self.effective} images per update, and there are {count}"
             )

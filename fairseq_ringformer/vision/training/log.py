@@ -1,7 +1,7 @@
 """What a training tells: progress, a table and a plot by epoch, TensorBoard."""
 
 import csv
-import json
+import io
 import math
 import os
 import sys
@@ -11,6 +11,8 @@ from typing import Any
 from tqdm import tqdm
 
 from ... import extras
+from ...errors import UserError
+from ...files import write_text
 from .run import BOARD, ROWS
 
 COLUMNS = [
@@ -96,6 +98,8 @@ class Log:
         for kind, words in (("valid", "validation"), ("ema", "EMA")):
             if f"{kind}_top1" in row:
                 parts.append(f"{words} loss {row[f'{kind}_loss']:.4f}, top-1 {row[f'{kind}_top1']:.2f}")
+        if row["damaged"]:
+            parts.append(f"damaged images: {row['damaged']}")
         parts.append(f"{row['seconds']:.0f} s")
         self.note(", ".join(parts))
 
@@ -106,11 +110,11 @@ class Log:
 
 
 def require_tensorboard() -> Any:
-    """TensorBoard's writer; ValueError if it is not installed."""
+    """TensorBoard's writer; UserError if it is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise ValueError(f"tensorboard is not installed: {extras.VISION}") from None
+        raise UserError(f"tensorboard is not installed: {extras.VISION}") from None
     return SummaryWriter
 
 
@@ -130,20 +134,12 @@ def read_rows(folder: str) -> list[dict[str, Any]]:
 
 def write_rows(folder: str, rows: list[dict[str, Any]]) -> None:
     """Write DIR/log.csv whole: an interruption leaves the old one."""
-    path = os.path.join(folder, ROWS)
-    with open(f"{path}.partial", "w", encoding="utf-8", newline="") as stream:
-        table = csv.DictWriter(stream, COLUMNS, restval="")
-        table.writeheader()
-        table.writerows(
-            {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()} for row in rows
-        )
-    os.replace(f"{path}.partial", path)
-
-
-def write_json(value: dict[str, Any], path: str) -> None:
-    with open(f"{path}.partial", "w", encoding="utf-8") as stream:
-        stream.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-    os.replace(f"{path}.partial", path)
+    text = io.StringIO()
+    table = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        table.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+    write_text(os.path.join(folder, ROWS), text.getvalue())
 
 
 def draw_curves(rows: list[dict[str, Any]], path: str) -> None:

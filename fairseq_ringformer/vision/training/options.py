@@ -1,214 +1,155 @@
-"""Every option of a training, declared once: name, default, help and limits; flags and configuration files follow."""
+"""Every option of a training, declared once. argparse reads the flags, and a configuration file as if it were flags."""
 
 import argparse
 import dataclasses
 import difflib
+import functools
+import json
+import operator
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from ...errors import UserError, about
+
+# Of the help: the groups of flags, by the first option of each.
+GROUPS = dict(
+    data="data", model="model", epochs="length", opt="optimisation", loss="loss", crop="augmentation", output="run"
+)
+METAVARS = {int: "N", float: "X", str: "NAME"}
+LIMITS = {"at_least": operator.ge, "above": operator.gt, "below": operator.lt}
+# A training may go on with other values of these than it began with.
+RESUMABLE = frozenset(
+    "data epochs max_update batch_size grad_accum output resume restart workers checkpoint_activations compile "
+    "log_interval save_interval threads device".split()
+)
 
 
-def option(
-    default: Any,
-    group: str,
-    help: str,
-    *,
-    choices: tuple[str, ...] | None = None,
-    metavar: str | None = None,
-    at_least: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-    resumable: bool = False,
-):
-    """A field of :class:`Options`.
-
-    Args:
-        at_least, above, below: limits of a number.
-        resumable: a training may go on with another value than it began with.
-    """
-    metadata = dict(
-        group=group,
-        help=help,
-        choices=choices,
-        metavar=metavar,
-        at_least=at_least,
-        above=above,
-        below=below,
-        resumable=resumable,
-    )
+def option(default: Any, help: str, metavar: str | None = None, **limits: float) -> Any:
+    """A field of :class:`Options`; `limits` of a number are named as in ``LIMITS``."""
+    metadata = dict(help=help, metavar=metavar, limits=limits)
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
-def _probability(default: float, group: str, help: str):
-    return option(default, group, help, metavar="P", at_least=0, below=1)
+_probability = functools.partial(option, metavar="P", at_least=0, below=1)
 
 
 @dataclass
 class Options:
     """How a classifier is trained. Lengths are in updates of the weights, sizes in pixels."""
 
-    data: str = option("", "data", "folder of the images", metavar="DIR", resumable=True)
+    data: str = option("", "folder of the images", "DIR")
     dataset: str = option(
-        "",
-        "data",
-        "how they lie there, as in timm: nothing for class folders or a tar, torch/fashion_mnist, wds/, hfds/NAME",
-        metavar="NAME",
+        "", "how they lie there, as in timm: nothing for class folders or a tar, torch/fashion_mnist, wds/, hfds/NAME"
     )
-    train_split: str = option("train", "data", "split to train on", metavar="NAME")
-    valid_split: str = option("validation", "data", "split to evaluate on after each epoch", metavar="NAME")
-    damaged: str = option(
+    train_split: str = option("train", "split to train on")
+    valid_split: str = option("validation", "split to evaluate on after each epoch")
+    damaged: Literal["skip", "refuse"] = option(
         "skip",
-        "data",
-        "images that cannot be decoded: another stands in (named in DIR/damaged.txt), or all images "
-        "are decoded first and the training refused",
-        choices=("skip", "refuse"),
+        "images that cannot be decoded: another stands in (named in DIR/damaged.txt; of a stream only counted), or all "
+        "images are decoded first and the training refused",
     )
 
-    model: str = option("", "model", "name in timm, vit_ring_tiny_patch4_28 for one", metavar="NAME")
-    model_arg: dict[str, Any] = option(
-        {}, "model", "arguments of the model besides the flags, values as in YAML", metavar="KEY=VALUE"
-    )
-    num_classes: int | None = option(None, "model", "default: those of the data", metavar="N", at_least=1)
-    img_size: int | None = option(None, "model", "height and width; default: the model's", metavar="N", at_least=1)
-    in_chans: int | None = option(None, "model", "image channels; default: the model's", metavar="N", at_least=1)
-    dropout: float = _probability(0.0, "model", "of embeddings and of what the sub-layers and the activation put out")
-    drop_rate: float = _probability(0.0, "model", "dropout before the head")
-    drop_path: float = _probability(0.0, "model", "stochastic depth, at the last level")
+    model: str = option("", "name in timm, vit_ring_tiny_patch4_28 for one")
+    model_arg: dict[str, Any] = option({}, "arguments of the model besides the flags, values as in YAML")
+    num_classes: int | None = option(None, "default: those of the data", at_least=1)
+    img_size: int | None = option(None, "height and width; default: the model's", at_least=1)
+    in_chans: int | None = option(None, "image channels; default: the model's", at_least=1)
+    dropout: float = _probability(0.0, "of embeddings and of what the sub-layers and the activation put out")
+    drop_rate: float = _probability(0.0, "dropout before the head")
+    drop_path: float = _probability(0.0, "stochastic depth, at the last level")
     init_from: str = option(
-        "",
-        "model",
-        "begin with the weights of this checkpoint; another number of classes gets a new head",
-        metavar="FILE",
+        "", "begin with the weights of this checkpoint; another number of classes gets a new head", "FILE"
     )
 
-    epochs: int | None = option(None, "length", "passes over the images", metavar="N", at_least=1, resumable=True)
-    max_update: int | None = option(
-        None, "length", "updates, instead of epochs", metavar="N", at_least=1, resumable=True
-    )
-    batch_size: int = option(128, "length", "images per process and step", metavar="N", at_least=1, resumable=True)
-    grad_accum: int = option(
-        1,
-        "length",
-        "steps per update; the effective batch is batch size x processes x steps",
-        metavar="N",
-        at_least=1,
-        resumable=True,
-    )
+    epochs: int | None = option(None, "passes over the images", at_least=1)
+    max_update: int | None = option(None, "updates, instead of epochs", at_least=1)
+    batch_size: int = option(128, "images per process and step", at_least=1)
+    grad_accum: int = option(1, "steps per update; the effective batch is batch size x processes x steps", at_least=1)
 
-    opt: str = option("adam", "optimisation", "any of timm's optimisers", metavar="NAME")
-    lr: float = option(1e-3, "optimisation", "peak learning rate", metavar="X", above=0)
-    weight_decay: float = option(0.0, "optimisation", "not of biases and norms", metavar="X", at_least=0)
-    opt_arg: dict[str, Any] = option(
-        {},
-        "optimisation",
-        "arguments of the optimiser besides the flags, betas=[0.9,0.98] for one",
-        metavar="KEY=VALUE",
-    )
-    clip_grad: float = option(1.0, "optimisation", "largest gradient norm; 0: unlimited", metavar="X", at_least=0)
-    layer_decay: float | None = option(
-        None, "optimisation", "factor of the learning rate per level downwards", metavar="X", above=0
-    )
-    sched: str = option(
-        "cosine", "optimisation", "learning rate after warm-up", choices=("cosine", "poly", "tanh", "constant")
-    )
-    warmup_updates: int = option(
-        0, "optimisation", "updates in which the learning rate grows from 0", metavar="N", at_least=0
-    )
-    min_lr: float = option(0.0, "optimisation", "learning rate at the end", metavar="X", at_least=0)
+    opt: str = option("adam", "any of timm's optimisers")
+    lr: float = option(1e-3, "peak learning rate", above=0)
+    weight_decay: float = option(0.0, "not of biases and norms", at_least=0)
+    opt_arg: dict[str, Any] = option({}, "arguments of the optimiser besides the flags, betas=[0.9,0.98] for one")
+    clip_grad: float = option(1.0, "largest gradient norm; 0: unlimited", at_least=0)
+    layer_decay: float | None = option(None, "factor of the learning rate per level downwards", above=0)
+    sched: Literal["cosine", "poly", "tanh", "constant"] = option("cosine", "learning rate after warm-up")
+    warmup_updates: int = option(0, "updates in which the learning rate grows from 0", at_least=0)
+    min_lr: float = option(0.0, "learning rate at the end", at_least=0)
     ema: float | None = option(
         None,
-        "optimisation",
-        "also keep an exponential moving average of the weights, with this decay; evaluated and "
-        "saved too, and by it the best checkpoint is chosen",
-        metavar="DECAY",
+        "also keep an exponential moving average of the weights, with this decay; evaluated and saved too, and by it "
+        "the best checkpoint is chosen",
+        "DECAY",
         above=0,
         below=1,
     )
 
-    loss: str = option("ce", "loss", "cross-entropy, or binary cross-entropy by class", choices=("ce", "bce"))
-    label_smoothing: float = _probability(0.0, "loss", "share of the target spread over all classes")
-    mixup: float = option(0.0, "loss", "timm's Mixup, parameter alpha; 0: none", metavar="X", at_least=0)
-    cutmix: float = option(0.0, "loss", "timm's CutMix, parameter alpha; 0: none", metavar="X", at_least=0)
+    loss: Literal["ce", "bce"] = option("ce", "cross-entropy, or binary cross-entropy by class")
+    label_smoothing: float = _probability(0.0, "share of the target spread over all classes")
+    mixup: float = option(0.0, "timm's Mixup, parameter alpha; 0: none", at_least=0)
+    cutmix: float = option(0.0, "timm's CutMix, parameter alpha; 0: none", at_least=0)
 
-    crop: str = option(
-        "rrc",
-        "augmentation",
-        "random resized crop; resize to size/crop-pct and random crop; zero-pad and random crop",
-        choices=("rrc", "resize", "pad", "none"),
+    # What these can be, and what goes together, data/transforms.py says.
+    crop: Literal["rrc", "resize", "pad", "none"] = option(
+        "rrc", "random resized crop; resize to size/crop-pct and random crop; zero-pad and random crop"
     )
-    padding: int = option(2, "augmentation", "pixels on each side, of --crop pad", metavar="N", at_least=0)
-    scale: tuple[float, float] = option((0.08, 1.0), "augmentation", "share of the area kept, of --crop rrc", above=0)
-    ratio: tuple[float, float] = option((0.75, 1.3333), "augmentation", "width by height, of --crop rrc", above=0)
-    hflip: float = option(0.5, "augmentation", "probability of a horizontal flip", metavar="P", at_least=0)
-    vflip: float = option(0.0, "augmentation", "probability of a vertical flip", metavar="P", at_least=0)
+    padding: int = option(2, "pixels on each side, of --crop pad")
+    scale: tuple[float, float] = option((0.08, 1.0), "share of the area kept, of --crop rrc")
+    ratio: tuple[float, float] = option((0.75, 1.3333), "width by height, of --crop rrc")
+    hflip: float = option(0.5, "probability of a horizontal flip", "P")
+    vflip: float = option(0.0, "probability of a vertical flip", "P")
     auto_augment: str = option(
-        "none",
-        "augmentation",
-        "none, trivial (TrivialAugmentWide), or timm's text, rand-m9-mstd0.5-inc1 for one",
-        metavar="NAME",
+        "none", "none, trivial (TrivialAugmentWide), or timm's text, rand-m9-mstd0.5-inc1 for one"
     )
-    color_jitter: float = option(0.0, "augmentation", "strength of colour jitter", metavar="X", at_least=0)
-    random_erasing: float = option(0.0, "augmentation", "probability of erasing a part", metavar="P", at_least=0)
-    mean: tuple[float, ...] | None = option(
-        None, "augmentation", "mean by channel to subtract; default: the model's", metavar="X"
-    )
-    std: tuple[float, ...] | None = option(
-        None, "augmentation", "deviation by channel to divide by; default: the model's", metavar="X", above=0
-    )
-    crop_pct: float | None = option(
-        None,
-        "augmentation",
-        "share of the resized side that evaluation keeps; default: the model's",
-        metavar="X",
-        above=0,
-    )
-    interpolation: str = option("", "augmentation", "of resizing; default: the model's", metavar="NAME")
+    color_jitter: float = option(0.0, "strength of colour jitter")
+    random_erasing: float = option(0.0, "probability of erasing a part", "P")
+    mean: tuple[float, ...] | None = option(None, "mean by channel to subtract; default: the model's")
+    std: tuple[float, ...] | None = option(None, "deviation by channel to divide by; default: the model's")
+    crop_pct: float | None = option(None, "share of the resized side that evaluation keeps; default: the model's")
+    interpolation: str = option("", "of resizing; default: the model's")
 
-    output: str = option("", "run", "folder of checkpoints and logs", metavar="DIR", resumable=True)
+    output: str = option("", "folder of checkpoints and logs", "DIR")
     resume: bool = option(
-        False,
-        "run",
-        "refuse to begin anew; without this, a training goes on if there is DIR/last.pt, else begins",
-        resumable=True,
+        False, "refuse to begin anew; without this, a training goes on if there is DIR/last.pt, else begins"
     )
-    restart: bool = option(False, "run", "begin anew, whatever is in DIR", resumable=True)
-    seed: int = option(
-        1, "run", "of weights, order of images and all random choices", metavar="N", at_least=0, below=2**32
-    )
-    workers: int = option(2, "run", "processes that load images, per process", metavar="N", at_least=0, resumable=True)
-    mixed_precision: str = option("no", "run", "type of matrix products", choices=("no", "bf16", "fp16"))
-    checkpoint_activations: bool = option(False, "run", "recompute activations instead of keeping them", resumable=True)
-    compile: bool = option(False, "run", "torch.compile", resumable=True)
-    log_interval: int = option(50, "run", "updates per line of the log", metavar="N", at_least=1, resumable=True)
-    save_interval: int = option(
-        1000, "run", "updates after which DIR/last.pt is saved inside an epoch", metavar="N", at_least=1, resumable=True
-    )
-    threads: int | None = option(
-        None, "run", "torch's threads on the CPU; default: torch's choice", metavar="N", at_least=1, resumable=True
-    )
-    device: str = option("auto", "run", "auto: a GPU if there is one", choices=("auto", "cpu", "cuda"), resumable=True)
+    restart: bool = option(False, "begin anew, whatever is in DIR")
+    seed: int = option(1, "of weights, order of images and all random choices", at_least=0, below=2**32)
+    workers: int = option(2, "processes that load images, per process", at_least=0)
+    mixed_precision: Literal["no", "bf16", "fp16"] = option("no", "type of matrix products")
+    checkpoint_activations: bool = option(False, "recompute activations instead of keeping them")
+    compile: bool = option(False, "torch.compile")
+    log_interval: int = option(50, "updates per line of the log", at_least=1)
+    save_interval: int = option(1000, "updates after which DIR/last.pt is saved inside an epoch", at_least=1)
+    threads: int | None = option(None, "torch's threads on the CPU; default: torch's choice", at_least=1)
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto: a GPU if there is one")
 
     def check(self) -> None:
-        """ValueError, with the flag's name, unless each value is possible by itself and all agree."""
+        """UserError, with the flag's name, unless each value is possible by itself and all agree."""
+        types = get_type_hints(Options)
         for entry in dataclasses.fields(self):
-            value = getattr(self, entry.name)
-            for number in value if isinstance(value, (tuple, list)) else (value,):
-                _check_limits(entry, number)
+            value, kind = getattr(self, entry.name), types[entry.name]
+            if get_origin(kind) is Literal and value not in get_args(kind):
+                raise UserError(f"{flag(entry.name)} {value}: choose one of {', '.join(get_args(kind))}")
+            for name, limit in entry.metadata["limits"].items():
+                if value is not None and not LIMITS[name](value, limit):
+                    raise UserError(f"{flag(entry.name)} {value:g}: must be {name.replace('_', ' ')} {limit:g}")
         for name in ("data", "model", "output"):
             if not getattr(self, name):
-                raise ValueError(f"{flag(name)} is missing")
+                raise UserError(f"{flag(name)} is missing")
         if (self.epochs is None) == (self.max_update is None):
             both = "one of --epochs and --max-update, not both" if self.epochs else "--epochs N or --max-update N"
-            raise ValueError(f"say how long to train: {both}")
+            raise UserError(f"say how long to train: {both}")
         if self.resume and self.restart:
-            raise ValueError("--resume and --restart exclude each other")
+            raise UserError("--resume and --restart exclude each other")
         if self.mixup + self.cutmix > 0 and self.batch_size % 2:
-            raise ValueError(f"--mixup and --cutmix mix images in pairs: --batch-size {self.batch_size} must be even")
+            raise UserError(f"--mixup and --cutmix mix images in pairs: --batch-size {self.batch_size} must be even")
         if self.min_lr > self.lr:
-            raise ValueError(f"--min-lr {self.min_lr:g} is above --lr {self.lr:g}")
-        if self.warmup_updates and self.warmup_updates >= (self.max_update or float("inf")):
-            raise ValueError(f"--warmup-updates {self.warmup_updates} leaves nothing of --max-update {self.max_update}")
+            raise UserError(f"--min-lr {self.min_lr:g} is above --lr {self.lr:g}")
 
 
 def flag(name: str) -> str:
@@ -216,181 +157,131 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _check_limits(entry: dataclasses.Field, value: Any) -> None:
-    limits = entry.metadata
-    if limits["choices"] and value not in limits["choices"]:
-        choices = ", ".join(choice for choice in limits["choices"] if choice)
-        raise ValueError(f"{flag(entry.name)} {value}: choose one of {choices}")
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        return
-    for limit, holds, words in (
-        ("at_least", lambda bound: value >= bound, "at least"),
-        ("above", lambda bound: value > bound, "above"),
-        ("below", lambda bound: value < bound, "below"),
-    ):
-        if limits[limit] is not None and not holds(limits[limit]):
-            raise ValueError(f"{flag(entry.name)} {value:g}: must be {words} {limits[limit]:g}")
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """A flag for every option; those that are not given do not appear among the parsed arguments."""
+    types = get_type_hints(Options)
+    for entry in dataclasses.fields(Options):
+        if entry.name in GROUPS:
+            group = parser.add_argument_group(GROUPS[entry.name])
+        kind, text, default = types[entry.name], entry.metadata["help"], entry.default
+        if get_origin(kind) is UnionType:
+            kind = get_args(kind)[0]  # of "int | None"
+        if default not in (None, "", False, dataclasses.MISSING):
+            text += f" (default: {' '.join(map(str, default)) if isinstance(default, tuple) else default})"
+        settings: dict[str, Any] = dict(dest=entry.name, default=argparse.SUPPRESS, help=text.replace("%", "%%"))
+        if kind is bool:
+            settings.update(action=argparse.BooleanOptionalAction)
+        elif get_origin(kind) is dict:
+            settings.update(action=_Pairs, nargs="+", metavar="KEY=VALUE")
+        elif get_origin(kind) is tuple:
+            several = Ellipsis in get_args(kind)
+            settings.update(type=float, nargs="+" if several else 2, metavar="X" if several else ("LOW", "HIGH"))
+        elif get_origin(kind) is Literal:
+            settings.update(choices=get_args(kind))
+        else:
+            settings.update(type=kind, metavar=entry.metadata["metavar"] or METAVARS[kind])
+        group.add_argument(flag(entry.name), **settings)
 
 
-class _KeyValue(argparse.Action):
+class _Pairs(argparse.Action):
     """Collect KEY=VALUE, the value read as YAML, into a dictionary; the flag can be given several times."""
 
-    def __call__(self, parser, namespace, values, option_string=None):
-        import yaml
-
-        collected = dict(getattr(namespace, self.dest, None) or {})
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        collected = dict(getattr(namespace, self.dest, {}))
         for text in values:
             key, equals, value = text.partition("=")
             if not key or not equals:
                 raise argparse.ArgumentError(self, f"{text}: write KEY=VALUE")
             try:
-                collected[key] = _number(yaml.safe_load(value)) if value else ""
-            except yaml.YAMLError:
-                raise argparse.ArgumentError(self, f"{text}: {value} is no YAML value") from None
+                collected[key] = _load_yaml(value) if value else ""
+            except UserError as error:
+                raise argparse.ArgumentError(self, f"{text}: {error}") from None
         setattr(namespace, self.dest, collected)
 
 
-def _number(value: Any) -> Any:
-    """YAML takes 1e-3, without a point, for a text."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    return value
+def _load_yaml(text: str) -> Any:
+    """What a YAML text says; UserError, which tells the line, if it is none."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """Reads 1e-3, too, as a number; YAML 1.1 wants a point in it."""
+
+    Loader.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+e[-+]?\d+$", re.I), list("-+0123456789")
+    )
+    try:
+        return yaml.load(text, Loader)
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or "unreadable"
+        raise UserError((f"line {mark.line + 1}: " if mark else "") + f"not YAML: {problem}") from None
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """A flag for every option; those that are not given do not appear among the parsed arguments."""
-    types = get_type_hints(Options)
-    groups: dict[str, Any] = {}
-    for entry in dataclasses.fields(Options):
-        about, kind = entry.metadata, _plain(types[entry.name])
-        group = groups.get(about["group"]) or groups.setdefault(
-            about["group"], parser.add_argument_group(about["group"])
-        )
-        settings: dict[str, Any] = dict(dest=entry.name, default=argparse.SUPPRESS, help=_help(entry))
-        if kind is bool:
-            settings["action"] = argparse.BooleanOptionalAction
-        elif get_origin(kind) is dict:
-            settings.update(action=_KeyValue, nargs="+", metavar=about["metavar"])
-        elif get_origin(kind) is tuple:
-            variable = get_args(kind)[-1] is Ellipsis
-            settings.update(type=float, nargs="+" if variable else 2, metavar=about["metavar"] or ("LOW", "HIGH"))
-        else:
-            settings.update(type=kind, metavar=about["metavar"])
-            if about["choices"]:
-                settings["choices"] = [choice for choice in about["choices"] if choice]
-        group.add_argument(flag(entry.name), **settings)
+def parse(words: Sequence[str]) -> dict[str, Any]:
+    """The options that these words of a command line give; UserError if they are none."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.error = _refuse  # type: ignore[method-assign]
+    add_flags(parser)
+    return vars(parser.parse_args(words))
 
 
-def _help(entry: dataclasses.Field) -> str:
-    text, default = entry.metadata["help"], entry.default
-    if default in (None, "", False, dataclasses.MISSING):
-        return text.replace("%", "%%")
-    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
-    return f"{text} (default: {shown})".replace("%", "%%")
-
-
-def _plain(kind: Any) -> Any:
-    """`kind` without Optional."""
-    parts = [part for part in get_args(kind) if part is not type(None)]
-    return parts[0] if type(None) in get_args(kind) else kind
+def _refuse(message: str) -> Any:
+    raise UserError(message)
 
 
 def read_config(path: str) -> dict[str, Any]:
-    """The options in a YAML file whose keys are names of flags, with - or _.
+    """The options in a YAML file whose keys are names of flags, with - or _; a key without a value says nothing.
 
     Raises:
-        ValueError: if it cannot be read, or names the file and the key that is unknown or of the wrong type.
+        UserError: if it cannot be read, or names the file and the key that is unknown or of the wrong type.
     """
-    import yaml
-
     try:
         with open(path, encoding="utf-8") as stream:
-            config = yaml.safe_load(stream)
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: not a text in UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ValueError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or 'unreadable'}") from None
-    if config is None:
-        return {}
-    if not isinstance(config, dict):
-        raise ValueError(f"{path}: expected lines of the form KEY: VALUE")
-    types, values = get_type_hints(Options), {}
+            text = stream.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'not a text in UTF-8'}") from None
+    with about(path):
+        config = _load_yaml(text) or {}
+        if not isinstance(config, dict):
+            raise UserError("expected lines of the form KEY: VALUE")
+        return parse(_as_flags(config))
+
+
+def _as_flags(config: Mapping[Any, Any]) -> list[str]:
+    """The words of a command line that say the same as `config`."""
+    names = [entry.name for entry in dataclasses.fields(Options)]
+    words = []
     for key, value in config.items():
         name = str(key).replace("-", "_")
-        if name not in types:
-            near = difflib.get_close_matches(name, types, 1)
-            hint = f"; did you mean {near[0].replace('_', '-')}?" if near else ""
-            raise ValueError(f"{path}: unknown key {key}{hint}")
-        if name in values:
-            raise ValueError(f"{path}: {key} is given twice")
-        try:
-            values[name] = _convert(types[name], value)
-        except (TypeError, ValueError):
-            raise ValueError(f"{path}: {key}: {value!r} is not {_describe(types[name])}") from None
-    return values
+        if name not in names:
+            near = difflib.get_close_matches(name, names, 1)
+            raise UserError(f"unknown key {key}" + (f"; did you mean {near[0].replace('_', '-')}?" if near else ""))
+        if name != key and name in config:
+            raise UserError(f"{name} is given twice")
+        if value in (None, {}, []):
+            continue
+        if isinstance(value, bool):
+            words.append(flag(name if value else f"no_{name}"))
+        elif isinstance(value, dict):
+            words += [flag(name), *(f"{part}={json.dumps(setting)}" for part, setting in value.items())]
+        elif isinstance(value, list):
+            words += [flag(name), *map(str, value)]
+        else:
+            whole = isinstance(value, float) and value.is_integer()  # 1e5 updates
+            words.append(f"{flag(name)}={int(value) if whole else value}")
+    return words
 
 
-def _convert(kind: Any, value: Any) -> Any:
-    """`value`, as YAML gives it, as a `kind`; TypeError or ValueError if it is none."""
-    if type(None) in get_args(kind):
-        return None if value is None else _convert(_plain(kind), value)
-    value = _number(value) if kind is not str else value
-    if get_origin(kind) is tuple:
-        parts = get_args(kind)
-        numbers = tuple(_convert(float, part) for part in (value if isinstance(value, list) else [value]))
-        if parts[-1] is not Ellipsis and len(parts) != len(numbers):
-            raise ValueError
-        return numbers
-    if get_origin(kind) is dict:
-        if value is None or not isinstance(value, dict):
-            raise TypeError
-        return {str(key): _number(part) for key, part in value.items()}
-    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if kind is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if kind is str and value is None:
-        return ""
-    if type(value) is not kind:
-        raise TypeError
-    return value
-
-
-def _describe(kind: Any) -> str:
-    kind = _plain(kind)
-    if get_origin(kind) is tuple:
-        return "a list of numbers" if get_args(kind)[-1] is Ellipsis else "a list of two numbers"
-    if get_origin(kind) is dict:
-        return "a mapping of names to values"
-    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
-
-
-def gather(given: dict[str, Any], config: str | None = None) -> Options:
-    """The options `given` as flags, else those of the file `config`, else the defaults; checked.
-
-    Raises:
-        ValueError: in one line.
-    """
+def gather(given: Mapping[str, Any], config: str | None = None) -> Options:
+    """The options `given` as flags, else those of the file `config`, else the defaults; UserError unless they agree."""
     values = read_config(config) if config else {}
-    flags = {entry.name for entry in dataclasses.fields(Options)} & set(given)
+    flags = {entry.name: given[entry.name] for entry in dataclasses.fields(Options) if entry.name in given}
     # A length on the command line replaces the file's, whichever of the two ways each is given in.
-    if flags & {"epochs", "max_update"}:
+    if "epochs" in flags or "max_update" in flags:
         values = {name: value for name, value in values.items() if name not in ("epochs", "max_update")}
-    values.update({name: _flag_value(given[name]) for name in flags})
-    options = Options(**values)
+    values |= flags
+    options = Options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     options.check()
     return options
-
-
-def _flag_value(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def as_plain(options: Options) -> dict[str, Any]:
@@ -399,11 +290,10 @@ def as_plain(options: Options) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def changed(before: dict[str, Any], now: Options) -> list[str]:
+def changed(before: Mapping[str, Any], now: Options) -> list[str]:
     """The options that differ in a way that a resumed training cannot take, as `--seed: 1 before, 2 now`."""
-    after = as_plain(now)
     return [
-        f"{flag(entry.name)}: {before[entry.name]} before, {after[entry.name]} now"
-        for entry in dataclasses.fields(Options)
-        if not entry.metadata["resumable"] and entry.name in before and before[entry.name] != after[entry.name]
+        f"{flag(name)}: {before[name]} before, {value} now"
+        for name, value in as_plain(now).items()
+        if name not in RESUMABLE and name in before and before[name] != value
     ]

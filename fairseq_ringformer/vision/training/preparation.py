@@ -1,6 +1,5 @@
 """From options to the parts of a training: model, data, loss, optimiser, schedule."""
 
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from timm.optim import create_optimizer_v2, list_optimizers
 from timm.scheduler import create_scheduler_v2
 from torch import Tensor, nn
 
+from ...errors import UserError
 from ..checkpoint import choose_weights, default_config, difference, input_config, read_classifier
 from ..data import (
     Augmentation,
@@ -37,7 +37,7 @@ def model_arguments(options: Options, num_classes: int) -> dict[str, Any]:
     """The keywords of ``timm.create_model``: what the flags say, and what --model-arg adds.
 
     Raises:
-        ValueError: if both say the same.
+        UserError: if both say the same.
     """
     flags = {
         "img_size": options.img_size,
@@ -50,7 +50,7 @@ def model_arguments(options: Options, num_classes: int) -> dict[str, Any]:
     arguments = {name: value for name, value in flags.items() if value is not None}
     twice = sorted({*arguments, "num_classes"} & set(options.model_arg))
     if twice:
-        raise ValueError(f"--model-arg {twice[0]}: there is a flag for it, use that")
+        raise UserError(f"--model-arg {twice[0]}: there is a flag for it, use that")
     return {**arguments, **options.model_arg, "num_classes": num_classes}
 
 
@@ -74,18 +74,18 @@ def check_outputs(model: nn.Module, input: InputConfig, num_classes: int) -> Non
     """Try `model`, which is to be trained, on a black image.
 
     Raises:
-        ValueError: unless it gives one number per class.
+        UserError: unless it gives one number per class.
     """
     try:
         with torch.no_grad():
-            found = tuple(model.eval()(torch.zeros(1, *input.size)).shape)
+            shape = tuple(model.eval()(torch.zeros(1, *input.size)).shape)
     except (AttributeError, TypeError, ValueError, AssertionError, RuntimeError, LookupError) as error:
         reason = first_line(error)
         size = " x ".join(map(str, input.size))
-        raise ValueError(f"the model cannot read images of {size} (channels, height, width): {reason}") from None
+        raise UserError(f"the model cannot read images of {size} (channels, height, width): {reason}") from None
     model.train()
-    if found != (1, num_classes):
-        raise ValueError(f"the model gives an image {found[1:]} numbers, not one for each of {num_classes} classes")
+    if shape != (1, num_classes):
+        raise UserError(f"the model gives an image {shape[1:]} numbers, not one for each of {num_classes} classes")
 
 
 def _by_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
@@ -113,7 +113,7 @@ def open_both(options: Options) -> tuple[Dataset, Dataset]:
     """The images for training and for evaluation, still without the transforms, for which the model must be known.
 
     Raises:
-        ValueError: if they cannot be opened, or have other classes.
+        UserError: if they cannot be opened, or have other classes.
     """
     common = dict(
         dataset=options.dataset, seed=options.seed, channels=image_channels(options), num_classes=options.num_classes
@@ -131,13 +131,13 @@ def set_transforms(train: Dataset, valid: Dataset, size: InputConfig, options: O
 
 
 def refuse_damaged(train: Dataset, valid: Dataset, workers: int, progress: bool) -> None:
-    """ValueError that names the first images that cannot be decoded."""
+    """UserError that names the first images that cannot be decoded."""
     if isinstance(train, StreamedImages) or isinstance(valid, StreamedImages):
-        raise ValueError("--damaged refuse cannot look through streamed images first: use --damaged skip")
+        raise UserError("--damaged refuse cannot look through streamed images first: use --damaged skip")
     damaged = [name for images in (train, valid) for name in check_images(images, workers, progress)]
     if damaged:
         shown = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")
-        raise ValueError(f"{len(damaged)} damaged image{'s' if len(damaged) > 1 else ''} (--damaged refuse): {shown}")
+        raise UserError(f"{len(damaged)} damaged image{'s' if len(damaged) > 1 else ''} (--damaged refuse): {shown}")
 
 
 def load_initial(model: nn.Module, path: str) -> None:
@@ -146,24 +146,23 @@ def load_initial(model: nn.Module, path: str) -> None:
     A head for another number of classes keeps its new weights; positions are resampled to the model's image size.
 
     Raises:
-        ValueError: if any other weight differs in name or size.
+        UserError: if any other weight differs in name or size.
     """
     state = read_classifier(path)
-    weights, own = dict(choose_weights(path, state)), model.state_dict()
+    weights, fresh = dict(choose_weights(path, state)), model.state_dict()
     head = next((name for name, part in model.named_modules() if part is model.get_classifier()), "head")
     if state["num_classes"] != model.num_classes:
-        for key in [key for key in own if key.startswith(f"{head}.")]:
-            weights[key] = own[key]
+        weights |= {key: weight for key, weight in fresh.items() if key.startswith(f"{head}.")}
     positions = weights.get("pos_embed")
-    if positions is not None and "pos_embed" in own and positions.shape[-1] == own["pos_embed"].shape[-1]:
+    if positions is not None and "pos_embed" in fresh and positions.shape[-1] == fresh["pos_embed"].shape[-1]:
         grid, prefix = list(model.patch_embed.grid_size), model.num_prefix_tokens
         # Told, since timm takes an unknown grid for a square.
         before = [side // patch for side, patch in zip(input_config(state).size[1:], model.patch_embed.patch_size)]
         if before != grid and before[0] * before[1] + prefix == positions.shape[1]:
             weights["pos_embed"] = resample_abs_pos_embed(positions, grid, before, num_prefix_tokens=prefix)
-    problem = difference(weights, own)
+    problem = difference(weights, fresh)
     if problem:
-        raise ValueError(f"--init-from {path} does not fit the model: {problem}")
+        raise UserError(f"--init-from {path} does not fit the model: {problem}")
     model.load_state_dict(weights)
 
 
@@ -171,11 +170,11 @@ def make_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
     """timm's optimiser `options.opt`.
 
     Raises:
-        ValueError: if there is none of this name, or it refuses an argument.
+        UserError: if there is none of this name, or it refuses an argument.
     """
     known = list_optimizers()
     if options.opt.lower() not in known:
-        raise ValueError(f"--opt {options.opt}: timm has no such optimiser, but {', '.join(known)}")
+        raise UserError(f"--opt {options.opt}: timm has no such optimiser, but {', '.join(known)}")
     try:
         optimizer = create_optimizer_v2(
             model,
@@ -186,9 +185,9 @@ def make_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
             **options.opt_arg,
         )
     except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:
-        raise ValueError(f"--opt {options.opt}: {first_line(error)}") from None
+        raise UserError(f"--opt {options.opt}: {first_line(error)}") from None
     if getattr(optimizer, "is_second_order", False):
-        raise ValueError(f"--opt {options.opt} needs second derivatives, which are not computed here: choose another")
+        raise UserError(f"--opt {options.opt} needs second derivatives, which are not computed here: choose another")
     return optimizer
 
 
@@ -203,7 +202,7 @@ def make_schedule(optimizer: torch.optim.Optimizer, options: Options, updates: i
     Warm-up takes its n-th update with n / (warm-up + 1) of the learning rate, so that the first is not lost.
     """
     if options.warmup_updates >= updates:
-        raise ValueError(f"--warmup-updates {options.warmup_updates} leaves nothing of {updates} updates")
+        raise UserError(f"--warmup-updates {options.warmup_updates} leaves nothing of {updates} updates")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         schedule, _ = create_scheduler_v2(
@@ -240,18 +239,3 @@ class Loss:
             images, mixed = self.mix(images, targets)
         logits = model(images).float()
         return self.measure(logits, mixed), logits
-
-
-def output_folder(options: Options) -> str:
-    """The folder of the run, made if need be.
-
-    Raises:
-        ValueError: if it cannot be made or written to.
-    """
-    try:
-        os.makedirs(options.output, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"--output {options.output}: {error.strerror}") from None
-    if not os.access(options.output, os.W_OK):
-        raise ValueError(f"--output {options.output}: no permission to write there")
-    return options.output

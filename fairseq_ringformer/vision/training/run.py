@@ -2,10 +2,14 @@
 
 import os
 import shutil
+import time
 import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from torch import Tensor
+
+from ...errors import UserError
 from ..checkpoint import difference, read_classifier
 from ..data import StreamedImages
 from .loading import TrainingBatches
@@ -26,7 +30,7 @@ class Progress:
         best, latest: top-1 (and top-5), epoch and update of the best and of the last evaluation.
         seconds: of training, without evaluation.
         speeds: images per second, by interval of the log.
-        names: damaged images seen so far.
+        names: damaged images seen so far, except of a stream.
     """
 
     update: int = 0
@@ -51,6 +55,39 @@ class Progress:
         return asdict(self)
 
 
+@dataclass
+class Interval:
+    """What this process has done since the last line of the log."""
+
+    losses: list[Tensor] = field(default_factory=list)
+    hits: list[Tensor] = field(default_factory=list)
+    damaged: list[Tensor] = field(default_factory=list)
+    images: int = 0
+    begun: float = field(default_factory=time.monotonic)
+
+    def add(self, loss: Tensor, logits: Tensor, targets: Tensor, damaged: Tensor) -> None:
+        """A step: its loss, and of its images, all on the device."""
+        self.losses.append(loss)
+        self.hits.append((logits.argmax(1) == targets).sum())
+        self.damaged.append(damaged)
+        self.images += len(targets)
+
+
+def output_folder(options: Options) -> str:
+    """The folder of the run, made if need be.
+
+    Raises:
+        UserError: if it cannot be made or written to.
+    """
+    try:
+        os.makedirs(options.output, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output {options.output}: {error.strerror}") from None
+    if not os.access(options.output, os.W_OK):
+        raise UserError(f"--output {options.output}: no permission to write there")
+    return options.output
+
+
 def fingerprint(images: Any, split: str) -> str:
     """What tells this data set from another wherever it lies: number of images, some of their names, classes."""
     try:
@@ -64,16 +101,16 @@ def fingerprint(images: Any, split: str) -> str:
 
 
 def check_free(folder: str) -> None:
-    """ValueError if :func:`clear` would remove what cannot be had again, or is not of a training at all.
+    """UserError if :func:`clear` would remove what cannot be had again, or is not of a training at all.
 
     A training that was interrupted before its first checkpoint leaves nothing of worth; its log begins after that.
     """
     ours = os.path.exists(os.path.join(folder, OPTIONS))
-    kept = (RESULT, ROWS, BEST) if ours else (*FILES, BOARD)
-    found = next((name for name in kept if os.path.exists(os.path.join(folder, name))), None)
-    if found:
-        raise ValueError(
-            f"{folder} has a {found}, but no {LAST} to go on from: choose another --output, or begin anew with --restart"
+    valuable = (RESULT, ROWS, BEST) if ours else (*FILES, BOARD)
+    name = next((name for name in valuable if os.path.exists(os.path.join(folder, name))), None)
+    if name:
+        raise UserError(
+            f"{folder} has a {name}, but no {LAST} to go on from: choose another --output, or begin anew with --restart"
         )
 
 
@@ -89,24 +126,24 @@ def read_last(folder: str) -> dict[str, Any] | None:
     """The state to go on from, or None.
 
     Raises:
-        ValueError: if it is damaged, or holds no training state.
+        UserError: if it is damaged, or holds no training state.
     """
     path = os.path.join(folder, LAST)
     if not os.path.exists(path):
         return None
     try:
         state = read_classifier(path)
-    except ValueError as error:
-        raise ValueError(f"{error} (or begin anew with --restart)") from None
+    except UserError as error:
+        raise UserError(f"{error} (or begin anew with --restart)") from None
     if "training" not in state:
-        raise ValueError(f"{path} holds no training state: choose another --output, or begin anew with --restart")
+        raise UserError(f"{path} holds no training state: choose another --output, or begin anew with --restart")
     return state
 
 
 def check_continues(
     folder: str, state: dict[str, Any], model: Any, arch: str, options: Options, data: str, batches: TrainingBatches
 ) -> None:
-    """ValueError unless the training of `state` can go on exactly as it began.
+    """UserError unless the training of `state` can go on exactly as it began.
 
     Args:
         model: as the options have built it; arch: its name.
@@ -114,10 +151,10 @@ def check_continues(
     """
     path, remedy = os.path.join(folder, LAST), "choose another --output, or begin anew with --restart"
     if state["arch"] != arch:
-        raise ValueError(f"{path} is of {state['arch']}, not of {arch}: {remedy}")
+        raise UserError(f"{path} is of {state['arch']}, not of {arch}: {remedy}")
     problem = difference(state["state_dict"], model.state_dict())
     if problem:
-        raise ValueError(f"{path} is of {arch} in another size, {problem}: {remedy}")
+        raise UserError(f"{path} is of {arch} in another size, {problem}: {remedy}")
     training = state["training"]
     problems = changed(state["options"], options)
     if training["effective_batch"] != batches.effective:
@@ -128,4 +165,4 @@ def check_continues(
     if training["data"] != data:
         problems.append(f"data: {training['data']} before, {data} now")
     if problems:
-        raise ValueError(f"{path} was begun with other options ({'; '.join(problems)}): {remedy}")
+        raise UserError(f"{path} was begun with other options ({'; '.join(problems)}): {remedy}")

@@ -11,6 +11,7 @@ from accelerate import Accelerator, DataLoaderConfiguration, InitProcessGroupKwa
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 
+from ...errors import UserError
 from ...machine import processor
 from ..data.randomness import seed_of
 
@@ -27,18 +28,24 @@ def machine(accelerator: Accelerator) -> dict[str, Any]:
     }
 
 
+def choose_device(name: str) -> str:
+    """``cpu`` or ``cuda``, of which `name` may be ``auto``; UserError if there is no GPU where one is wanted."""
+    gpu = torch.cuda.is_available()
+    if name == "cuda" and not gpu:
+        raise UserError("--device cuda: torch sees no GPU here; use --device cpu")
+    return "cuda" if name != "cpu" and gpu else "cpu"
+
+
 def make_accelerator(options: Any) -> Accelerator:
     """accelerate's view of this process, by ``device``, ``mixed_precision``, ``grad_accum`` and ``threads``.
 
     Raises:
-        ValueError: if the device is not there, or does not take the type.
+        UserError: if the device is not there, or does not take the type.
     """
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no GPU here; use --device cpu")
-    cpu = options.device == "cpu" or not torch.cuda.is_available()
+    cpu = choose_device(options.device) == "cpu"
     precision = getattr(options, "mixed_precision", "no")
     if precision == "fp16" and cpu:
-        raise ValueError("--mixed-precision fp16 needs a GPU; bf16 works on the CPU as well")
+        raise UserError("--mixed-precision fp16 needs a GPU; bf16 works on the CPU as well")
     # An earlier training in this process may have set another type.
     AcceleratorState._reset_state()
     accelerator = Accelerator(

@@ -1,9 +1,11 @@
 """Training a classifier: the loop over updates, evaluations and checkpoints."""
 
+import json
 import os
 import platform
 import statistics
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
@@ -12,18 +14,20 @@ import torch
 import yaml
 from accelerate.utils import broadcast_object_list, gather_object
 from timm.utils import ModelEmaV3
-from torch import Tensor
 
 from ... import __version__
-from ...files import write_checkpoint
+from ...errors import UserError
+from ...files import write_checkpoint, write_text
 from ..checkpoint import build_model
+from ..data.checking import first_line
 from . import run
 from .evaluation import Scores, evaluate
 from .loading import TrainingBatches, evaluation_batches
-from .log import Log, require_tensorboard, write_json
+from .log import Log, require_tensorboard
 from .options import Options, as_plain
 from .preparation import (
     INITIAL,
+    Dataset,
     Loss,
     check_outputs,
     learning_rate,
@@ -33,7 +37,6 @@ from .preparation import (
     model_arguments,
     model_input,
     open_both,
-    output_folder,
     refuse_damaged,
     set_transforms,
 )
@@ -46,7 +49,7 @@ class Trainer:
     Making one does every check that needs no training; nothing of an earlier run in DIR is touched before.
 
     Raises:
-        ValueError: in one line, for whatever cannot work.
+        UserError: in one line, for whatever cannot work.
     """
 
     def __init__(self, options: Options):
@@ -55,7 +58,7 @@ class Trainer:
         self.options = options
         self.accelerator = make_accelerator(options)
         self.main = self.accelerator.is_main_process
-        self.folder = output_folder(options)
+        self.folder = run.output_folder(options)
         state = self._last_state()
 
         train, self.valid = open_both(options)
@@ -88,13 +91,13 @@ class Trainer:
     def _last_state(self) -> Any:
         """What the run has saved before, if it is to be gone on with."""
         self.accelerator.wait_for_everyone()
-        there = os.path.exists(os.path.join(self.folder, run.LAST))
-        if self.accelerator.num_processes > 1 and len(set(gather_object([there]))) > 1:
-            raise ValueError(f"not every process sees {self.folder}/{run.LAST}: put --output on a shared file system")
+        exists = os.path.exists(os.path.join(self.folder, run.LAST))
+        if self.accelerator.num_processes > 1 and len(set(gather_object([exists]))) > 1:
+            raise UserError(f"not every process sees {self.folder}/{run.LAST}: put --output on a shared file system")
         if self.options.restart:
             return None
-        if self.options.resume and not there:
-            raise ValueError(f"--resume: there is no {os.path.join(self.folder, run.LAST)} to go on from")
+        if self.options.resume and not exists:
+            raise UserError(f"--resume: there is no {os.path.join(self.folder, run.LAST)} to go on from")
         state = run.read_last(self.folder)
         if state is None:
             run.check_free(self.folder)
@@ -103,7 +106,7 @@ class Trainer:
     def _make_model(self) -> None:
         options, count = self.options, len(self.classes)
         if options.num_classes is not None and options.num_classes < count:
-            raise ValueError(f"--num-classes {options.num_classes}: the data has {count} classes")
+            raise UserError(f"--num-classes {options.num_classes}: the data has {count} classes")
         self.arguments = model_arguments(options, options.num_classes or count)
         self.model = build_model(options.model, self.arguments)
         self.input = model_input(self.model, options)
@@ -111,7 +114,7 @@ class Trainer:
         self.parameters = sum(weight.numel() for weight in self.model.parameters())
         if options.checkpoint_activations:
             if not hasattr(self.model, "set_grad_checkpointing"):
-                raise ValueError(f"--checkpoint-activations: {options.model} does not have it")
+                raise UserError(f"--checkpoint-activations: {options.model} does not have it")
             self.model.set_grad_checkpointing(True)
 
     def _refuse_damaged(self, train: Any) -> None:
@@ -120,10 +123,10 @@ class Trainer:
         if self.main:
             try:
                 refuse_damaged(train, self.valid, self.options.workers, progress=True)
-            except ValueError as error:
+            except UserError as error:
                 problem = [str(error)]
         if broadcast_object_list(problem)[0]:
-            raise ValueError(problem[0])
+            raise UserError(problem[0])
 
     def _place(self, optimizer: torch.optim.Optimizer) -> None:
         """Put everything on the device, for all processes."""
@@ -144,15 +147,14 @@ class Trainer:
                 trial = torch.zeros(self.options.batch_size, *self.input.size, device=self.accelerator.device)
                 self.model.train()(trial).float().sum().backward()
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ValueError(f"--compile failed, train without it ({reason})") from None
+            raise UserError(f"--compile failed, train without it ({first_line(error)})") from None
         self.model.zero_grad()
 
     def _begin(self) -> None:
         if self.main:
             run.clear(self.folder)
-            with open(os.path.join(self.folder, run.OPTIONS), "w", encoding="utf-8") as stream:
-                yaml.safe_dump(as_plain(self.options), stream, sort_keys=False)
+            text = yaml.safe_dump(as_plain(self.options), sort_keys=False)
+            write_text(os.path.join(self.folder, run.OPTIONS), text)
         self.accelerator.wait_for_everyone()
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -169,11 +171,11 @@ class Trainer:
         """Train to the end, and return what is in DIR/result.json.
 
         Raises:
-            ValueError: if the loss is no longer a number, or too many images are damaged.
+            UserError: if the loss is no longer a number, or too many images are damaged.
         """
         self.log = Log(self.folder, self.total, self.progress.update, self.main)
         self.log.note(self.describe())
-        self._start_interval()
+        self.interval = run.Interval()
         try:
             while self.progress.update < self.total:
                 self._epoch()
@@ -183,7 +185,8 @@ class Trainer:
             self.log.close()
         result = self.result()
         if self.main:
-            write_json(result, os.path.join(self.folder, run.RESULT))
+            text = json.dumps(result, indent=2, ensure_ascii=False)
+            write_text(os.path.join(self.folder, run.RESULT), text + "\n")
         return result
 
     def describe(self) -> str:
@@ -215,10 +218,10 @@ class Trainer:
                 self._end_interval()
                 self._save()
         if progress.update == before and not progress.position:
-            raise ValueError("the data gave no whole batch in an epoch")
+            raise UserError("the data gave no whole batch in an epoch")
         self._end_interval()
         self._evaluate()
-        self._start_interval()
+        self.interval = run.Interval()
 
     def _step(self, step: int, batch: Any) -> bool:
         """One forward and backward pass; whether it ended with an update of the weights."""
@@ -235,62 +238,51 @@ class Trainer:
                 self.schedule.step_update(self.progress.update)
             self.optimizer.step()
             self.optimizer.zero_grad()
-        self.losses.append(loss.detach())
-        self.hits.append((logits.detach().argmax(1) == targets).sum())
-        self.broken.append(damaged)
-        self.images += len(targets)
+        self.interval.add(loss.detach(), logits.detach(), targets, damaged)
         if not self.accelerator.sync_gradients:
             return False
         if self.ema is not None:
             self.ema.update(self.model, step=self.progress.update + 1)
         return True
 
-    def _start_interval(self) -> None:
-        self.losses: list[Tensor] = []
-        self.hits: list[Tensor] = []
-        self.broken: list[Tensor] = []
-        self.images = 0
-        self.since = time.monotonic()
-
     def _end_interval(self) -> None:
         """Put together what the processes have done since the last interval."""
-        if not self.losses:
+        interval = self.interval
+        if not interval.losses:
             return
         accelerator, progress, steps = self.accelerator, self.progress, self.options.grad_accum
-        losses = accelerator.reduce(torch.stack(self.losses).double(), "mean").view(-1, steps).mean(1).tolist()
+        losses = accelerator.reduce(torch.stack(interval.losses).double(), "mean").view(-1, steps).mean(1).tolist()
         for number, loss in enumerate(losses, progress.update - len(losses) + 1):
             if not numpy.isfinite(loss):
-                raise ValueError(
+                raise UserError(
                     f"the loss is {loss} at update {number}: lower --lr, or raise --warmup-updates; "
                     f"{self.folder}/{run.LAST} is from before, if there is one"
                 )
-        correct = int(accelerator.reduce(torch.stack(self.hits).sum(), "sum"))
-        images = self.images * accelerator.num_processes
-        seconds = time.monotonic() - self.since
+        correct = int(accelerator.reduce(torch.stack(interval.hits).sum(), "sum"))
+        images = interval.images * accelerator.num_processes
+        seconds = time.monotonic() - interval.begun
         mean = sum(losses) / len(losses)
         progress.loss_sum += mean * images
         progress.correct += correct
         progress.counted += images
         progress.seconds += seconds
         progress.speeds.append(images / seconds)
-        self._name_damaged(self.batches.images.damaged_names(torch.cat(self.broken)))
-        self.log.interval(progress.epoch + 1, progress.update, mean, learning_rate(self.optimizer), images / seconds)
-        self._start_interval()
-
-    def _name_damaged(self, damaged: list[str]) -> None:
-        if self.accelerator.num_processes > 1:
+        damaged = [index for index in torch.cat(interval.damaged).tolist() if index >= 0]
+        if accelerator.num_processes > 1:
             damaged = gather_object(damaged)
-        self.progress.damaged += len(damaged)
-        self._note_damaged(sorted(set(damaged)))
+        progress.damaged += len(damaged)
+        self._name_damaged(self.batches.images, damaged)
+        self.log.interval(progress.epoch + 1, progress.update, mean, learning_rate(self.optimizer), images / seconds)
+        self.interval = run.Interval()
 
-    def _note_damaged(self, names: list[str]) -> None:
-        new = [name for name in names if name not in set(self.progress.names)]
+    def _name_damaged(self, images: Dataset, damaged: Sequence[int]) -> None:
+        """Name the damaged images that are not yet in DIR/damaged.txt, by their indices."""
+        new = sorted(set(images.damaged_names(damaged)) - set(self.progress.names))
         self.progress.names += new
         if new and self.main:
             for name in new:
                 self.log.note(f"damaged image: {name}")
-            with open(os.path.join(self.folder, "damaged.txt"), "w", encoding="utf-8") as stream:
-                stream.write("\n".join(self.progress.names) + "\n")
+            write_text(os.path.join(self.folder, "damaged.txt"), "\n".join(self.progress.names) + "\n")
 
     def _evaluate(self) -> None:
         """The end of an epoch: evaluate, log, save."""
@@ -315,7 +307,12 @@ class Trainer:
         metric = scores.top1
         # With --max-update the last epoch may not be whole: with a higher one it goes on where it is.
         whole = progress.position >= self.batches.updates or progress.update < self.total
-        progress.latest = {"epoch": row["epoch"], "update": progress.update, "top1": metric}
+        progress.latest = {
+            "epoch": row["epoch"],
+            "update": progress.update,
+            "damaged": progress.damaged,
+            "top1": metric,
+        }
         if scores.top5 is not None:
             progress.latest["top5"] = scores.top5
         better = not progress.best or metric > progress.best["top1"]
@@ -328,17 +325,17 @@ class Trainer:
 
     def _scores(self, model: torch.nn.Module) -> Scores:
         batches = evaluation_batches(self.valid, self.options.batch_size, self.options.workers, self.accelerator)
-        scores = evaluate(model, batches, self.valid.damaged_names, self.model.num_classes, self.accelerator)
+        scores = evaluate(model, batches, self.model.num_classes, self.accelerator)
         if not numpy.isfinite(scores.loss):
-            raise ValueError(f"the validation loss is {scores.loss} after update {self.progress.update}: lower --lr")
-        self._note_damaged(scores.damaged)
+            raise UserError(f"the validation loss is {scores.loss} after update {self.progress.update}: lower --lr")
+        self._name_damaged(self.valid, scores.damaged)
         return scores
 
     def _save(self, metric: float = float("nan"), best: bool = False) -> None:
         """Write last.pt, and before it best.pt, that last.pt tells of."""
         weights = self.model.state_dict()
         if not all(bool(weight.isfinite().all()) for weight in weights.values()):
-            raise ValueError(
+            raise UserError(
                 f"the weights are no longer numbers at update {self.progress.update}: lower --lr; "
                 f"{self.folder}/{run.LAST} is from before, if there is one"
             )
@@ -387,7 +384,8 @@ class Trainer:
             "seed": self.options.seed,
             "training_seconds": round(progress.seconds, 1),
             "images_per_second": round(statistics.median(progress.speeds), 1),
-            "damaged": len(progress.names),
+            # Different ones; of a stream, those of the last epoch.
+            "damaged": len(progress.names) or progress.latest["damaged"],
             "versions": {
                 "fairseq_ringformer": __version__,
                 "python": platform.python_version(),

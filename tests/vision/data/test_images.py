@@ -58,36 +58,19 @@ def test_sixteen_bit_grey_is_scaled(tmp_path):
     assert pixels(open_images(str(tmp_path), "train", channels=1)[0][0]).tolist() == [[0, 1, 128, 255]]
 
 
-@pytest.mark.parametrize("extension", ["png", "jpg"])
-def test_damaged_images_are_left_out_of_evaluation_and_replaced_in_training(tmp_path, extension):
-    write_folder(tmp_path / "train", extension=extension)
-    damage(tmp_path / "train" / "cat" / f"3.{extension}")
-    (tmp_path / "train" / "dog" / f"0.{extension}").write_bytes(b"")
-    (tmp_path / "train" / "dog" / f"3.{extension}").write_bytes(b"no image at all")
+def test_damaged_images_are_left_out_of_evaluation_and_replaced_in_training(tmp_path):
+    write_folder(tmp_path / "train", extension="jpg")
+    damage(tmp_path / "train" / "cat" / "3.jpg")
+    (tmp_path / "train" / "dog" / "0.jpg").write_bytes(b"")
+    (tmp_path / "train" / "dog" / "3.jpg").write_bytes(b"no image at all")
     evaluated = open_images(str(tmp_path), "train", transform=eval_transform(CONFIG))
     black = eval_transform(CONFIG)(Image.new("RGB", (8, 8)))
-    assert [evaluated[index][1:] for index in range(8)] == [
-        (0, -1),
-        (0, -1),
-        (0, -1),
-        (-1, 3),
-        (-1, 4),
-        (1, -1),
-        (1, -1),
-        (-1, 7),
-    ]
+    assert [evaluated[index][1] for index in range(8)] == [0, 0, 0, -1, -1, 1, 1, -1]
+    assert [evaluated[index][2] for index in range(8)] == [-1, -1, -1, 3, 4, -1, -1, 7]
     assert all(evaluated[index][0].equal(black) for index in (3, 4, 7))
     trained = open_images(str(tmp_path), "train", transform=eval_transform(CONFIG), training=True)
-    assert [trained[index][1:] for index in range(8)] == [
-        (0, -1),
-        (0, -1),
-        (0, -1),
-        (1, 3),
-        (1, 4),
-        (1, -1),
-        (1, -1),
-        (0, 7),
-    ]
+    assert [trained[index][1] for index in range(8)] == [0, 0, 0, 1, 1, 1, 1, 0]
+    assert [trained[index][2] for index in range(8)] == [-1, -1, -1, 3, 4, -1, -1, 7]
     for index, other in ((3, 5), (4, 5), (7, 0)):
         assert trained[index][0].equal(evaluated[other][0])
 
@@ -179,10 +162,9 @@ def test_random_choices_depend_on_seed_epoch_and_index_alone(data):
     assert not other[0][0].equal(first[0])
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_workers_that_stay_see_the_epoch(data, workers):
+def test_workers_that_stay_see_the_epoch(data):
     images = open_images(str(data), "train", transform=RANDOM, training=True)
-    loader = DataLoader(images, batch_size=4, num_workers=workers, persistent_workers=workers > 0)
+    loader = DataLoader(images, batch_size=4, num_workers=2, persistent_workers=True)
     for epoch in (0, 1, 0):
         images.set_epoch(epoch)
         loaded = torch.cat([batch for batch, _, _ in loader])
@@ -221,11 +203,10 @@ def test_tar_files_are_as_folders_also_for_workers_that_inherit_them(data, neste
         assert torch.cat(targets).tolist() == [0] * 8 + [1] * 8
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_check_images_names_the_damaged_in_order(data, workers, capfd):
+def test_check_images_names_the_damaged_in_order(data, capfd):
     images = open_images(str(data), "train", transform=RANDOM, training=True)
-    assert check_images(images, workers) == []
+    assert check_images(images, workers=2) == []
     assert "checking images" in capfd.readouterr().err
     names = [damage(data / "train" / "cat" / "2.png"), damage(data / "train" / "dog" / "7.png")]
-    assert check_images(images, workers, progress=False) == list(map(str, names))
+    assert check_images(images, workers=0, progress=False) == list(map(str, names))
     assert capfd.readouterr().err == ""

@@ -6,6 +6,7 @@ from accelerate.data_loader import IterableDatasetShard
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.vision.data import (
     Augmentation,
     InputConfig,
@@ -46,7 +47,7 @@ def targets(images) -> list:
 
 
 def refused(*arguments, **options) -> str:
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(UserError) as error:
         opened(*arguments, **options)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -56,7 +57,7 @@ def test_evaluation_reads_the_shards_in_order(tmp_path):
     images = opened(write_shards(tmp_path), transform=eval_transform(CONFIG))
     assert isinstance(images, StreamedImages) and len(images) == 24 and len(images.classes) == 24
     for number, (image, target, damaged) in enumerate(images):
-        assert image.equal(eval_transform(CONFIG)(picture(number))) and target == number and not damaged.any()
+        assert image.equal(eval_transform(CONFIG)(picture(number))) and (target, damaged) == (number, -1)
 
 
 def test_training_order_depends_on_seed_and_epoch_alone(tmp_path):
@@ -71,7 +72,7 @@ def test_training_order_depends_on_seed_and_epoch_alone(tmp_path):
     assert sorted(second) == list(range(24)) and second != first
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize("workers", [0, 2])
 def test_workers_divide_the_images_and_see_the_epoch(tmp_path, workers):
     transform = train_transform(CONFIG, Augmentation())
     images = opened(write_shards(tmp_path), transform=transform, training=True, seed=1)
@@ -84,8 +85,7 @@ def test_workers_divide_the_images_and_see_the_epoch(tmp_path, workers):
     assert epochs[0] == epochs[2] != epochs[1]
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(("workers", "training"), [(0, False), (2, True)])
 def test_two_processes_share_the_images(tmp_path, monkeypatch, workers, training):
     """As accelerate shares them. Each process draws other seeds for its workers, and knows that it is one of two."""
     write_shards(tmp_path)
@@ -104,29 +104,14 @@ def test_two_processes_share_the_images(tmp_path, monkeypatch, workers, training
 
 
 def test_damaged_images_are_counted_and_left_out(tmp_path):
-    write_shards(tmp_path, broken={0, 7, 8, 23})
-    evaluated = list(opened(tmp_path, transform=eval_transform(CONFIG)))
-    names = [StreamedImages.damaged_names(damaged[None]) for _, _, damaged in evaluated]
-    assert [target for _, target, _ in evaluated] == [-1 if number in {0, 7, 8, 23} else number for number in range(24)]
-    assert [number for number, name in enumerate(names) if name] == [0, 7, 8, 23]
-    assert names[7] == [f"007 of {tmp_path}/train-1.tar"]
-    images = opened(tmp_path, training=True)
-    for epoch in (0, 1):  # in another order: the same names
-        images.set_epoch(epoch)
-        trained = list(images)
-        damaged = images.damaged_names(torch.stack([damaged for _, _, damaged in trained]))
-        assert len(trained) == 24 and sorted(damaged) == sorted(sum(names, []))
-        assert sorted(target for _, target, damaged in trained if not damaged.any()) == [
-            number for number in range(24) if number not in {0, 7, 8, 23}
-        ]
-
-
-def test_a_long_name_keeps_its_end(tmp_path):
-    folder = tmp_path / ("long" * 60)
-    folder.mkdir()
-    images = opened(write_shards(folder, broken={7}))
-    (name,) = images.damaged_names(torch.stack([damaged for _, _, damaged in images]))
-    assert len(name) <= 256 and f"007 of {folder}/train-1.tar".endswith(name)
+    broken = {0, 7, 8, 23}
+    write_shards(tmp_path, broken=broken)
+    evaluated = opened(tmp_path, transform=eval_transform(CONFIG))
+    assert targets(evaluated) == [-1 if number in broken else number for number in range(24)]
+    assert [damaged for _, _, damaged in evaluated if damaged >= 0] == sorted(broken)
+    trained = list(opened(tmp_path, training=True))
+    assert len(trained) == 24 and sum(damaged >= 0 for _, _, damaged in trained) == 4
+    assert sorted(target for _, target, damaged in trained if damaged < 0) == sorted(set(range(24)) - broken)
 
 
 @pytest.mark.parametrize(
@@ -173,14 +158,13 @@ def test_a_shard_that_is_cut_off_between_files(tmp_path):
     assert refused(tmp_path) == f"{path}: cut off, it does not end as a tar file does: copy it again"
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_a_shard_that_is_damaged(tmp_path, workers):
+def test_a_shard_that_is_damaged(tmp_path):
     path = write_shards(tmp_path) / "train-2.tar"
     content = bytearray(path.read_bytes())
     content[:512] = b"x" * 512
     path.write_bytes(content)
     with pytest.raises(UnreadableData) as error:
-        list(DataLoader(opened(tmp_path), num_workers=workers, collate_fn=list))
+        list(DataLoader(opened(tmp_path), num_workers=1, collate_fn=list))
     assert str(error.value).startswith(f"{path}: damaged (") and "\n" not in str(error.value)
 
 
@@ -238,27 +222,19 @@ def test_hugging_face_streams_are_read_whole_by_every_process():
 
 
 @pytest.mark.parametrize(
-    "told, classes, num_classes, found",
+    "told, classes, num_classes, names",
     [
         (dict(classes=["cat", "dog"]), None, 3, ["cat", "dog"]),
-        (dict(classes=["cat", "dog"]), ["cat", "dog"], None, ["cat", "dog"]),
         (dict(num_classes=2), ["cat", "dog"], None, ["cat", "dog"]),
         (dict(num_classes=2), None, 3, ["0", "1"]),
         ({}, None, 3, ["0", "1", "2"]),
+        (dict(classes=["horse", "zebra"]), ["cat", "dog"], None, ": its classes are horse, zebra, not cat, dog"),
+        (dict(num_classes=3), ["cat", "dog"], None, ": it has 3 classes, not 2"),
     ],
 )
-def test_the_data_knows_best_what_its_classes_are(tmp_path, told, classes, num_classes, found):
+def test_the_data_knows_best_what_its_classes_are(tmp_path, told, classes, num_classes, names):
     (write_shards(tmp_path) / "_info.json").write_text(json.dumps({"splits": {}, **told}))
-    assert opened(tmp_path, classes=classes, num_classes=num_classes).classes == found
-
-
-@pytest.mark.parametrize(
-    "told, message",
-    [
-        (dict(classes=["horse", "zebra"]), ": its classes are horse, zebra, not cat, dog"),
-        (dict(num_classes=3), ": it has 3 classes, not 2"),
-    ],
-)
-def test_a_model_of_other_classes(tmp_path, told, message):
-    (write_shards(tmp_path) / "_info.json").write_text(json.dumps({"splits": {}, **told}))
-    assert refused(tmp_path, classes=["cat", "dog"]) == f"{tmp_path}{message}"
+    if isinstance(names, str):
+        assert refused(tmp_path, classes=classes) == f"{tmp_path}{names}"
+    else:
+        assert opened(tmp_path, classes=classes, num_classes=num_classes).classes == names

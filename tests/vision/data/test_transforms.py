@@ -1,4 +1,6 @@
+import contextlib
 import random
+import re
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import torch
 from PIL import Image
 from timm.data import create_transform
 
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.vision.data import Augmentation, InputConfig, eval_transform, train_transform
 from fairseq_ringformer.vision.data.randomness import call_seeded
 from tests.vision.images import picture
@@ -85,9 +88,15 @@ def test_random_resized_crop_is_timms():
 
 
 @pytest.mark.parametrize("config", [COLOUR, GREY, InputConfig((3, 8, 12), (0.5,) * 3, (0.5,) * 3, "bicubic", 0.9)])
-@pytest.mark.parametrize("crop", ["rrc", "resize", "pad", "none"])
 @pytest.mark.parametrize(
-    "automatic", ["none", "trivial", "rand-m9-mstd0.5-inc1", "original-mstd0.5", "v0", "3a", "augmix-m5-w4-d2"]
+    ("crop", "automatic"),
+    [
+        ("rrc", "none"),
+        ("resize", "trivial"),
+        ("pad", "rand-m9-mstd0.5-inc1"),
+        ("none", "v0"),
+        ("resize", "augmix-m5-w4"),
+    ],
 )
 def test_every_augmentation_gives_a_tensor_of_the_models_size(config, crop, automatic):
     transform = train_transform(config, Augmentation(crop=crop, auto_augment=automatic, **EVERYTHING))
@@ -96,7 +105,7 @@ def test_every_augmentation_gives_a_tensor_of_the_models_size(config, crop, auto
         assert tensor.shape == config.size and tensor.dtype == torch.float32 and tensor.isfinite().all()
 
 
-@pytest.mark.parametrize("automatic", ["rand-m10-n9-p1-inc1", "rand-m0-n9-p1", "v0", "augmix-m10-w5-b1"])
+@pytest.mark.parametrize("automatic", ["rand-m10-n9-p1-inc1", "v0"])
 def test_posterize_to_no_bits_is_black(automatic):
     """Newer Pillows raise an error there, at random times of a training."""
     transform = train_transform(COLOUR, Augmentation(crop="none", auto_augment=automatic))
@@ -110,31 +119,6 @@ def test_colour_jitter_varies_brightness():
     assert len(set(means)) == 5
 
 
-def test_the_global_generators_are_left_as_they_were():
-    transform = train_transform(COLOUR, Augmentation(auto_augment="rand-m9-mstd0.5", **EVERYTHING))
-
-    def draws(between):
-        random.seed(1), np.random.seed(1), torch.manual_seed(1)
-        numbers = []
-        for _ in range(3):
-            between()
-            numbers += [random.random(), np.random.random(), np.random.randint(9), torch.rand(()).item()]
-        return numbers
-
-    image = picture(1, 14)
-    assert draws(lambda: call_seeded(transform, image, 3, 4, 5)) == draws(lambda: None)
-
-    def failing(value):
-        random.random(), np.random.random(), torch.rand(())
-        raise KeyError
-
-    def fail():
-        with pytest.raises(KeyError):
-            call_seeded(failing, image, 1)
-
-    assert draws(fail) == draws(lambda: None)
-
-
 def test_seeded_calls_depend_on_all_numbers_and_nothing_else():
     def draw(_):
         return random.random(), np.random.random(), torch.rand(()).item()
@@ -145,62 +129,41 @@ def test_seeded_calls_depend_on_all_numbers_and_nothing_else():
     assert call_seeded(draw, None, 1, 2, 3) == values[1, 2, 3]
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"crop": "center"}, "crop center: choose one of rrc, resize, pad, none"),
-        ({"padding": 3}, "padding goes with crop pad, not with crop rrc"),
-        ({"crop": "pad", "scale": (0.5, 1.0)}, "scale goes with crop rrc, not with crop pad"),
-        ({"crop": "resize", "ratio": (0.9, 1.1)}, "ratio goes with crop rrc, not with crop resize"),
-        ({"crop": "pad", "padding": -1}, "padding -1: choose a number of pixels, 0 or more"),
-        ({"scale": (0.5, 0.1)}, "scale 0.5 0.1: choose 0 < LOW <= HIGH <= 1"),
-        ({"scale": (0.5, 2.0)}, "scale 0.5 2.0: choose 0 < LOW <= HIGH <= 1"),
-        ({"ratio": (0.0, 1.0)}, "ratio 0.0 1.0: choose 0 < LOW <= HIGH"),
-        ({"hflip": 1.5}, "hflip 1.5: choose a probability, 0 to 1"),
-        ({"random_erasing": -0.1}, "random-erasing -0.1: choose a probability, 0 to 1"),
-        ({"color_jitter": -1.0}, "color-jitter -1.0: choose a number of at least 0"),
-        (
-            {"color_jitter": 0.4, "auto_augment": "trivial"},
-            "color-jitter excludes auto-augment trivial, which varies colours: set one",
-        ),
-    ],
-)
-def test_impossible_augmentations(changes, message):
-    with pytest.raises(ValueError) as error:
-        Augmentation(**changes)
-    assert str(error.value) == message
+def test_generators_are_restored_also_after_an_error():
+    def fail(_):
+        random.random(), np.random.random(), torch.rand(())
+        raise KeyError
+
+    numbers = []
+    for function in (lambda _: None, fail):
+        random.seed(1), np.random.seed(1), torch.manual_seed(1)
+        with contextlib.suppress(KeyError):
+            call_seeded(function, None, 1)
+        numbers.append([random.random(), np.random.random(), torch.rand(()).item()])
+    assert numbers[0] == numbers[1]
 
 
 @pytest.mark.parametrize(
-    ("automatic", "message"),
+    ("kind", "changes", "message"),
     [
-        ("random", "auto-augment random: choose none, trivial, or a string of timm that begins with rand, augmix"),
-        ("rand-m9-foo", "auto-augment rand-m9-foo: timm has no section 'foo' of rand"),
-        ("rand-m9-mst0.5", "auto-augment rand-m9-mst0.5: timm has no section 'mst0.5' of rand"),
-        ("rand-tnothing", "auto-augment rand-tnothing: timm has no section 'tnothing' of rand"),
-        ("rand-m0.5", "auto-augment rand-m0.5: timm has no section 'm0.5' of rand"),
-        ("original-m5", "auto-augment original-m5: timm has no section 'm5' of original"),
-        ("", "auto-augment : choose none, trivial"),
+        (Augmentation, dict(crop="center"), "crop center: choose one of rrc, resize, pad, none"),
+        (Augmentation, dict(padding=3), "padding goes with crop pad, not with crop rrc"),
+        (Augmentation, dict(scale=(0.5, 0.1)), "scale 0.5 0.1: choose 0 < LOW <= HIGH <= 1"),
+        (Augmentation, dict(hflip=1.5), "hflip 1.5: choose a probability, 0 to 1"),
+        (Augmentation, dict(color_jitter=0.4, auto_augment="trivial"), "color-jitter excludes auto-augment trivial"),
+        (InputConfig, dict(size=(2, 8, 8)), "images of 2 channels"),
+        (InputConfig, dict(size=(1, 8, 8)), "mean has 3 values for 1 channels"),
+        (InputConfig, dict(interpolation="cubic"), "interpolation cubic: choose one of nearest, bilinear"),
+        (InputConfig, dict(crop_pct=1.2), "crop-pct 1.2: choose a number above 0, at most 1"),
     ],
 )
-def test_impossible_auto_augment(automatic, message):
-    with pytest.raises(ValueError) as error:
+def test_what_no_image_can_be_made_into(kind, changes, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        kind(**changes)
+
+
+@pytest.mark.parametrize("automatic", ["random", "rand-m9-foo", "rand-m0.5", "original-m5", ""])
+def test_auto_augment_that_timm_cannot_read(automatic):
+    """timm itself ignores what it does not know."""
+    with pytest.raises(UserError, match=f"^auto-augment {automatic}: "):
         train_transform(COLOUR, Augmentation(auto_augment=automatic))
-    assert str(error.value).startswith(message) and "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"size": (2, 8, 8)}, "images of 2 channels: only 1 (grey) and 3 (colour) can be read"),
-        ({"size": (1, 8, 8)}, "mean has 3 values for 1 channels"),
-        ({"size": (3, 0, 8)}, "image size 0 x 8: sides are at least 1"),
-        ({"std": (0.1, 0.0, 0.1)}, "std (0.1, 0.0, 0.1): every value must be above 0"),
-        ({"interpolation": "cubic"}, "interpolation cubic: choose one of nearest, bilinear"),
-        ({"crop_pct": 1.2}, "crop-pct 1.2: choose a number above 0, at most 1"),
-    ],
-)
-def test_impossible_inputs(changes, message):
-    with pytest.raises(ValueError) as error:
-        InputConfig(**changes)
-    assert str(error.value).startswith(message)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.vision.training.trainer import Trainer
 from tests.vision.data.test_streams import write_shards
 from tests.vision.training.tiny import last, rows, same_weights, train
@@ -43,7 +44,7 @@ def test_a_stream_resumes_exactly(tmp_path):
 def test_a_stream_cannot_be_looked_through_first(tmp_path):
     (tmp_path / "data").mkdir()
     write_shards(tmp_path / "data")
-    with pytest.raises(ValueError, match="--damaged refuse cannot look through streamed images first"):
+    with pytest.raises(UserError, match="--damaged refuse cannot look through streamed images first"):
         train(tmp_path / "data", tmp_path / "run", damaged="refuse", **STREAM)
 
 
@@ -74,5 +75,5 @@ def test_a_stream_goes_on_in_the_middle_only_in_the_same_order(tmp_path):
 def test_classes_that_the_data_does_not_have(tmp_path):
     (tmp_path / "data").mkdir()
     write_shards(tmp_path / "data")
-    with pytest.raises(ValueError, match=r"train-\d.tar: class \d+, where there are 3 \(0 is the first\)"):
+    with pytest.raises(UserError, match=r"train-\d.tar: class \d+, where there are 3 \(0 is the first\)"):
         train(tmp_path / "data", tmp_path / "run", **{**STREAM, "num_classes": 3})
