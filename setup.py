@@ -12,11 +12,12 @@ SENTENCEPIECE = ["sentencepiece>=0.2"]
 SUBWORDS = [*SENTENCEPIECE, "subword-nmt>=0.3.8", "sacremoses>=0.1.1", "tokenizers>=0.20", "huggingface_hub"]
 FIGURES = ["matplotlib"]
 SCORES = ["sacrebleu>=2.4"]
+FAIRSEQ = [*TORCH, "fairseq-fixed>=0.12.3.1", *SCORES, *SUBWORDS]
 EXTRAS = {
     # The ring alone, fairseq_ringformer.modules, for other people's code.
     "torch": TORCH,
     # Translation: train, generate, translate, average, fold. fairseq-fixed is built with a C++ compiler.
-    "fairseq": [*TORCH, "fairseq-fixed>=0.12.3.1", *SCORES, *SUBWORDS],
+    "fairseq": FAIRSEQ,
     # Images: train, evaluate, predict, fold, export to ONNX.
     "vision": [
         *TORCH,
@@ -34,10 +35,10 @@ EXTRAS = {
     "deploy": ["ctranslate2>=4.5", *SENTENCEPIECE],
     # Sub-words that are not sentencepiece's, for a deployed translator or for text by itself.
     "subwords": SUBWORDS,
-    # Beside fairseq or vision: CKA, maps, distances, benchmark, studies. By itself: ringformer report.
+    # Beside fairseq or vision: CKA, maps, distances, benchmark, studies.
     "analysis": [*FIGURES, *SCORES, "psutil"],
-    # Beside fairseq: what examples/ turn into training data.
-    "recipes": [*SUBWORDS, *FIGURES, "lxml", "num2words"],
+    # From raw text to a translator, as in examples/.
+    "recipes": [*FAIRSEQ, *FIGURES, "lxml", "num2words"],
 }
 # ruff's style and mypy's findings change with their versions.
 DEV = ["pytest>=8", "pytest-xdist", "ruff==0.17.*", "mypy==2.4.*", "pre-commit", "peft"]

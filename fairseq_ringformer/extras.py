@@ -65,6 +65,3 @@ def named() -> Iterator[None]:
 def _missing(module: str) -> MissingPackage:
     extra = EXTRA_OF[module]
     return MissingPackage(f"{EXTRAS[extra][0]} need {module}, which is not installed: {advice(extra)}")
-
-
-VISION = advice("vision")

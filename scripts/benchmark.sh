@@ -23,17 +23,16 @@ while [ $# -gt 0 ]; do
     *) flags+=("$1"); shift ;;
   esac
 done
+extras=(analysis)
 for size in $sizes; do
   case $size in
-    tiny|small|base|large|vision) ;;
+    tiny|small|base|large) extras+=(fairseq deploy) ;;
+    vision) extras+=(vision) ;;
     *) echo "benchmark: unknown size $size: choose tiny, small, base, large or vision" >&2; exit 2 ;;
   esac
 done
 
-case " $sizes " in
-  *" vision "*) scripts/setup.sh vision ;;
-  *) scripts/setup.sh ;;
-esac
+scripts/setup.sh "${extras[@]}"
 mkdir -p "$output"
 
 measure() {  # NAME FLAG ...: one table, unless it is there

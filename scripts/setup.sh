@@ -2,8 +2,8 @@
 # Create .venv beside this folder and install the package with what a task needs. Safe to run again: an installation that
 # is up to date is left as it is, and other extras are added to it.
 #
-#   scripts/setup.sh [EXTRA ...]      extras of setup.py (docs/install.md); fairseq and recipes, for translation, are the
-#                                     default, vision is for images, dev is all
+#   scripts/setup.sh [EXTRA ...]      of setup.py (docs/install.md): recipes by default, which has fairseq and all that
+#                                     examples/ need for translation; vision for images; dev is everything
 #
 # PYTHON chooses the interpreter (3.11 or 3.12); the first of python3.11, python3.12 and python3 that fits is the default.
 set -euo pipefail
@@ -20,7 +20,7 @@ choose_python() {
   exit 1
 }
 
-[ $# -gt 0 ] || set -- fairseq recipes
+[ $# -gt 0 ] || set -- recipes
 extras=$(printf '%s\n' "$@" | sort -u | paste -sd, -)
 stamp=.venv/installed-$(cat setup.py scripts/setup.sh | sha256sum | cut -c1-16)
 for done in "$stamp-$extras" "$stamp-dev"; do
@@ -29,7 +29,7 @@ done
 
 python=$(choose_python)
 builds_fairseq=''
-case ",$extras," in *,fairseq,*|*,dev,*) builds_fairseq=yes ;; esac
+case ",$extras," in *,fairseq,*|*,recipes,*|*,dev,*) builds_fairseq=yes ;; esac
 if [ "$builds_fairseq" ]; then
   if ! command -v c++ >/dev/null; then
     echo "setup: needs a C++ compiler to build fairseq: install one first (Debian: apt-get install g++ python3-dev)" >&2

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 from ..errors import UserError
 from ..export.runtime import cores
+from ..extras import require
 from ..files import whole_file
 from .arch import is_classifier
 from .arguments import check_output, flag, positive
@@ -194,6 +195,7 @@ def _check(args: argparse.Namespace) -> None:
     check_output(args.plot, name="--plot")
     if args.plot and not args.plot.endswith(".png"):
         raise UserError(f"--plot {args.plot}: it is a PNG, end its name in .png")
+    require("psutil", *(["matplotlib"] if args.plot else []))
 
 
 def _choose_measures(args: argparse.Namespace, known: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """What the analyses of trained models share: flags, and what these load."""
 
 import argparse
-import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -9,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..export.checkpoints import check_fairseq_checkpoint, is_classifier
+from ..extras import require
 from ..files import read_checkpoint
 from .arguments import add_machine_arguments, check_output, positive, refuse_flags, whole
-from .errors import reason, require_fairseq, require_timm
+from .errors import require_fairseq, require_timm
 
 if TYPE_CHECKING:
     from ..analysis.inspection.examples import Examples
@@ -71,7 +71,8 @@ def chosen_side(args: argparse.Namespace) -> str | None:
 
 
 def check_outputs(prefix: str, endings: Sequence[str] = ENDINGS) -> None:
-    """UserError unless PREFIX and each of `endings` make files that can be written."""
+    """UserError unless PREFIX and each of `endings` make files that can be written, and figures can be drawn."""
+    require("matplotlib")
     if not os.path.basename(prefix):
         raise UserError(f"--output {prefix} is a folder: add the start of the files' names")
     for ending in endings:
@@ -122,8 +123,7 @@ def _load(path: str, args: argparse.Namespace) -> "LoadedModel":
         require_timm()
         from ..analysis.inspection.models import classifier
 
-        with one_line():
-            return classifier(path, state, args.ema)
+        return classifier(path, state, args.ema)
     if args.ema is not None:
         raise UserError(f"--ema is for classifiers; of a translation model, {path}, ringformer average --ema takes it")
     if args.data is None:
@@ -134,15 +134,6 @@ def _load(path: str, args: argparse.Namespace) -> "LoadedModel":
     return translator(path, check_fairseq_checkpoint(path, state), args.data)
 
 
-@contextlib.contextmanager
-def one_line() -> Iterator[None]:
-    """Checkpoints and data sets may need packages that are not here, or files that the system refuses."""
-    try:
-        yield
-    except (ValueError, ImportError, OSError) as error:
-        raise UserError(reason(error)) from None
-
-
 def open_examples(args: argparse.Namespace, models: "list[LoadedModel]") -> "Examples":
     """The examples that the flags ask for."""
     from ..analysis.inspection.examples import Images, Sentences
@@ -150,8 +141,7 @@ def open_examples(args: argparse.Namespace, models: "list[LoadedModel]") -> "Exa
 
     if models[0].kind == TEXT:
         return Sentences(models, args.data, args.subset, args.examples, args.seed)
-    with one_line():
-        return Images(models, args.data, args.split, args.dataset, args.examples, args.seed)
+    return Images(models, args.data, args.split, args.dataset, args.examples, args.seed)
 
 
 def described(args: argparse.Namespace, examples: "Examples") -> dict[str, Any]:

@@ -19,9 +19,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from .arguments import whole
-from .errors import reason, require_fairseq, require_timm
+from .errors import require_fairseq, require_timm
 
 TAKES_MODEL_FLAGS = True
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
     with quiet():
         try:
             study = _study(args, table, rows)
-        except (ValueError, OSError) as error:
-            raise UserError(reason(error)) from None
+        except OSError as error:
+            raise UserError(one_line(error)) from None
     return _run(study)
 
 
@@ -97,7 +97,7 @@ def _run(study: Any) -> int:
     try:
         complaints = study.run(Display())
     except OSError as error:
-        raise UserError(reason(error)) from None
+        raise UserError(one_line(error)) from None
     except KeyboardInterrupt:
         print("ringformer study: interrupted; the same command goes on from here", file=sys.stderr)
         return 130

@@ -52,7 +52,7 @@ def test_the_size_vision_measures_every_classifier_and_a_second_run_none(copied,
     calls = (tmp_path / "calls.txt").read_text().splitlines()
     archs = ("vit_ring_tiny_patch4_28", "vit_ring_512_l6_patch16_224", "vit_ring_768_l12_patch16_224")
     assert calls == [
-        "setup.sh vision",
+        "setup.sh analysis fairseq deploy vision",
         "ringformer benchmark --size tiny --autocast bf16 --ctranslate2 int8 --json out/.tiny.json --plot out/tiny.png "
         "--rounds 3",
         *(
@@ -60,7 +60,7 @@ def test_the_size_vision_measures_every_classifier_and_a_second_run_none(copied,
             "--rounds 3"
             for arch in archs
         ),
-        "setup.sh vision",
+        "setup.sh analysis fairseq deploy vision",
     ]
     assert {path.name for path in (tmp_path / "out").glob("*.json")} == {f"{name}.json" for name in ("tiny", *archs)}
 

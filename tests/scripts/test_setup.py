@@ -58,7 +58,7 @@ def test_all_holds_each(clone):
 
 def test_translation_is_the_default(clone):
     status, _, calls = setup(clone)
-    assert status == 0 and calls[-1].endswith("-e .[fairseq,recipes]")
+    assert status == 0 and calls[-1].endswith("-e .[recipes]")
 
 
 def test_an_environment_whose_creation_was_interrupted_is_made_anew(clone):

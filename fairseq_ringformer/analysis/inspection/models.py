@@ -66,7 +66,7 @@ def classifier(path: str, state: dict[str, Any], ema: bool | None) -> LoadedMode
     """The classifier of `state`, which was read from `path`; `ema`: see :func:`~...vision.checkpoint.load_classifier`.
 
     Raises:
-        ValueError: if it holds none.
+        UserError: if it holds none.
     """
     from ...vision.checkpoint import model_of
 

@@ -11,7 +11,6 @@ from typing import Any
 from tqdm import tqdm
 
 from ... import extras
-from ...errors import UserError
 from ...files import write_text
 from .run import BOARD, ROWS
 
@@ -111,10 +110,9 @@ class Log:
 
 def require_tensorboard() -> Any:
     """TensorBoard's writer; UserError if it is not installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError(f"tensorboard is not installed: {extras.VISION}") from None
+    extras.require("tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter
 
 
