@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import extras
 from ..errors import UserError, about, one_line
-from ..export.runtime import cores, layout, use_wide_vectors
+from ..export.runtime import choose_instructions, cores, layout
 from ..files import write_text
 from .prepared import RECIPE
 from .stream import Hypothesis, Search, batches, longest_output
@@ -124,7 +124,7 @@ class CTranslate2Engine:
         self.codec = build_codec(recipe.subwords(folder), recipe.source_lang, recipe.target_lang)
         self.max_tokens, self.max_target_tokens = recipe.max_source_tokens, recipe.max_target_tokens
         size = os.path.getsize(os.path.join(folder, MODEL))
-        use_wide_vectors(size)
+        choose_instructions(size)
         kind, index = _place(device)
         counts = layout(threads or cores(), translators, size, alone, gpu=kind == "cuda")
         self.translator = _load(folder, kind, index, counts)

@@ -6,7 +6,7 @@ import tempfile
 from fairseq.data import Dictionary
 
 from ....errors import UserError
-from ....export.runtime import layout, use_wide_vectors
+from ....export.runtime import choose_instructions, layout
 from .candidates import Candidate
 from .workload import Sample, forced_length
 
@@ -23,7 +23,7 @@ def _converter(candidate: Candidate):
 
 def check_ctranslate2(candidate: Candidate, device: str) -> None:
     """Raise UserError if CTranslate2 has no such model, or not this compute type on `device`."""
-    use_wide_vectors(0)  # CTranslate2 chooses its instructions at the first question
+    choose_instructions(0)  # CTranslate2 chooses its instructions at the first question
     from ctranslate2 import get_supported_compute_types
 
     known = sorted(get_supported_compute_types(device))
@@ -62,7 +62,7 @@ class CTranslate2Generation:
         with tempfile.TemporaryDirectory() as work:
             folder = os.path.join(work, "model")
             size = export_to_ctranslate2(candidate, folder)
-            use_wide_vectors(size)
+            choose_instructions(size)
             self.queued = batch_size > 1
             self.layout = layout(threads, translators, size, not self.queued)
             self.translator = Translator(
