@@ -14,7 +14,7 @@ def cores() -> int:
 
 
 def choose_instructions(weight_bytes: int) -> None:
-    """Let CTranslate2 compute int8 exactly and fast on this processor; call this before it loads a model.
+    """Let CTranslate2 compute int8 rightly and fast on this processor; call this before it is imported.
 
     AVX-512, which it leaves out by default, gave 1.2 to 1.4 times as many sentences in int8 on two cores, at 128/512 and
     512/2048; weights that are laid out for the products when they are loaded another tenth to models that a core's cache

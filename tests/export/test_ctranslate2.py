@@ -5,12 +5,9 @@ import pytest
 import torch
 
 from fairseq_ringformer.export.ctranslate2 import RingConverter
-from fairseq_ringformer.export.runtime import choose_instructions
 
 from .conftest import ring
 from .test_folding import stock
-
-choose_instructions(0)  # as whoever runs a converted model does, before the library's first question
 
 
 def convert(model, folder, quantization=None):
