@@ -94,9 +94,9 @@ def plain_containers(value: Any) -> Any:
     if isinstance(value, argparse.Namespace):
         value = vars(value)
     if isinstance(value, dict):
-        return {key: plain_containers(own) for key, own in value.items()}
+        return {key: plain_containers(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain_containers(own) for own in value]
+        return [plain_containers(item) for item in value]
     if isinstance(value, enum.Enum):
         return plain_containers(value.value)
     if isinstance(value, str):

@@ -64,10 +64,10 @@ def stock_weights(model: RingClassifier) -> dict[str, Tensor]:
     for level, layer in enumerate(plain_layers(model.stack)):
         for name, parts in NAMES.items():
             for kind in ("weight", "bias"):
-                found = [layer[f"{part}.{kind}"] for part in parts if f"{part}.{kind}" in layer]
-                if not found:  # the feed-forward of a stack that has none: its weights are zero
-                    found = [layer[f"{parts[0]}.weight"].new_zeros(len(layer[f"{parts[0]}.weight"]))]
-                weights[f"blocks.{level}.{name}.{kind}"] = torch.cat(found)
+                tensors = [layer[f"{part}.{kind}"] for part in parts if f"{part}.{kind}" in layer]
+                if not tensors:  # the feed-forward of a stack that has none: its weights are zero
+                    tensors = [layer[f"{parts[0]}.weight"].new_zeros(len(layer[f"{parts[0]}.weight"]))]
+                weights[f"blocks.{level}.{name}.{kind}"] = torch.cat(tensors)
     final = model.stack.final_norm
     positions = model.pos_embed if model.pos_embed is not None else model.fixed_positions().unsqueeze(0)
     weights.update(
@@ -101,5 +101,7 @@ def fold_classifier_checkpoint(state: dict[str, Any], model: RingClassifier) -> 
     Raises:
         UserError: as :func:`stock_weights`.
     """
-    kept = {key: state[key] for key in ("num_classes", "classes", "input", "epoch", "update", "metric") if key in state}
-    return {**kept, "arch": STOCK, "model_args": stock_args(model), "state_dict": stock_weights(model)}
+    described = {
+        key: state[key] for key in ("num_classes", "classes", "input", "epoch", "update", "metric") if key in state
+    }
+    return {**described, "arch": STOCK, "model_args": stock_args(model), "state_dict": stock_weights(model)}

@@ -160,19 +160,21 @@ class RingFormerModel(FairseqEncoderDecoderModel):
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """fairseq's hook before loading; says in words when a checkpoint is of another architecture or dictionary."""
         super().upgrade_state_dict_named(state_dict, name)
-        own = self.state_dict()
-        missing = sorted(own.keys() - state_dict.keys())
-        surplus = sorted(state_dict.keys() - own.keys())
-        shapes = sorted(key for key in own.keys() & state_dict.keys() if own[key].shape != state_dict[key].shape)
+        expected = self.state_dict()
+        missing = sorted(expected.keys() - state_dict.keys())
+        surplus = sorted(state_dict.keys() - expected.keys())
+        shapes = sorted(
+            key for key in expected.keys() & state_dict.keys() if expected[key].shape != state_dict[key].shape
+        )
         if not (missing or surplus or shapes):
             return
         if not (missing or surplus) and all(
-            key in VOCABULARY and own[key].shape[1:] == state_dict[key].shape[1:] for key in shapes
+            key in VOCABULARY and expected[key].shape[1:] == state_dict[key].shape[1:] for key in shapes
         ):
             sizes = "{} source and {} target symbols"
             raise UserError(
                 f"the checkpoint knows {sizes.format(*vocabularies(state_dict))}, "
-                f"the data folder has dictionaries of {sizes.format(*vocabularies(own))}: use the data that it was "
+                f"the data folder has dictionaries of {sizes.format(*vocabularies(expected))}: use the data that it was "
                 "trained on, or binarise with the dictionaries of that data (fairseq-preprocess --srcdict, --tgtdict)"
             )
         first = (
@@ -180,7 +182,7 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             if missing
             else f"it has {surplus[0]}, which this model has not"
             if surplus
-            else f"{shapes[0]} is {tuple(state_dict[shapes[0]].shape)}, here {tuple(own[shapes[0]].shape)}"
+            else f"{shapes[0]} is {tuple(state_dict[shapes[0]].shape)}, here {tuple(expected[shapes[0]].shape)}"
         )
         raise UserError(
             f"the checkpoint is of another architecture than this {type(self).__name__}: {first} "

@@ -98,8 +98,8 @@ class StackConfig:
     def first(self, levels: int) -> "StackConfig":
         """The first `levels` levels alone."""
         maps = ("self_attn", "cross_attn", "ffn", "norm", "ffn_norm")
-        kept = {name: getattr(self, name)[:levels] for name in maps if getattr(self, name) is not None}
-        return replace(self, **kept)
+        shortened = {name: getattr(self, name)[:levels] for name in maps if getattr(self, name) is not None}
+        return replace(self, **shortened)
 
     @property
     def rank(self) -> int:

@@ -91,8 +91,8 @@ def keep_noise(x: Tensor, p: float) -> Tensor:
     """
     dropped = min(round(p * GRAIN), GRAIN - 1)
     words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
-    kept = words.view(torch.int16)[: x.numel()] >= dropped - GRAIN // 2
-    return kept.to(x.dtype).mul_(GRAIN / (GRAIN - dropped)).view(x.shape)
+    survives = words.view(torch.int16)[: x.numel()] >= dropped - GRAIN // 2
+    return survives.to(x.dtype).mul_(GRAIN / (GRAIN - dropped)).view(x.shape)
 
 
 # ---- GELU in parts

@@ -179,7 +179,7 @@ class RingClassifier(nn.Module):
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Parameters by depth, for layer-wise learning rates: what several levels share belongs to the last of them."""
-        own = [
+        banks = [
             (rf"^stack\.{name}\.{copy}\.", (len(bank.sharing) - 1 - bank.sharing[::-1].index(copy),))
             for name, bank in self.stack.named_banks()
             for copy in range(len(bank))
@@ -187,7 +187,7 @@ class RingClassifier(nn.Module):
         top = (self.stack.levels - 1,)
         return dict(
             stem=r"^cls_token|^pos_embed|^patch_embed",
-            blocks=[*own, (r"^stack\.signals", top), (r"^stack\.final_norm", (99999,))],
+            blocks=[*banks, (r"^stack\.signals", top), (r"^stack\.final_norm", (99999,))],
         )
 
     @torch.jit.ignore
@@ -284,7 +284,7 @@ class RingClassifier(nn.Module):
         prefix, features = [state[:, :1] for state in states], [state[:, 1:] for state in states]
         if output_fmt == "NCHW":
             rows, columns = self.patch_embed.dynamic_feat_size(size)
-            features = [own.transpose(1, 2).unflatten(2, (rows, columns)).contiguous() for own in features]
+            features = [feature.transpose(1, 2).unflatten(2, (rows, columns)).contiguous() for feature in features]
         if output_dict:
             result = {"image_intermediates": features}
             if return_prefix_tokens:

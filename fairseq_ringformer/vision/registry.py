@@ -90,7 +90,7 @@ def create(name: str, pretrained: bool = False, **kwargs: Any) -> "RingClassifie
     from .classifier import RingClassifier
 
     size = MODELS[name]
-    own = dict(
+    size_of_name = dict(
         architecture=size.architecture,
         embed_dim=size.embed_dim,
         ffn_dim=size.ffn_dim,
@@ -105,7 +105,7 @@ def create(name: str, pretrained: bool = False, **kwargs: Any) -> "RingClassifie
         pretrained,
         pretrained_filter_fn=checkpoint_filter_fn,
         feature_cfg=dict(out_indices=kwargs.pop("out_indices", 3), feature_cls="getter"),
-        **{**own, **kwargs},
+        **{**size_of_name, **kwargs},
     )
 
 

@@ -35,7 +35,7 @@ def stack_compute(stack: Stack, length: int, memory_length: int = 0, side: str =
     """
     config, width = stack.config, stack.config.embed_dim
     prefix, levels = f"{side} " if side else "", stack.levels
-    found = {
+    counts = {
         "self_attn projections": levels * length * 4 * width * width,
         "self_attn products": levels * 2 * length * length * width,
     }
@@ -44,11 +44,11 @@ def stack_compute(stack: Stack, length: int, memory_length: int = 0, side: str =
         # Keys and values are projected once for the levels that share them: they do not depend on the state.
         times = levels if "cross_attn.kv_proj" in config.signals else len(stack.cross_attn)
         keys_values = times * memory_length * 2 * memory_dim * width
-        found["cross_attn projections"] = levels * length * 2 * width * width + keys_values
-        found["cross_attn products"] = levels * 2 * length * memory_length * width
+        counts["cross_attn projections"] = levels * length * 2 * width * width + keys_values
+        counts["cross_attn products"] = levels * 2 * length * memory_length * width
     if stack.ffn is not None:
-        found["ffn"] = levels * length * 2 * width * config.ffn_dim
-    parts = [PartCompute(prefix + part, count, count) for part, count in found.items()]
+        counts["ffn"] = levels * length * 2 * width * config.ffn_dim
+    parts = [PartCompute(prefix + part, count, count) for part, count in counts.items()]
     if stack.signals is not None:
         tokens = {name: memory_length if name == "cross_attn.kv_proj" else length for name in config.signals}
         thin = sum(levels * tokens[name] * stack.signals_at(name).multiply_adds(0)[0] for name in config.signals)
