@@ -44,4 +44,5 @@ def require_fairseq() -> None:
 
 def require_timm() -> None:
     """Register the image classifiers with timm; UserError unless it is installed."""
+    extras.require("timm")
     from .. import vision  # noqa: F401
