@@ -52,12 +52,12 @@ def test_padding_changes_nothing(left):
     apart.add([short], token_distances(3))
     apart.add([long], token_distances(5))
     padded = torch.full((1, 2, 5, 5), 0.2)  # queries that are padding look anywhere
-    places = slice(2, 5) if left else slice(0, 3)
-    padded[..., places, :] = 0
-    padded[..., places, places] = short
+    tokens = slice(2, 5) if left else slice(0, 3)
+    padded[..., tokens, :] = 0
+    padded[..., tokens, tokens] = short
     present = torch.ones(2, 5, dtype=torch.bool)
     present[0] = False
-    present[0, places] = True
+    present[0, tokens] = True
     together = MeanDistance()
     together.add([torch.cat([padded, long])], token_distances(5), present)
     assert together.result() == [pytest.approx(apart.result()[0])]

@@ -100,8 +100,8 @@ def test_a_run_that_stands_in_two_tables_is_trained_once(tmp_path):
         )
         == []
     )
-    places = [(entry["grid"], entry["row"], entry["bleu"]) for entry in toy.lines(tmp_path)]
-    assert len(places) == 4 and len({place[1:] for place in places}) == 2
+    runs = [(entry["grid"], entry["row"], entry["bleu"]) for entry in toy.lines(tmp_path)]
+    assert len(runs) == 4 and len({run[1:] for run in runs}) == 2
 
 
 def test_budgets_give_updates_that_fit(tmp_path, monkeypatch):
