@@ -39,7 +39,8 @@ step() { printf '\n== %s\n' "$1"; }
 # The plain name of data is prepare.sh's own, for as many sub-words as it makes by default.
 if [ "$source" = numbers ]; then
   if [ -n "$set" ]; then echo "quickstart: --set is for --source debian: leave it out" >&2; exit 2; fi
-  languages=${source_lang:=de}_${target_lang:=en} plain_size=150 updates=400 last=1  # 400 updates leave two checkpoints, the first half trained
+  languages=${source_lang:=de}_${target_lang:=en} plain_size=150
+  updates=400 last=1  # so few leave two checkpoints, the first of them half trained
   # With more hypotheses, label smoothing makes a model this young prefer to leave digits out.
   search=(--beam 1)
   options=(--source-lang "$source_lang" --target-lang "$target_lang")
