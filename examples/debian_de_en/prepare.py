@@ -42,7 +42,7 @@ ALIGNING = ("corpus/blocks.py", "corpus/entities.py", "corpus/markup.py", "corpu
 # What an option is where it is not given, by source; what has no default in a source does not belong to it.
 DEFAULTS = {
     "debian": {"set": "quick", "cache": "packages", "workers": 1, "vocab_size": 8000},
-    "numbers": {"source_lang": "de", "target_lang": "en", "sizes": [20000, 1000, 1000], "vocab_size": 300},
+    "numbers": {"source_lang": "de", "target_lang": "en", "sizes": [20000, 1000, 1000], "vocab_size": 150},
 }
 
 
@@ -214,7 +214,7 @@ def raw_from_numbers(options: argparse.Namespace) -> None:
     known = number_words.known_kinds(options.languages)
     absent = [kind.name for kind in number_words.KINDS if kind not in known]
     if absent:
-        print(f"left out, since num2words has them not for {source} to {target}: {', '.join(absent)}")
+        print(f"kinds left out for {source} to {target}: {', '.join(absent)}")
     library = f"num2words {importlib.metadata.version('num2words')}"
 
     def build(folder: Path) -> None:

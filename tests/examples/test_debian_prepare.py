@@ -283,7 +283,7 @@ def test_numbers_to_binary_data_from_any_folder(tmp_path):
     recipe = json.loads((made / "recipe.json").read_text())
     assert (recipe["source"], recipe["source_lang"], recipe["target_lang"]) == ("numbers", "fr", "pt_BR")
     assert "made by num2words" in (made / "PROVENANCE.md").read_text()
-    assert "not for fr to pt_BR: year, price in EUR, price in USD, price in GBP, time\n" in result.stdout
+    assert "kinds left out for fr to pt_BR: year, price in EUR, price in USD, price in GBP, time\n" in result.stdout
 
 
 def test_a_language_that_is_not_known_is_one_line(tmp_path, capsys):

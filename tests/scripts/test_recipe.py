@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "examples/debian_de_en"
 # As scripts/quickstart.sh has it.
-UPDATES = 500
+UPDATES = 400
 TINY = ["--encoder-embed-dim", "32", "--encoder-ffn-embed-dim", "64", "--encoder-layers", "2", "--decoder-layers", "2"]
 
 
@@ -105,8 +105,7 @@ def test_without_an_installation_the_scripts_say_so(tmp_path, script):
         shutil.copy(ROOT / "examples" / name, tmp_path / "examples" / name)
     (tmp_path / "python3").write_text("#!/bin/sh\nexit 1\n")  # that of a system, which does not know the project
     (tmp_path / "python3").chmod(0o755)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/dict.de.txt").touch()
+    (tmp_path / "recipe.json").touch()
     done = subprocess.run(
         [tmp_path / "examples" / script, "--data", tmp_path, "--output", tmp_path / "run"],
         text=True,

@@ -110,6 +110,8 @@ def test_two_processes_on_a_cpu(dry_run):
 def test_fairseq_understands_the_flags(dry_run):
     from fairseq import options
 
+    import fairseq_ringformer.models  # noqa: F401  registers them
+
     for recipe in training.BATCHES:
         words = dry_run(recipe, "--gpus", 8)
         flags = words[words.index("fairseq-train", 7) + 1 :]
