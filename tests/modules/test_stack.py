@@ -256,8 +256,8 @@ def test_beams_share_their_sentence_and_come_from_their_own_past(variant, beams)
         x, sentences = x[order], sentences[order]
 
 
-@pytest.mark.parametrize("variant, pre_norm", BOTH_NORMS)
-@pytest.mark.parametrize("beams, padded, bias", [(1, False, True), (3, True, False)])
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("beams, padded, bias, pre_norm", [(1, False, True, True), (3, True, False, False)])
 @torch.no_grad()
 def test_a_sentence_alone_is_attended_over_with_absorbed_projections(variant, pre_norm, beams, padded, bias):
     torch.manual_seed(4)
