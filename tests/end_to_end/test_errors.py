@@ -69,7 +69,7 @@ def test_a_refused_option_ends_the_command_line_with_its_text(command, training_
     done = command("fairseq-train", *training_flags(toy.data, tmp_path), "--signal-rank", "17")
     assert done.returncode == 1
     last = [line for line in done.stderr.splitlines() if line.strip()][-1]
-    assert last == "ValueError: encoder: signal rank 17 must lie between 1 and the embedding width, 16"
+    assert last.endswith("Error: encoder: signal rank 17 must lie between 1 and the embedding width, 16")
 
 
 def test_missing_data(fairseq, toy, tmp_path):
@@ -90,7 +90,7 @@ def test_checkpoint_of_another_architecture(flag, fairseq, toy, trained):
     assert f"Cannot load model parameters from checkpoint {path}" in str(error.value)
     text = str(error.value.__context__)
     assert text.startswith("the checkpoint is of another architecture than this RingFormerModel: it lacks ")
-    assert text.endswith("use the --arch and flags that it was trained with")
+    assert "use the --arch and flags that it was trained with" in text
 
 
 def test_overrides_that_change_the_architecture(fairseq, toy, trained):

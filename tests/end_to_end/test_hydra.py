@@ -53,8 +53,8 @@ def test_recipe_trains_and_generates(hydra_train, fairseq, toy, tmp_path):
     # The explicit keys win; what they leave open is the architecture's.
     levels = SIZES["tiny"]["layers"]
     assert (model["encoder_layers"], model["decoder_layers"], model["encoder_embed_dim"]) == (2, levels, 16)
-    assert state["model"]["encoder.stack.signals.attn.up"].shape == (2, 3, 16, 2)
-    assert state["model"]["decoder.stack.signals.attn.up"].shape[:2] == (levels, 3)
+    assert state["model"]["encoder.stack.signals.self_attn_qkv_proj.up"].shape == (2, 3, 16, 2)
+    assert state["model"]["decoder.stack.signals.self_attn_qkv_proj.up"].shape[:2] == (levels, 3)
     # The recipe arrives: betas, schedule, clipping.
     assert state["cfg"]["optimizer"]["adam_betas"] == "(0.9, 0.98)"
     assert state["cfg"]["lr_scheduler"]["max_update"] == 2
@@ -136,7 +136,7 @@ def script_flags(script: str):
     (flags,) = re.findall(r"^flags=\(\n(.*?)\n\)", script, re.S | re.M)
     (max_update,) = re.findall(r"^arch=.* max_update=(\d+)$", script, re.M)
     flags = (
-        flags.replace('${own[@]+"${own[@]}"}', "").replace("$((2 / workers))", "2").replace("$max_update", max_update)
+        flags.replace('${more[@]+"${more[@]}"}', "").replace("$((2 / workers))", "2").replace("$max_update", max_update)
     )
     flags = flags.replace("$arch", "ringformer_tiny").replace("$seed", "1").replace("$root/", "")
     return shlex.split(re.sub(r"\$\{\w+:-(\w+)\}", r"\1", flags))

@@ -78,11 +78,11 @@ def test_two_batches_in_turn_are_one_of_twice_the_size(model, fairseq, toy):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_recomputed_activations_give_the_same_weights(model, fairseq, toy, monkeypatch):
-    from fairseq_ringformer.modules import stack
+    from fairseq_ringformer.modules import level
 
     calls = []
-    attend = stack.attend
-    monkeypatch.setattr(stack, "attend", lambda *args, **kwargs: calls.append(1) or attend(*args, **kwargs))
+    attend = level.attend
+    monkeypatch.setattr(level, "attend", lambda *args, **kwargs: calls.append(1) or attend(*args, **kwargs))
     flags = ("--optimizer", "sgd", "--lr", "0.1", *WHOLE, "--max-update", "3")  # with dropout
     plain = fairseq.train(toy.data, *flags, arch=f"{model}_tiny")
     once = len(calls)
