@@ -186,6 +186,15 @@ def folding_pays(signals: LevelSignals, projection: Projection, tokens: int) -> 
     return tokens * thin >= folding
 
 
+# Multiply-adds of folding a level up to which a search spends more on calling thin products than on folding.
+CHEAP = 1 << 23
+
+
+def folding_pays_a_search(signals: LevelSignals, projection: Projection, tokens: int) -> bool:
+    """As :func:`folding_pays`, for `tokens` that come a few at a time."""
+    return signals.multiply_adds(projection.out_features)[1] <= CHEAP or folding_pays(signals, projection, tokens)
+
+
 def fold_weights(projections: list[Projection], signals: LevelSignals | None, dtype: torch.dtype) -> list[Folded]:
     """The folded projections of all levels, for a pass in `dtype` that may learn.
 

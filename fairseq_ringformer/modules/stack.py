@@ -34,6 +34,10 @@ def _key(name: str) -> str:
     return name.replace(".", "_")
 
 
+# Steps of a search, as far as can be known at its first: what folding for it is weighed against.
+SEARCH = 32
+
+
 class StackOutput(NamedTuple):
     """What a stack returns.
 
@@ -303,7 +307,7 @@ class Stack(nn.Module):
         if cache is None:
             return self._final_weights(x.dtype) or by_cost(self, x)
         if cache.weights is None:
-            cache.weights = self._final_weights(x.dtype) or folded(self, x.dtype, lay_out=False)
+            cache.weights = self._final_weights(x.dtype) or folded(self, x.dtype, tokens=SEARCH * x.size(0) * x.size(1))
         return cache.weights
 
     def reparameterize(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from .kernels import FoldedNorm, fold_for_inference, fold_weights, folding_pays, is_touched, span
+from .kernels import FoldedNorm, fold_for_inference, fold_weights, folding_pays, folding_pays_a_search, is_touched, span
 from .level import Level
 from .parts import Norm
 from .projection import Projection
@@ -46,17 +46,20 @@ def by_cost(stack: Stack, x: Tensor) -> Weights:
     return _bind(stack, project)
 
 
-def folded(stack: Stack, dtype: torch.dtype, lay_out: bool) -> Weights:
-    """For many passes in `dtype` where nothing learns: everything that folds is folded.
+def folded(stack: Stack, dtype: torch.dtype, lay_out: bool = False, tokens: int | None = None) -> Weights:
+    """For passes in `dtype` where nothing learns: everything that folds is folded.
 
     Args:
         lay_out: also lay weights out for products with few rows, which costs a copy.
+        tokens: of all the passes of a search, to ask whether folding pays; None: very many.
     """
 
     def project(name: str) -> list[Project]:
-        if not _folds(stack, name):
+        signals, projections = stack.signals_at(name), stack.projections_at(name)
+        thin = signals is not None and tokens is not None and not folding_pays_a_search(signals, projections[0], tokens)
+        if thin or not _folds(stack, name):
             return _called(stack, name)
-        return fold_for_inference(stack.projections_at(name), stack.signals_at(name), dtype, lay_out)
+        return fold_for_inference(projections, signals, dtype, lay_out)
 
     def norm(module: Norm) -> Callable[[Tensor], Tensor]:
         if is_touched(module, Norm):
