@@ -27,7 +27,8 @@ class StackConfig:
         signals: where low-rank and full-rank signals stand: projection, such as ``self_attn.qkv_proj``, to ``after`` or
             ``before`` (eq. 6 and 7: ``{"self_attn.qkv_proj": "after", "ffn.fc1": "before"}``).
         signal_input: what signals read: the ``normalised`` state, as their projections do (the paper's equations), or the
-            ``state`` before its norm, which needs `pre_norm` and does not fold.
+            ``state`` before its norm (its published vision models: ``W LN(x) + M x`` after a projection, ``W LN(x + M x)``
+            before it), which needs `pre_norm` and does not fold.
         pre_norm: normalise each sub-layer's input, with a final norm, instead of each residual sum.
         memory_dim: channels of the memory that cross-attention reads; None for `embed_dim`.
         dropout: on each sub-layer's output; `attention_dropout` on attention weights; `activation_dropout` after the

@@ -162,7 +162,7 @@ class Folded(NamedTuple):
     weight: Tensor
     bias: Tensor | None
 
-    def __call__(self, x: Tensor, read: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight, self.bias)
 
 

@@ -67,7 +67,7 @@ def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWe
     # Self-attention, eq. 6: queries, keys and values are W x + M x.
     with span("self_attn"):
         h = _enter("self_attn", x, level, config)
-        qkv = split_heads(project["self_attn.qkv_proj"](h, read=_read(h, x, config)), 3, config.num_heads)
+        qkv = split_heads(project["self_attn.qkv_proj"](h), 3, config.num_heads)
         query, key, value = qkv.unbind()
         if context.cache is not None:
             key, value = context.cache.append(level.number, qkv[1:])
@@ -84,7 +84,7 @@ def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWe
             if absorbed is not None:  # the same, quicker for one sentence alone
                 out, attn_weights["cross_attn"] = absorbed(h, memory.mask)
             else:
-                query = split_heads(project["cross_attn.q_proj"](h, read=_read(h, x, config)), 1, config.num_heads)[0]
+                query = split_heads(project["cross_attn.q_proj"](h), 1, config.num_heads)[0]
                 key, value = memory.keys_values[level.number]
                 attended, attn_weights["cross_attn"] = attend(
                     query, key, value, memory.mask, False, level.dropouts["cross_attn"], need_weights
@@ -96,7 +96,7 @@ def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWe
     if config.ffn is not None:
         with span("ffn"):
             h = _enter("ffn", x, level, config)
-            hidden = config.activation(project["ffn.fc1"](h, read=_read(h, x, config)))
+            hidden = config.activation(project["ffn.fc1"](h))
             out = project["ffn.fc2"](dropout(hidden, level.dropouts["activation"]))
             x = _leave("ffn", x, out, level, config)
 
@@ -104,19 +104,14 @@ def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWe
 
 
 def _enter(part: str, x: Tensor, level: Level, config: StackConfig) -> Tensor:
-    """What a sub-layer reads: the state, or with pre-norm the normalised state."""
-    return level.norms[part](x) if config.pre_norm else x
+    """What a sub-layer reads: the state, or with pre-norm the normalised state (unless its projection normalises)."""
+    return level.norms[part](x) if config.pre_norm and config.signal_input == "normalised" else x
 
 
 def _leave(part: str, x: Tensor, out: Tensor, level: Level, config: StackConfig) -> Tensor:
     """The state after a sub-layer: ``x + out``, or with post-norm its norm."""
     x = add_dropped(x, drop_path(out, level.skip), level.dropouts["sublayer"])
     return x if config.pre_norm else level.norms[part](x)
-
-
-def _read(h: Tensor, x: Tensor, config: StackConfig) -> Tensor:
-    """What signals read: what their projection reads, or the state before its norm."""
-    return x if config.signal_input == "state" else h
 
 
 def drop_path(x: Tensor, p: float) -> Tensor:

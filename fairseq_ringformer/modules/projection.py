@@ -1,5 +1,8 @@
 """The projections of the ring: a weight that levels share, with the signal of the level that computes."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,17 +17,16 @@ class Projection(nn.Linear):
     It computes in the type of its input, whatever the type of the weights.
     """
 
-    def forward(self, x: Tensor, signal: Signal | None = None, read: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, signal: Signal | None = None) -> Tensor:
         """The projection of `x` `(..., in_features)`, `(..., out_features)`.
 
         Args:
             signal: of the level that computes; None where there is none.
-            read: what M reads instead of `x`, of the same shape (the published vision models, see ``signal_input``).
         """
         weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
         if signal is None:
             return F.linear(x, weight, bias)  # W x + b
-        m_x = signal(x if read is None else read)
+        m_x = signal(x)
         if signal.place == AFTER:
             return F.linear(x, weight, bias) + m_x  # W x + b + M x
         if signal.parts == 1:
@@ -39,6 +41,26 @@ class Projection(nn.Linear):
         nn.init.xavier_uniform_(self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
+
+
+class NormalisingProjection(NamedTuple):
+    """A projection whose signal reads the state before its norm, as in the paper's published vision models.
+
+    ``W LN(x) + b + M x``, or ``W LN(x + M x) + b``: the signal is added to the state, and the sum is normalised.
+    """
+
+    projection: Callable[[Tensor], Tensor]
+    signal: Signal | None
+    norm: Callable[[Tensor], Tensor]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.signal is None:
+            return self.projection(self.norm(x))
+        m_x = self.signal(x)
+        if self.signal.place == AFTER:
+            return self.projection(self.norm(x)) + m_x
+        outs = [self.projection(self.norm(x + m)) for m in m_x.chunk(self.signal.parts, dim=-1)]
+        return torch.cat([out.chunk(len(outs), dim=-1)[part] for part, out in enumerate(outs)], dim=-1)
 
 
 def fold(projections: list[nn.Linear], signals: LevelSignals | None) -> list[Tensor]:

@@ -12,7 +12,8 @@ from torch import Tensor
 from .kernels import FoldedNorm, fold_for_inference, fold_weights, folding_pays, folding_pays_a_search, is_touched, span
 from .level import Level
 from .parts import Norm
-from .projection import Projection
+from .projection import NormalisingProjection, Projection
+from .sharing import PROJECTIONS
 
 if TYPE_CHECKING:
     from .stack import Stack
@@ -82,6 +83,17 @@ def _called(stack: Stack, name: str) -> list[Project]:
     return [partial(projection, signal=signals.at(level)) for level, projection in enumerate(projections)]
 
 
+def _normalising(stack: Stack, name: str, projections: list[Project], norms: list[Callable]) -> list[Project]:
+    """`projections`, each with the norm in front of it, and the signals at `name` in front of the norm."""
+    signals = stack.signals_at(name)
+    if signals is None:
+        return [NormalisingProjection(projection, None, norm) for projection, norm in zip(projections, norms)]
+    return [
+        NormalisingProjection(projection, signals.at(level), norm)
+        for level, (projection, norm) in enumerate(zip(stack.projections_at(name), norms))
+    ]
+
+
 def _folds(stack: Stack, name: str) -> bool:
     """Whether the projection `name` can be read as a weight: not where it is to be called, or M reads another state."""
     reads_state = stack.config.signal_input == "state" and stack.signals_at(name) is not None
@@ -100,11 +112,19 @@ def _bind(stack: Stack, project: Callable[[str], list[Project]], norm: Callable 
     projections = {name: project(name) for name in stack.projection_names}
     dropouts = {"activation" if part == "ffn" else part: stack.copy_at(part, 0).dropout for part in stack.parts}
     dropouts["sublayer"] = stack.dropout
+    norms = [
+        {part: norm(stack.norms[bank].at(level)) for part, bank in stack.norm_of.items()}
+        for level in range(stack.levels)
+    ]
+    if stack.config.signal_input == "state":
+        for part in stack.parts:
+            first = f"{part}.{PROJECTIONS[part][0]}"
+            projections[first] = _normalising(stack, first, projections[first], [of_level[part] for of_level in norms])
     levels = [
         Level(
             level,
             {name: of_level[level] for name, of_level in projections.items()},
-            {part: norm(stack.norms[bank].at(level)) for part, bank in stack.norm_of.items()},
+            norms[level],
             dropouts,
             None if stack.static_signal is None else stack.static_signal.step(level),
             stack.config.drop_path * level / (stack.levels - 1) if stack.training and stack.levels > 1 else 0.0,

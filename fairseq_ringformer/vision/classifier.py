@@ -45,8 +45,8 @@ class RingClassifier(nn.Module):
             ``ffn.fc1`` and ``ffn.fc2``. Short for two of them: attention_signal (``after``, ``before`` or ``none``) and
             ffn_signal (``before``, ``inter`` or ``none``).
         signal_input: what signals read: the ``normalised`` state, as in the paper's equations (folds into a plain
-            VisionTransformer), or the ``state`` before its norm (does not fold). The paper's published figures were
-            probably made with the latter.
+            VisionTransformer), or the ``state`` before its norm, as in the models behind the paper's Tables 2 and 3:
+            queries, keys and values are ``W LN(x) + M x``, the feed-forward reads ``LN(x + M x)`` (does not fold).
         drop_rate: dropout before the head. The others are timm's: pos_drop_rate on embeddings, proj_drop_rate on
             sub-layer outputs and after the activation (the paper: 0.1 for both), attn_drop_rate on attention weights,
             drop_path_rate of stochastic depth at the last level.

@@ -6,12 +6,12 @@ import sys
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 from timm.models import safe_model_name
 from timm.optim import create_optimizer_v2
 from timm.utils import ModelEmaV3
 from torch import nn
 
-from fairseq_ringformer.modules.weights import called
 from fairseq_ringformer.vision.registry import MODELS, checkpoint_filter_fn
 from tests.vision.models import FAMILIES, NAMES, RINGS, SMALL, images, small
 
@@ -340,16 +340,25 @@ def test_wrong_options_are_named(changes, message):
 
 
 def test_signals_may_read_the_state_before_its_norm():
-    """Two routes: the option, and the same sum written out."""
-    model = small("vit_ring_tiny_patch4_28", signal_input="state", depth=1)
-    x = model.embed(images(model))
-    norm = model.stack.norms["self_attn"][0]
-    shared, signal = model.stack.self_attn[0].qkv_proj, model.stack.signals_at("self_attn.qkv_proj")
-    matrix = signal.matrix()[0].flatten(0, 1)
-    expected = shared(norm(x)) + x @ matrix.T
-    seen = called(model.stack).levels[0].projections["self_attn.qkv_proj"](norm(x), read=x)
-    torch.testing.assert_close(seen, expected)
-    assert not torch.allclose(model(images(model)), small("vit_ring_tiny_patch4_28", depth=1)(images(model)))
+    """Two routes: the option, and the published vision models' levels written out."""
+    model = small("vit_ring_tiny_patch4_28", signal_input="state")
+    stack, x = model.stack, model.embed(images(model))
+    attention, feed_forward = stack.self_attn[0], stack.ffn[0]
+    at_qkv, at_fc1 = (stack.signals_at(name).matrix() for name in ("self_attn.qkv_proj", "ffn.fc1"))
+    states = [x]
+    for level in range(stack.levels):
+        qkv = attention.qkv_proj(stack.norms["self_attn"][level](x)) + x @ at_qkv[level].flatten(0, 1).T
+        query, key, value = qkv.unflatten(-1, (3, 4, -1)).permute(2, 0, 3, 1, 4)
+        attended = torch.softmax(query @ key.mT * query.size(-1) ** -0.5, dim=-1) @ value
+        x = x + attention.out_proj(attended.transpose(1, 2).flatten(2))
+        added = x + x @ at_fc1[level, 0].T
+        x = x + feed_forward.fc2(F.gelu(feed_forward.fc1(stack.norms["ffn"][level](added))))
+        states.append(x)
+    seen = stack(states[0], return_states=True).states
+    torch.testing.assert_close(seen, states, atol=1e-4, rtol=1e-4)
+    model.reparameterize()
+    with torch.no_grad():
+        torch.testing.assert_close(model.stack(states[0]).state, stack.final_norm(x), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
