@@ -58,6 +58,10 @@ class Bank(nn.ModuleList):
         """The copy that `level` (counted from 0) uses."""
         return self[self.sharing[level]]
 
+    def __repr__(self) -> str:
+        copies = super().__repr__().removeprefix("Bank")  # ModuleList's own leaves extra_repr out
+        return f"Bank[{','.join(map(str, self.sharing))}]{copies}"
+
     def truncate(self, levels: int) -> None:
         """Keep the first `levels` levels, and the copies that they use."""
         self.sharing = self.sharing[:levels]

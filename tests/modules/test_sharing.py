@@ -103,3 +103,7 @@ def test_options_that_exclude_each_other_are_named(overrides, message):
 def test_a_signal_that_cannot_be_read_is_named(spec, message):
     with pytest.raises(UserError, match=message):
         parse_signals(spec)
+
+
+def test_a_printed_bank_shows_its_map():
+    assert repr(Bank(lambda: nn.Linear(1, 2), (0, 1, 0, 1))).startswith("Bank[0,1,0,1](\n  (0-1): 2 x Linear(")
