@@ -168,15 +168,17 @@ def _times(shared: Tensor, matrices: Tensor) -> Tensor:
     return torch.bmm(shared, side_by_side).view(parts, -1, levels, n).permute(2, 0, 1, 3)
 
 
-def coordinate_table(size: int, embed_dim: int, device=None) -> Tensor:
-    """Sinusoids `(size, embed_dim)` of the indices 0..size-1, sine on even and cosine on odd channels.
+def coordinate_table(size: int, embed_dim: int, device=None, dtype=None) -> Tensor:
+    """Sinusoids `(size, embed_dim)` of the indices 0..size-1, sine on even and cosine on odd channels, exact in `dtype`.
 
     Row ``n``, channels ``2j`` and ``2j + 1``: ``sin(n / 10000^(2j/d))`` and ``cos(n / 10000^(2j/d))``.
     """
-    channel = torch.arange(embed_dim, dtype=torch.float64, device=device)
+    channel = torch.arange(embed_dim, dtype=torch.float64)
     frequency = torch.exp(-math.log(10000.0) / embed_dim * 2 * torch.div(channel, 2, rounding_mode="floor"))
-    angle = torch.arange(size, dtype=torch.float64, device=device).unsqueeze(1) * frequency
-    return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).float()
+    angle = torch.arange(size, dtype=torch.float64).unsqueeze(1) * frequency
+    return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).to(
+        device=device, dtype=dtype or torch.get_default_dtype()
+    )
 
 
 class StaticSignal(nn.Module):
@@ -185,14 +187,20 @@ class StaticSignal(nn.Module):
     Positions i and steps t count from 1; nothing is learned. It enters the residual stream, so it does not fold.
     """
 
-    def __init__(self, embed_dim: int, levels: int, size: int = 256, device=None):
+    def __init__(self, embed_dim: int, levels: int, size: int = 256, device=None, dtype=None):
         super().__init__()
         self.embed_dim, self.levels = embed_dim, levels
-        self.register_buffer("table", coordinate_table(max(size, levels + 1), embed_dim, device), persistent=False)
+        table = coordinate_table(max(size, levels + 1), embed_dim, device, dtype)
+        self.register_buffer("table", table, persistent=False)
 
     def reset_parameters(self) -> None:
         """Compute the table anew, after it was built without memory (torch's meta device)."""
-        self.table = coordinate_table(*self.table.shape, device=self.table.device).to(self.table.dtype)
+        self.table = coordinate_table(*self.table.shape, self.table.device, self.table.dtype)
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        self.reset_parameters()  # double() cannot make a rounded table exact
+        return self
 
     def positions(self, positions: Tensor) -> Tensor:
         """``S[i]`` for integer `positions` `(batch, length)`, as `(batch, length, embed_dim)`; once for all levels."""
@@ -207,7 +215,7 @@ class StaticSignal(nn.Module):
 
     def _grow(self, needed: int) -> None:
         if needed > self.table.size(0):
-            self.table = coordinate_table(2 * needed, self.embed_dim, self.table.device).to(self.table.dtype)
+            self.table = coordinate_table(2 * needed, self.embed_dim, self.table.device, self.table.dtype)
 
     def step(self, level: int) -> Tensor:
         """``S[t]`` of `level` (counted from 0, so t = level + 1), `(embed_dim,)`."""

@@ -107,7 +107,7 @@ class Stack(nn.Module):
         for name, place in config.signals.items():
             self._add_signals(name, place, factory)
         static = config.signal == "static"
-        self.static_signal = StaticSignal(width, self.levels, device=device) if static else None
+        self.static_signal = StaticSignal(width, self.levels, **factory) if static else None
         self.dropout = make_dropout(config.dropout, "sublayer")
         self.final_norm = norm() if config.pre_norm else None
 

@@ -26,8 +26,12 @@ class FixedPositions(nn.Module):
 
     def resize(self, length: int) -> None:
         """Take images of `length` tokens."""
-        table = coordinate_table(length + 1, self.table.size(1), self.table.device)[1:]
-        self.table = table.to(self.table.dtype)
+        self.table = coordinate_table(length + 1, self.table.size(1), self.table.device, self.table.dtype)[1:]
+
+    def _apply(self, fn, recurse=True):
+        super()._apply(fn, recurse)
+        self.reset_parameters()  # double() cannot make a rounded table exact
+        return self
 
     def forward(self) -> Tensor:
         """`(length, embed_dim)`."""

@@ -81,10 +81,11 @@ def test_a_signal_stands_after_or_before():
         FullRankSignals(2, 1, 8, 9, "before")
 
 
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-6), (torch.float64, 1e-14)])
 @pytest.mark.parametrize("embed_dim", [8, 7])
-def test_the_coordinate_table_is_the_formula(embed_dim):
+def test_the_coordinate_table_is_the_formula(embed_dim, dtype, tolerance):
     """P^t[i, 2j] = sin(i / 10000^(2j/d)) + sin(t / 10000^(2j/d)), odd channels with cosine; i and t from 1."""
-    signal = StaticSignal(embed_dim, levels=3, size=4)
+    signal = StaticSignal(embed_dim, levels=3, size=4).to(dtype)
     positions = torch.tensor([[1, 2, 9]])  # 9 lies beyond the table, which grows
     looked_up = signal.positions(positions)
     for level in range(3):
@@ -94,7 +95,7 @@ def test_the_coordinate_table_is_the_formula(embed_dim):
                 rate = 10000 ** (2 * (channel // 2) / embed_dim)
                 wave = math.sin if channel % 2 == 0 else math.cos
                 expected = wave(position / rate) + wave((level + 1) / rate)
-                assert table[0, index, channel].item() == pytest.approx(expected, abs=1e-5)
+                assert table[0, index, channel].item() == pytest.approx(expected, abs=tolerance)
 
 
 def test_static_signals_store_nothing():

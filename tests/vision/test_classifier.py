@@ -12,6 +12,7 @@ from timm.optim import create_optimizer_v2
 from timm.utils import ModelEmaV3
 from torch import nn
 
+from fairseq_ringformer.modules import coordinate_table
 from fairseq_ringformer.vision.registry import MODELS, checkpoint_filter_fn
 from tests.vision.models import FAMILIES, NAMES, RINGS, SMALL, images, small
 
@@ -380,3 +381,10 @@ def test_it_needs_no_fairseq_in_any_order(first):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "torch.Size([1, 10])" in done.stdout
+
+
+def test_fixed_positions_are_exact_in_the_type_of_the_model():
+    model = small("vit_ring_tiny_patch4_28").double()
+    length, width = model.fixed_positions().shape
+    expected = coordinate_table(length + 1, width, dtype=torch.float64)[1:]
+    torch.testing.assert_close(model.fixed_positions(), expected, atol=1e-14, rtol=0)
