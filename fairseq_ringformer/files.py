@@ -1,10 +1,12 @@
 """Files: written whole or not at all, and read without running what they hold."""
 
 import contextlib
+import errno
 import os
 import pickle
 import re
-import tempfile
+import shutil
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,28 +18,53 @@ from .errors import UserError
 StrPath = str | os.PathLike[str]
 
 
+def is_stream(path: StrPath) -> bool:
+    """Whether `path` is written to as it is and never replaced: a device, a pipe, or an open file such as /dev/stdout."""
+    path = os.path.abspath(path)
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        return True
+    while os.path.islink(path):
+        folder = os.path.dirname(path)
+        if re.fullmatch(r"/proc/[^/]+/fd", os.path.realpath(folder)):
+            return True
+        path = os.path.join(folder, os.readlink(path))
+    return False
+
+
 @contextlib.contextmanager
 def whole_file(path: StrPath) -> Iterator[str]:
     """A name to write to, which becomes `path` at the end: whole, also where power fails.
 
-    It has the ending of `path`, and lies in its folder. If the body fails, `path` stays as it was.
+    It has the ending of `path`, and lies in its folder. If the body fails, `path` stays as it was. A link keeps pointing
+    where it points, and a file that is replaced its permissions and owner. A stream (:func:`is_stream`) is its own name.
 
     Raises:
         UserError: if `path` cannot be written, or the body fails with an OSError.
     """
-    folder, name = os.path.split(path)
-    partial = os.path.join(folder, f".partial.{os.getpid()}.{name}")
+    if is_stream(path):
+        try:
+            yield os.fspath(path)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        return
+    target = os.path.realpath(path)
+    partial = _partial(target)
     try:
-        # A device or a pipe would be replaced by the file.
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise UserError(f"cannot write {path}: it is no regular file")
+        if os.path.exists(target) and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _remove_abandoned(target)
         yield partial
         _sync(partial)
-        os.replace(partial, path)
+        _take_over(target, partial)
+        os.replace(partial, target)
     except OSError as error:
         raise _unwritable(path, error) from None
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.remove(partial)
 
 
@@ -51,25 +78,71 @@ def whole_folder(path: StrPath, sync: bool = True) -> Iterator[str]:
     Raises:
         UserError: if `path` cannot be written, or the body fails with an OSError.
     """
-    path = os.path.normpath(path)
+    target = os.path.realpath(path)
+    partial = _partial(target)
     try:
-        with tempfile.TemporaryDirectory(dir=os.path.dirname(path) or ".", prefix=".partial.") as work:
-            new, old = os.path.join(work, "new"), os.path.join(work, "old")
-            os.mkdir(new)
+        if os.path.exists(target) and not os.path.isdir(target):
+            raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
+        if os.path.exists(target):  # else a killed process may have left the only one
+            _remove_abandoned(target)
+        shutil.rmtree(partial, ignore_errors=True)
+        new, old = os.path.join(partial, "new"), os.path.join(partial, "old")
+        os.makedirs(new)
+        try:
             yield new
             for folder, _, names in os.walk(new) if sync else ():
                 for name in names:
                     _sync(os.path.join(folder, name))
+            _take_over(target, new)
             try:
-                if os.path.lexists(path):
-                    os.replace(path, old)
-                os.replace(new, path)
+                if os.path.lexists(target):
+                    os.replace(target, old)
+                os.replace(new, target)
             except BaseException:  # an interruption, too
-                if os.path.lexists(old) and not os.path.lexists(path):
-                    os.replace(old, path)
+                if os.path.lexists(old) and not os.path.lexists(target):
+                    os.replace(old, target)
                 raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+def _take_over(old: str, new: str) -> None:
+    """Give `new` the owner and the permissions of `old`, if there is one."""
+    if not os.path.exists(old):
+        return
+    status = os.stat(old)
+    with contextlib.suppress(PermissionError):  # another's file in a folder of one's own
+        os.chown(new, status.st_uid, status.st_gid)
+    os.chmod(new, stat.S_IMODE(status.st_mode))
+
+
+def _partial(target: str) -> str:
+    """What is written before it becomes `target`, beside it: the name ends as `target` does."""
+    folder, name = os.path.split(target)
+    return os.path.join(folder, f".partial.{os.getpid()}.{name[-50:]}")
+
+
+def _remove_abandoned(target: str) -> None:
+    """Remove what killed processes have left of writing `target`."""
+    folder, name = os.path.split(target)
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):
+            found = re.fullmatch(r"\.partial\.(\d{1,9})\.(.*)", entry, re.DOTALL)
+            if found and found[2] == name[-50:] and not _is_running(int(found[1])):
+                left = os.path.join(folder, entry)
+                shutil.rmtree(left) if os.path.isdir(left) else os.remove(left)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def write_text(path: StrPath, text: str) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 
 import numpy
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from fairseq_ringformer.errors import UserError
-from fairseq_ringformer.files import read_checkpoint, whole_file, whole_folder, write_checkpoint, write_text
+from fairseq_ringformer.files import is_stream, read_checkpoint, whole_file, whole_folder, write_checkpoint, write_text
 
 FAILURES = [OSError(28, "No space left on device"), UserError("a mistake"), KeyboardInterrupt()]
 
@@ -61,12 +63,73 @@ def test_the_old_folder_comes_back_where_the_new_one_cannot_take_its_place(tmp_p
     assert os.listdir(tmp_path) == ["a"] and os.listdir(tmp_path / "a") == ["before"]
 
 
-def test_what_is_no_file_is_not_replaced_by_one(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    for place, why in ((tmp_path / "pipe", "it is no regular file"), (tmp_path / "no/a", "No such file or directory")):
-        with pytest.raises(UserError, match=f"cannot write {place}: {why}"):
-            write_text(place, "text")
-    assert os.listdir(tmp_path) == ["pipe"]
+def test_what_is_no_plain_file_is_not_replaced_by_one(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "full").symlink_to("/dev/full")
+    for place, why in (
+        ("folder", "Is a directory"),
+        ("no/a", "No such file or directory"),
+        ("full", "No space left on device"),
+    ):
+        with pytest.raises(UserError, match=f"cannot write {tmp_path / place}: {why}"):
+            write_text(tmp_path / place, "text")
+    with pytest.raises(UserError, match="it is no folder"), whole_folder(tmp_path / "full"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == ["folder", "full"] and (tmp_path / "full").is_char_device()
+
+
+def test_an_open_file_is_a_stream_by_any_name(tmp_path):
+    """As /dev/stdout, after `> out`: replaced, the file would lose what the command prints to it."""
+    with open(tmp_path / "out", "w") as stream:
+        (tmp_path / "link").symlink_to(f"/dev/fd/{stream.fileno()}")
+        assert is_stream(f"/dev/fd/{stream.fileno()}") and is_stream(tmp_path / "link")
+        write_text(tmp_path / "link", "text")
+        assert os.fstat(stream.fileno()).st_ino == (tmp_path / "out").stat().st_ino
+    assert not is_stream(tmp_path / "out") and not is_stream(tmp_path) and not is_stream(tmp_path / "none")
+    assert (tmp_path / "out").read_text() == "text"
+
+
+def test_a_file_that_replaces_one_has_its_permissions_and_place(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/target").write_text("before")
+    os.chmod(tmp_path / "there/target", 0o604)
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "there/target", 1234, 5678)
+    (tmp_path / "link").symlink_to("there/target")
+    (tmp_path / "dangling").symlink_to("there/new")
+    for name, target in (("link", "target"), ("dangling", "new")):
+        write_text(tmp_path / name, "after")
+        assert (
+            os.readlink(tmp_path / name) == f"there/{target}" and (tmp_path / "there" / target).read_text() == "after"
+        )
+    status = os.stat(tmp_path / "link")
+    assert status.st_mode & 0o777 == 0o604 and (os.geteuid() or (status.st_uid, status.st_gid) == (1234, 5678))
+
+
+def test_what_may_not_be_written_is_not_replaced(tmp_path, monkeypatch):
+    write_text(tmp_path / "a", "before")
+    os.chmod(tmp_path / "a", 0o444)
+    if os.geteuid() == 0:  # who may write everything
+        monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(UserError, match="Permission denied"):
+        write_text(tmp_path / "a", "after")
+    assert (tmp_path / "a").read_text() == "before" and os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "ä" * 120])
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, name):
+    code = (
+        "import os, sys; from fairseq_ringformer.files import whole_file, whole_folder\n"
+        "with whole_folder(sys.argv[1]) as folder, whole_file(sys.argv[2]) as partial:\n"
+        "    open(os.path.join(folder, 'x'), 'w').close(); open(partial, 'w').close(); os.kill(os.getpid(), 9)"
+    )
+    (tmp_path / "folder").mkdir()
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "folder", tmp_path / name]).returncode == -9
+    assert len(os.listdir(tmp_path)) == 3
+    write_text(tmp_path / name, "text")
+    with whole_folder(tmp_path / "folder"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == sorted(["folder", name])
 
 
 def test_a_full_disk_leaves_the_checkpoint_as_it_was(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from ..errors import UserError
+from ..files import is_stream
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -56,7 +57,7 @@ def check_output(
         sources: files to be read, which it must not replace.
         name: the flag that names it.
         force: whether an older file may be replaced.
-        stream: whether it may be a device or a pipe, since it is not written whole.
+        stream: whether it may be a device or a pipe, as text may.
 
     Raises:
         UserError: if not.
@@ -68,9 +69,11 @@ def check_output(
         raise UserError(f"{name} {path} is a folder: name a file")
     if os.path.realpath(path) in map(os.path.realpath, sources):
         raise UserError(f"{name} {path} is to be read: write to another file")
-    if os.path.exists(path) and not (stream or os.path.isfile(path)):
-        raise UserError(f"{name} {path} is no regular file: name another")
-    if os.path.exists(path) and not force:
+    if is_stream(path) and not stream:
+        raise UserError(f"{name} {path} is a device or a pipe: name a file")
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise UserError(f"{name} {path} cannot be written: permission denied")
+    if os.path.isfile(path) and not is_stream(path) and not force:
         raise UserError(f"{name} {path} exists: name another file, or add --force to replace it")
 
 
@@ -87,8 +90,8 @@ def check_output_folder(path: str, replaceable: Callable[[str], bool], force: bo
     """
     path = os.path.normpath(path)
     _check_place(path, name)
-    if os.path.islink(path) or (os.path.exists(path) and not os.path.isdir(path)):
-        raise UserError(f"{name} {path} is a file or a link: name a folder")
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise UserError(f"{name} {path} is no folder: name one")
     if not os.path.isdir(path) or not os.listdir(path):
         return
     if not replaceable(path):

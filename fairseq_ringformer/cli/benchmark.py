@@ -191,7 +191,7 @@ def _check(args: argparse.Namespace) -> None:
     args.threads = cores() if args.threads is None else args.threads
     if args.device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no GPU here; leave it out to run on the CPU")
-    check_output(args.json, name="--json")
+    check_output(args.json, name="--json", stream=True)
     check_output(args.plot, name="--plot")
     if args.plot and not args.plot.endswith(".png"):
         raise UserError(f"--plot {args.plot}: it is a PNG, end its name in .png")

@@ -78,7 +78,7 @@ def check_outputs(prefix: str, endings: Sequence[str] = ENDINGS) -> None:
     for ending in endings:
         if prefix.endswith(ending):
             raise UserError(f"--output {prefix}: give the start of the names, {prefix.removesuffix(ending)}")
-        check_output(prefix + ending)
+        check_output(prefix + ending, stream=ending in (".json", ".html"))
 
 
 def load_models(args: argparse.Namespace) -> "list[LoadedModel]":

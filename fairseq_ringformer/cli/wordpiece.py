@@ -90,8 +90,8 @@ def _targets(args: argparse.Namespace, files: list[str] | None) -> dict[str, str
     if os.path.isdir(args.model):
         sources += [os.path.join(args.model, name) for name in os.listdir(args.model)]
     for target in targets.values():
-        check_output(target, sources)
-    check_output(args.dictionary, sources, "--dictionary")
+        check_output(target, sources, stream=True)
+    check_output(args.dictionary, sources, "--dictionary", stream=True)
     written = [os.path.realpath(target) for target in targets.values() if target is not None]
     if args.dictionary is not None and os.path.realpath(args.dictionary) in written:
         raise UserError("--dictionary and --output are the same file")

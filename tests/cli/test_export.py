@@ -95,7 +95,7 @@ def test_a_failed_export_leaves_the_old_model(toy, ringformer, refused, export, 
 @pytest.mark.parametrize(
     ("flags", "text"),
     [
-        (("--output", "file"), "--output file is a file or a link: name a folder"),
+        (("--output", "file"), "--output file is no folder: name one"),
         (("--output", "no/model"), "no: no such folder for --output"),
         (("--path", "no.pt"), "no.pt: no such checkpoint"),
         (("--data", "no"), "no: no such data folder"),
