@@ -4,7 +4,7 @@
 #   train.sh --arch ringformer_tiny --data DIR --output DIR [--seed N] [--max-update N] [fairseq-train flags ...]
 #
 # DIR of --data is what prepare.sh wrote. Every update sees two batches of MAX_TOKENS, whatever the machine: on two GPUs or
-# two CPU processes one each, on one device two in turn. An interrupted training resumes from its last checkpoint.
+# two CPU processes one each, on one device two in turn. An interrupted training resumes from its last checkpoint, and ends as if it had not been.
 #
 # The recipe is tuned for few updates on little data: pre-norm bears a learning rate that post-norm does not, and within
 # four epochs dropout only costs. For longer trainings add, say, --dropout 0.1 --activation-dropout 0.1 --lr 2e-3.
@@ -58,7 +58,7 @@ flags=(
   --criterion label_smoothed_cross_entropy --label-smoothing 0.1
   --optimizer adam --adam-betas '(0.9, 0.98)' --clip-norm 1.0
   --lr-scheduler cosine --lr 5e-3 --warmup-updates 200 --max-update "$max_update"
-  --max-tokens "${MAX_TOKENS:-1024}" --required-batch-size-multiple 1 --update-freq $((2 / workers)) --seed "$seed"
+  --max-tokens "${MAX_TOKENS:-1024}" --required-batch-size-multiple 1 --update-epoch-batch-itr --update-freq $((2 / workers)) --seed "$seed"
   --save-dir "$output/checkpoints" --no-epoch-checkpoints --save-interval-updates 200 --keep-interval-updates 5
   --validate-interval-updates 500 --log-format tqdm --num-workers 0
   ${more[@]+"${more[@]}"}

@@ -67,6 +67,16 @@ def test_a_resumed_training_ends_as_the_uninterrupted_one(model, fairseq, toy):
     assert_same_weights(second.weights(), whole.weights())
 
 
+def test_interruptions_in_every_epoch_and_at_its_end_change_nothing(fairseq, toy):
+    # 9 updates an epoch. fairseq draws batches anew where a run begins: with this flag, at every epoch.
+    flags = ("--lr-scheduler", "inverse_sqrt", "--warmup-updates", "4", "--update-epoch-batch-itr")
+    whole = fairseq.train(toy.data, *flags, "--max-update", "22")
+    run = fairseq.train(toy.data, *flags, "--max-update", "5")
+    for updates in (9, 14, 18, 22):
+        run = fairseq.train(toy.data, *flags, "--max-update", str(updates), save_dir=run.folder)
+    assert_same_weights(run.weights(), whole.weights())
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_two_batches_in_turn_are_one_of_twice_the_size(model, fairseq, toy):
     flags = (*SGD, *WHOLE, "--max-update", "3")

@@ -101,7 +101,9 @@ class Translation:
         }
 
     def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> list[str]:
-        options = {**self.table.flags, **row.settings, "required-batch-size-multiple": 1}
+        # Batches drawn by epoch, so that a resumed run ends as an uninterrupted one.
+        batches = {"required-batch-size-multiple": 1, "update-epoch-batch-itr": True}
+        options = {**self.table.flags, **row.settings, **batches}
         length = {"seed": seed, "max-update": updates, "warmup-updates": warmup}
         model = ["--arch", row.arch, *as_flags(row.flags), "--output-bias"]
         return [*model, *as_flags(options), *self.flags, *as_flags(length)]
