@@ -1,0 +1,84 @@
+"""Whatever command reads a file that somebody else made: nothing in it is executed, and one line says what it is."""
+
+import json
+import os
+import pickle
+import shutil
+
+import pytest
+import torch
+
+from tests.cli.classifiers import write_images
+
+
+class Harm:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+FILES = {
+    "a pickle": lambda path, harm, whole: path.write_bytes(pickle.dumps(harm)),
+    "torch's archive": lambda path, harm, whole: torch.save({"model": harm, "cfg": harm, "arch": harm}, path),
+    "half a checkpoint": lambda path, harm, whole: path.write_bytes(whole[: len(whole) // 2]),
+    "text": lambda path, harm, whole: path.write_text("cos\nsystem\n(S'touch harm'\ntR.\n"),
+    "nothing": lambda path, harm, whole: path.touch(),
+}
+CPU = ("--device", "cpu")
+READERS = {
+    "translate": lambda it: ("translate", "eins", "--path", it.path, "--data", it.data),
+    "average": lambda it: ("average", "--dir", it.path.parent, "--last", 1, "--by", "epoch", "--output", it.out),
+    "fold": lambda it: ("fold", "--path", it.path, "--output", it.out),
+    "ctranslate2": lambda it: (
+        *("export", "--to", "ctranslate2", "--path", it.path, "--data", it.data, "--output", it.out),
+    ),
+    "onnx": lambda it: ("export", "--to", "onnx", "--path", it.path, "--output", it.out),
+    "evaluate": lambda it: ("evaluate", "--path", it.path, "--data", it.images, *CPU),
+    "predict": lambda it: ("predict", "--path", it.path, it.image, *CPU),
+    "signals": lambda it: ("signals", "--path", it.path, "--data", it.images, "--output", it.out, *CPU),
+    "cka": lambda it: ("cka", "--path", it.path, "--data", it.images, "--output", it.out, *CPU),
+    "attention": lambda it: ("attention", "--path", it.path, "--image", it.image, "--output", it.out, *CPU),
+    "attention-distance": lambda it: (
+        *("attention-distance", "--path", it.path, "--data", it.images, "--output", it.out, *CPU),
+    ),
+    "train-classifier": lambda it: (
+        *("train-classifier", "--init-from", it.path, "--model", "vit_ring_tiny_patch4_28", "--data", it.images),
+        *("--output", it.out, "--epochs", 1, *CPU),
+    ),
+}
+
+
+@pytest.fixture
+def it(toy, tmp_path):
+    class Inputs:
+        path = tmp_path / "run" / "checkpoint1.pt"
+        data = toy.data
+        images = write_images(tmp_path / "images", count=1)
+        image = images / "validation/a/0.png"
+        out = tmp_path / "out"
+
+    Inputs.path.parent.mkdir()
+    shutil.copytree(Inputs.images / "validation", Inputs.images / "train")
+    return Inputs
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("reader", READERS)
+def test_checkpoints(reader, kind, it, toy, ringformer, tmp_path):
+    FILES[kind](it.path, Harm(tmp_path / "harm"), (toy.run / "checkpoint_last.pt").read_bytes())
+    status, _, err = ringformer(*READERS[reader](it))
+    assert status != 0 and err.startswith("ringformer ") and err.count("\n") == 1 and "checkpoint1.pt" in err
+    assert sorted(os.listdir(tmp_path)) == ["images", "run"]
+
+
+@pytest.mark.parametrize("outside", ["../secret.model", "/etc/passwd"])
+def test_a_recipe_reaches_no_file_outside_its_folder(outside, exported, refused, tmp_path):
+    shutil.copytree(exported, tmp_path / "model")
+    shutil.move(tmp_path / "model/sentencepiece.model", tmp_path / "secret.model")
+    recipe = json.loads((tmp_path / "model/recipe.json").read_text())
+    (tmp_path / "model/recipe.json").write_text(json.dumps({**recipe, "bpe_model": outside}))
+    assert "sub-word model" in refused("translate", "eins", "--model", tmp_path / "model")
