@@ -59,8 +59,11 @@ class NormalisingProjection(NamedTuple):
         m_x = self.signal(x)
         if self.signal.place == AFTER:
             return self.projection(self.norm(x)) + m_x
-        outs = [self.projection(self.norm(x + m)) for m in m_x.chunk(self.signal.parts, dim=-1)]
-        return torch.cat([out.chunk(len(outs), dim=-1)[part] for part, out in enumerate(outs)], dim=-1)
+        if self.signal.parts == 1:
+            return self.projection(self.norm(x + m_x))
+        parts, m_xs = self.signal.parts, m_x.chunk(self.signal.parts, dim=-1)
+        outs = [self.projection(self.norm(x + m_xs[part])).chunk(parts, dim=-1)[part] for part in range(parts)]
+        return torch.cat(outs, dim=-1)
 
 
 def fold(projections: list[nn.Linear], signals: LevelSignals | None) -> list[Tensor]:
