@@ -157,7 +157,7 @@ def prepare_command(options: argparse.Namespace, more: list[str], machines: Mach
         str(options.seed),
         "--save-dir",
         str(options.output / "checkpoints"),
-        "--update-epoch-batch-itr",  # a resumed training ends as an uninterrupted one
+        *("--update-epoch-batch-itr", "True"),  # a resumed training ends as an uninterrupted one
         "--no-epoch-checkpoints",
         "--save-interval-updates",
         "2000",

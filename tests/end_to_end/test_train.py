@@ -69,7 +69,7 @@ def test_a_resumed_training_ends_as_the_uninterrupted_one(model, fairseq, toy):
 
 def test_interruptions_in_every_epoch_and_at_its_end_change_nothing(fairseq, toy):
     # 9 updates an epoch. fairseq draws batches anew where a run begins: with this flag, at every epoch.
-    flags = ("--lr-scheduler", "inverse_sqrt", "--warmup-updates", "4", "--update-epoch-batch-itr")
+    flags = ("--lr-scheduler", "inverse_sqrt", "--warmup-updates", "4", "--update-epoch-batch-itr", "True")
     whole = fairseq.train(toy.data, *flags, "--max-update", "22")
     run = fairseq.train(toy.data, *flags, "--max-update", "5")
     for updates in (9, 14, 18, 22):

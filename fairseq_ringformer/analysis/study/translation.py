@@ -102,7 +102,7 @@ class Translation:
 
     def _flags(self, row: Row, seed: int, updates: int, warmup: int) -> list[str]:
         # Batches drawn by epoch, so that a resumed run ends as an uninterrupted one.
-        batches = {"required-batch-size-multiple": 1, "update-epoch-batch-itr": True}
+        batches = {"required-batch-size-multiple": 1, "update-epoch-batch-itr": "True"}
         options = {**self.table.flags, **row.settings, **batches}
         length = {"seed": seed, "max-update": updates, "warmup-updates": warmup}
         model = ["--arch", row.arch, *as_flags(row.flags), "--output-bias"]
