@@ -73,7 +73,7 @@ def export_onnx(inputs, out):
 
 # What is compared: weights of checkpoints, bytes of other files.
 JOBS = {
-    prepare: ["data/bin/*.bin", "data/bin/*.idx", "data/bin/dict.*", "data/*.nl", "data/recipe.json"],
+    prepare: ["data/bin/*.bin", "data/bin/*.idx", "data/bin/dict.*", "data/raw/*.nl", "data/recipe.json"],
     train: ["checkpoints/checkpoint_last.pt"],
     train_classifier: ["run/last.pt", "run/best.pt"],
     average: ["average.pt"],
