@@ -191,7 +191,7 @@ def test_a_damaged_dictionary(toy, refused, tmp_path):
     shutil.copytree(toy.data, tmp_path / "bin")
     path = tmp_path / "bin/dict.en.txt"
     command = ("translate", "eins", "--path", toy.run / "checkpoint_last.pt", "--bpe", "none", "--data", path.parent)
-    for content in (b"a b c\n", b"\xff 1\n"):
+    for content in (b"a b c\n", b"\xff 1\n", b"a\nb 1\n"):
         path.write_bytes(content)
         assert f"{path} is not a dictionary of fairseq-preprocess: Incorrect " in refused(*command)
 
