@@ -4,6 +4,7 @@ import io
 import multiprocessing
 import resource
 import sys
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -47,7 +48,9 @@ def training_memory(
         trainer: builds the model and its trainer.
     """
     # One process that nothing else has run in: memory that others have used and given back is not its own.
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+    context = multiprocessing.get_context("spawn")
+    # What it imports before its work begins warns, too.
+    with ProcessPoolExecutor(1, context, warnings.simplefilter, ("ignore",)) as executor:
         return executor.submit(_train, prepare, trainer, batches, device, threads, steps).result()
 
 
