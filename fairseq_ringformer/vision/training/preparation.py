@@ -22,6 +22,7 @@ from ..data import (
     check_images,
     check_same_classes,
     eval_transform,
+    no_images,
     open_images,
     train_transform,
 )
@@ -67,6 +68,7 @@ def model_input(model: nn.Module, options: Options) -> InputConfig:
         std=_by_channel(options.std or wishes["std"], channels),
         interpolation=options.interpolation or wishes["interpolation"],
         crop_pct=options.crop_pct or wishes["crop_pct"],
+        background=options.background,
     )
 
 
@@ -116,7 +118,11 @@ def open_both(options: Options) -> tuple[Dataset, Dataset]:
         UserError: if they cannot be opened, or have other classes.
     """
     common = dict(
-        dataset=options.dataset, seed=options.seed, channels=image_channels(options), num_classes=options.num_classes
+        dataset=options.dataset,
+        seed=options.seed,
+        channels=image_channels(options),
+        background=options.background,
+        num_classes=options.num_classes,
     )
     train = open_images(options.data, options.train_split, training=True, **common)
     valid = open_images(options.data, options.valid_split, **common)
@@ -131,13 +137,16 @@ def set_transforms(train: Dataset, valid: Dataset, size: InputConfig, options: O
 
 
 def refuse_damaged(train: Dataset, valid: Dataset, workers: int, progress: bool) -> None:
-    """UserError that names the first images that cannot be decoded."""
+    """UserError that names the first images that cannot be decoded, or files that are no images."""
     if isinstance(train, StreamedImages) or isinstance(valid, StreamedImages):
         raise UserError("--damaged refuse cannot look through streamed images first: use --damaged skip")
     damaged = [name for images in (train, valid) for name in check_images(images, workers, progress)]
+    others = [line for images in (train, valid) for line in no_images(images.others)]
     if damaged:
         shown = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")
         raise UserError(f"{len(damaged)} damaged image{'s' if len(damaged) > 1 else ''} (--damaged refuse): {shown}")
+    if others:
+        raise UserError(f"{'; '.join(others)} (--damaged refuse)")
 
 
 def load_initial(model: nn.Module, path: str) -> None:

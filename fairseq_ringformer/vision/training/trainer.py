@@ -19,6 +19,7 @@ from ... import __version__
 from ...errors import UserError
 from ...files import write_checkpoint, write_text
 from ..checkpoint import build_model
+from ..data import no_images
 from ..data.checking import first_line
 from . import run
 from .evaluation import Scores, evaluate
@@ -66,6 +67,7 @@ class Trainer:
         seed_all(options.seed)
         self._make_model()
         set_transforms(train, self.valid, self.input, options)
+        self.notes = no_images(train.others) + no_images(self.valid.others)
         self.data = "; ".join((run.fingerprint(train, "training"), run.fingerprint(self.valid, "validation")))
         self.batches = TrainingBatches(
             train, options.batch_size, options.grad_accum, options.workers, options.seed, self.accelerator
@@ -174,7 +176,8 @@ class Trainer:
             UserError: if the loss is no longer a number, or too many images are damaged.
         """
         self.log = Log(self.folder, self.total, self.progress.update, self.main)
-        self.log.note(self.describe())
+        for line in (self.describe(), *self.notes):
+            self.log.note(line)
         self.interval = run.Interval()
         try:
             while self.progress.update < self.total:
