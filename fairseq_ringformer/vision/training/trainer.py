@@ -42,6 +42,7 @@ from .preparation import (
     set_transforms,
 )
 from .runtime import machine, make_accelerator, seed_all
+from .survey import becoming, losses, survey
 
 
 class Trainer:
@@ -67,7 +68,8 @@ class Trainer:
         seed_all(options.seed)
         self._make_model()
         set_transforms(train, self.valid, self.input, options)
-        self.notes = no_images(train.others) + no_images(self.valid.others)
+        self.seen = survey(train)
+        self.notes = losses(self.seen, self.input) + no_images(train.others) + no_images(self.valid.others)
         self.data = "; ".join((run.fingerprint(train, "training"), run.fingerprint(self.valid, "validation")))
         self.batches = TrainingBatches(
             train, options.batch_size, options.grad_accum, options.workers, options.seed, self.accelerator
@@ -198,7 +200,8 @@ class Trainer:
         begun = f", goes on after update {update:,}" if update else ""
         begun = ", all done before" if update >= self.total else begun
         return (
-            f"{options.model}: {self.parameters:,} parameters, {len(self.classes)} classes, batch "
+            f"{options.model}: {self.parameters:,} parameters, {becoming(self.seen, self.input)}, "
+            f"{len(self.classes)} classes, batch "
             f"{self.batches.effective} ({options.batch_size} x {processes} process{'es' if processes > 1 else ''} x "
             f"{options.grad_accum} step{'s' if options.grad_accum > 1 else ''}), {self.total:,} updates{begun}"
         )
