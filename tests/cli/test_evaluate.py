@@ -8,7 +8,7 @@ from fairseq_ringformer.vision.classifier import RingClassifier
 from fairseq_ringformer.vision.data import eval_transform, open_images
 from tests.cli.classifiers import classifier, write_images
 from tests.vision.images import damage, encoded, write_folder, write_splits
-from tests.vision.test_checkpoint import stock
+from tests.vision.test_checkpoint import Malicious, stock
 
 CLASSES = tuple("abcdefg")
 
@@ -130,6 +130,12 @@ def test_other_forms_that_cannot_be_read(refused, tmp_path):
     assert "a folder without a config.json" in refused("predict", "--path", tmp_path / "folder", "x.png")
     (tmp_path / "folder" / "config.json").write_text('{"architecture": "vit_tiny_patch16_224"')
     assert "timm cannot read this folder" in refused("predict", "--path", tmp_path / "folder", "x.png")
+    (tmp_path / "folder" / "config.json").write_text(
+        '{"architecture": "vit_ring_tiny_patch4_28", "pretrained_cfg": {}}'
+    )
+    torch.save({"head.weight": Malicious(tmp_path / "harm")}, tmp_path / "folder" / "pytorch_model.bin")
+    assert "timm cannot read this folder" in refused("predict", "--path", tmp_path / "folder", "x.png")
+    assert not (tmp_path / "harm").exists()
     (tmp_path / "x.onnx").write_bytes(b"\x08\x0a nothing of the kind")
     assert "no ONNX file that can be run" in refused("predict", "--path", tmp_path / "x.onnx", "x.png")
     assert "leave --ema out" in refused("predict", "--ema", "--path", tmp_path / "folder", "x.png")
