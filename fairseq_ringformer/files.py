@@ -148,10 +148,15 @@ def _is_running(process: int) -> bool:
 def write_text(path: StrPath, text: str) -> None:
     """Write a text file in UTF-8, whole or not at all.
 
+    What UTF-8 cannot say, of a file's name that is not in it, is written as ``\\udcfc``, which JSON reads back.
+
     Raises:
         UserError: if it cannot be written.
     """
-    with whole_file(path) as partial, open(partial, "w", encoding="utf-8", newline="\n") as stream:
+    with (
+        whole_file(path) as partial,
+        open(partial, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as stream,
+    ):
         stream.write(text)
 
 

@@ -15,7 +15,12 @@ from .errors import gpu_memory, require_timm, told_once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--path", required=True, metavar="FILE", help="checkpoint of train-classifier or of fold")
+    parser.add_argument(
+        "--path",
+        required=True,
+        metavar="FILE",
+        help="checkpoint of train-classifier or of fold, ONNX file, or folder of timm's save_for_hf",
+    )
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of the images")
     parser.add_argument("--dataset", default="", metavar="NAME", help="how they lie there, as in train-classifier")
     parser.add_argument("--split", default="validation", metavar="NAME", help="default: validation")
@@ -49,7 +54,7 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
     import sys
 
     from ..vision.checkpoint import input_config, load_classifier
-    from ..vision.data import eval_transform, open_images
+    from ..vision.data import eval_transform, no_images, open_images
     from ..vision.training.evaluation import evaluate
     from ..vision.training.loading import evaluation_batches
     from ..vision.training.runtime import make_accelerator
@@ -63,6 +68,7 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
         dataset=args.dataset,
         transform=eval_transform(size),
         channels=size.size[0],
+        background=size.background,
         classes=classes,
     )
     model.to(accelerator.device)
@@ -77,9 +83,12 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
         progress=accelerator.is_main_process and sys.stderr.isatty(),
     )
     if accelerator.is_main_process:
-        for name in images.damaged_names(scores.damaged):
-            print(f"damaged, left out: {name}", file=sys.stderr)
+        damaged = [f"damaged, left out: {name}" for name in images.damaged_names(scores.damaged)]
+        for line in no_images(images.others) + damaged:
+            print(line, file=sys.stderr)
     figures = {"model": state["arch"], **scores.as_dict()}
+    if images.others:
+        figures["no_images"] = len(images.others)
     if args.per_class:
         figures["per_class"] = _by_class(scores.confusion.tolist(), classes)
     return figures

@@ -53,8 +53,16 @@ def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+def print_anything() -> None:
+    """Let no letter end the work by being printed: one that the output's encoding lacks is written as ``\\xe4``."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one sub-command; a user's mistake ends in one line on standard error and exit status 2."""
+    print_anything()
     argv = sys.argv[1:] if argv is None else argv
     command = next((word for word in argv if not word.startswith("-")), None)
     try:

@@ -1,10 +1,11 @@
-"""Classify images with a trained classifier.
+"""Classify images with a trained classifier: its checkpoint, its ONNX file, or a folder of timm's save_for_hf.
 
 ringformer predict --path runs/ring/best.pt shoe.png coat.jpg
 ringformer predict --path runs/ring/best.pt photographs/ --top 3 --json
 """
 
 import argparse
+import codecs
 import json
 import os
 import sys
@@ -15,13 +16,17 @@ from ..errors import UserError
 from .arguments import add_machine_arguments, positive
 from .errors import require_timm
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 BATCH = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="files, or folders of them")
-    parser.add_argument("--path", required=True, metavar="FILE", help="checkpoint of train-classifier or of fold")
+    parser.add_argument(
+        "--path",
+        required=True,
+        metavar="FILE",
+        help="checkpoint of train-classifier or of fold, ONNX file, or folder of timm's save_for_hf",
+    )
     parser.add_argument("--top", type=positive, default=5, metavar="N", help="classes per image (default: 5)")
     parser.add_argument(
         "--ema", action=argparse.BooleanOptionalAction, help="the averaged weights; default: where there are any"
@@ -50,37 +55,44 @@ def run(args: argparse.Namespace) -> int:
     status, waiting = 0, []
     for path in files(args.images):
         try:
-            waiting.append((path, transform(read_image(path, size.size[0]))))
+            waiting.append((path, transform(read_image(path, size.size[0], size.background))))
         except UserError as error:
             print(f"ringformer predict: {error}", file=sys.stderr)
             status = 1
         if len(waiting) == BATCH:
-            _predict(model, waiting, state["classes"], args)
+            _predict(model, device, waiting, state["classes"], args)
             waiting = []
     if waiting:
-        _predict(model, waiting, state["classes"], args)
+        _predict(model, device, waiting, state["classes"], args)
     return status
 
 
-def files(images: list[str]) -> Iterator[str]:
-    """The files named, and those in the folders named; a folder without images as itself, which no one can read."""
-    for path in images:
-        inside = sorted(
-            os.path.join(folder, name)
-            for folder, _, names in os.walk(path)
-            for name in names
-            if name.lower().endswith(EXTENSIONS)
-        )
-        yield from inside or [path]
+def files(paths: list[str]) -> Iterator[str]:
+    """The files named, and the images in the folders named; a folder without any as itself, which no one can read."""
+    from ..vision.data import no_images
+    from ..vision.data.files import images_in
+
+    for path in paths:
+        if not os.path.isdir(path):
+            yield path
+            continue
+        images, others = images_in(path)
+        for line in no_images(others):
+            print(f"ringformer predict: {path}: {line}", file=sys.stderr)
+        yield from images or [path]
 
 
-def _predict(model: Any, images: list[tuple[str, Any]], classes: list[str], args: argparse.Namespace) -> None:
+def _predict(
+    model: Any, device: str, images: list[tuple[str, Any]], classes: list[str], args: argparse.Namespace
+) -> None:
     """Print the likeliest classes of each image."""
     import torch
 
     with torch.inference_mode():
-        batch = torch.stack([image for _, image in images]).to(next(model.parameters()).device)
+        batch = torch.stack([image for _, image in images]).to(device)
         probabilities = model(batch).float().softmax(1)
+    # Where the output is not in UTF-8, JSON has its own way to write other letters.
+    plain = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
     values, indices = probabilities.topk(min(args.top, probabilities.shape[1]), dim=1)
     for (path, _), row, order in zip(images, values.tolist(), indices.tolist()):
         likeliest = [
@@ -88,6 +100,6 @@ def _predict(model: Any, images: list[tuple[str, Any]], classes: list[str], args
         ]
         if args.json:
             entries = [{"class": name, "probability": round(value, 6)} for name, value in likeliest]
-            print(json.dumps({"image": path, "classes": entries}, ensure_ascii=False), flush=True)
+            print(json.dumps({"image": path, "classes": entries}, ensure_ascii=plain), flush=True)
         else:
             print(f"{path}: " + ", ".join(f"{name} {value:.4f}" for name, value in likeliest), flush=True)

@@ -1,5 +1,6 @@
 """A ring that classifies images as timm's own VisionTransformer, which needs nothing of this package."""
 
+import operator
 from typing import Any
 
 import timm
@@ -25,11 +26,14 @@ NAMES = {
 
 def stock_args(model: RingClassifier) -> dict[str, Any]:
     """Keywords that make timm's VisionTransformer as large as `model`."""
-    config = model.stack.config
+    config, patches = model.stack.config, model.patch_embed
+    # Learned positions are resampled as there. Fixed ones are not: the folded model takes the size that they are for.
+    any_size = model.dynamic_img_size and model.pos_embed is not None
+    dynamic = dict(dynamic_img_size=True, dynamic_img_pad=patches.dynamic_img_pad) if any_size else {}
     hidden = 1 if config.ffn is None else config.ffn_dim
     return dict(
-        img_size=list(model.patch_embed.img_size),
-        patch_size=list(model.patch_embed.patch_size),
+        img_size=list(patches.img_size),
+        patch_size=list(patches.patch_size),
         in_chans=model.in_chans,
         num_classes=model.num_classes,
         global_pool=model.global_pool,
@@ -40,6 +44,7 @@ def stock_args(model: RingClassifier) -> dict[str, Any]:
         mlp_ratio=(hidden + 0.5) / config.embed_dim,
         # The final norm stands before the pooling here, whatever the pooling is.
         fc_norm=False,
+        **dynamic,
     )
 
 
@@ -47,6 +52,8 @@ def why_not_stock(model: RingClassifier) -> str | None:
     """What keeps `model` from being timm's VisionTransformer; None if nothing does."""
     if model.stack.final_norm is None:
         return "a model pruned without its final norm does not fold: it is no classifier any more"
+    if model.pos_embed is None and any(map(operator.mod, model.patch_embed.img_size, model.patch_embed.patch_size)):
+        return "fixed positions for images that are not divisible into patches do not fold: set another input size"
     return why_not_plain(model.stack)
 
 

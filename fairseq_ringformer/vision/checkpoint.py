@@ -18,20 +18,27 @@ from ..errors import UserError
 from ..files import read_checkpoint
 from .data import InputConfig
 from .data.checking import first_line
+from .exported import is_onnx, read_folder, read_onnx
 
 REQUIRED = ("arch", "model_args", "state_dict", "num_classes", "classes", "input")
 
 
 def load_classifier(path: str, ema: bool | None = None) -> tuple[nn.Module, dict[str, Any]]:
-    """The model of a checkpoint, in evaluation mode on the CPU, and the checkpoint.
+    """The model of a checkpoint, in evaluation mode on the CPU, and the checkpoint without what only training needs.
 
     Args:
+        path: a checkpoint, the ONNX file of one, or a folder of timm's ``save_for_hf``.
         ema: take the averaged weights; by default where there are any.
 
     Raises:
         UserError: if the file is missing, damaged or no classifier's, or has no averaged weights to take.
     """
-    return model_of(path, read_classifier(path), ema)
+    read = read_folder if os.path.isdir(path) else read_onnx if is_onnx(path) else None
+    if read is None:
+        return model_of(path, read_classifier(path), ema)
+    if ema:
+        raise UserError(f"{path} holds no averaged weights apart: leave --ema out")
+    return read(path)
 
 
 def model_of(path: str, state: dict[str, Any], ema: bool | None = None) -> tuple[nn.Module, dict[str, Any]]:
@@ -82,12 +89,13 @@ def default_config(arch: str) -> dict[str, Any]:
     """What timm knows of the model `arch`: ``input_size``, ``mean``, ...
 
     Raises:
-        UserError: if there is no such model, with names like it.
+        UserError: if there is no such model, with names like it, this project's before timm's.
     """
-    from . import registry  # noqa: F401  registers this project's models
+    from .registry import MODELS
 
     if not timm.is_model(arch):
-        near = difflib.get_close_matches(arch, timm.list_models(), 3)
+        alike = [difflib.get_close_matches(arch, names, 3) for names in (MODELS, timm.list_models())]
+        near = list(dict.fromkeys(alike[0] + alike[1]))[:3]
         raise UserError(f"no model {arch} in timm" + (f"; did you mean {' or '.join(near)}?" if near else ""))
     known = timm.get_pretrained_cfg(arch)
     return known.to_dict() if known is not None else {"input_size": (3, 224, 224)}

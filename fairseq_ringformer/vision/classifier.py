@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from timm.layers import PatchEmbed, resample_abs_pos_embed, trunc_normal_
 from timm.models._features import feature_take_indices
+from timm.models._input import update_model_input_size
 from timm.models.vision_transformer import global_pool_nlc
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from .positions import FixedPositions
 POOLS = ("token", "avg", "")
 POSITIONS = ("fixed", "learned")
 Size = int | tuple[int, int]
+torch.fx.wrap("resample_abs_pos_embed")  # a recorded model knows the image's size only when it runs
 
 
 class RingClassifier(nn.Module):
@@ -28,7 +30,10 @@ class RingClassifier(nn.Module):
         architecture: row of :data:`~fairseq_ringformer.modules.VISION_ROWS`: ``ring``, ``universal``, ``owf`` or
             ``vanilla``; the sharing and signal options below override it one by one.
         img_size: height and width of images, or both at once; positions follow.
-        patch_size: height and width of patches; images must be divisible by it.
+        dynamic_img_size: images may be of any size, `img_size` is what learned positions are for: they are resampled as
+            in timm's VisionTransformer, fixed ones are computed for as many patches as there are.
+        dynamic_img_pad: images that are not divisible into patches are filled up with zeros, below and on the right.
+        patch_size: height and width of patches; images must be divisible by it, but for `dynamic_img_pad`.
         in_chans: channels of images.
         num_classes: outputs of the head; 0 for none.
         global_pool: what the head reads: the class ``token``, the ``avg`` of the patches, or everything (``""``).
@@ -64,6 +69,8 @@ class RingClassifier(nn.Module):
         in_chans: int = 3,
         num_classes: int = 1000,
         global_pool: str = "token",
+        dynamic_img_size: bool = False,
+        dynamic_img_pad: bool = False,
         embed_dim: int = 768,
         ffn_dim: int = 3072,
         depth: int = 12,
@@ -93,7 +100,8 @@ class RingClassifier(nn.Module):
         check_choice("architecture", architecture, VISION_ROWS)
         check_choice("global_pool", global_pool, POOLS)
         check_choice("pos_embed", pos_embed, POSITIONS)
-        check_divisible(img_size, patch_size)
+        if not (dynamic_img_size and dynamic_img_pad):
+            check_divisible(img_size, patch_size)
         if depth < 1:
             raise UserError(f"depth {depth}: a model needs at least one level")
         overrides = dict(
@@ -131,8 +139,13 @@ class RingClassifier(nn.Module):
         self.num_classes, self.in_chans, self.global_pool = num_classes, in_chans, global_pool
         self.num_features = self.head_hidden_size = self.embed_dim = embed_dim
         self.num_prefix_tokens = 1
+        self.dynamic_img_size = dynamic_img_size
 
-        self.patch_embed = PatchEmbed(img_size, patch_size, in_chans, embed_dim, **factory)
+        # Rows and columns stay apart until positions are added, which may be of another grid.
+        any_size = dict(strict_img_size=False, output_fmt="NHWC") if dynamic_img_size else {}
+        self.patch_embed = PatchEmbed(
+            img_size, patch_size, in_chans, embed_dim, dynamic_img_pad=dynamic_img_pad, **any_size, **factory
+        )
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim, **factory))
         length = self.patch_embed.num_patches + 1
         self.fixed_positions = self.pos_embed = None
@@ -208,7 +221,8 @@ class RingClassifier(nn.Module):
 
     def set_input_size(self, img_size: Size | None = None, patch_size: Size | None = None) -> None:
         """Take images of another size: fixed positions are computed anew, learned ones resampled."""
-        check_divisible(img_size or self.patch_embed.img_size, patch_size or self.patch_embed.patch_size)
+        if not (self.dynamic_img_size and self.patch_embed.dynamic_img_pad):
+            check_divisible(img_size or self.patch_embed.img_size, patch_size or self.patch_embed.patch_size)
         old_grid = self.patch_embed.grid_size
         self.patch_embed.set_input_size(img_size=img_size, patch_size=patch_size)
         if self.fixed_positions is not None:
@@ -218,6 +232,7 @@ class RingClassifier(nn.Module):
                 self.pos_embed, self.patch_embed.grid_size, old_grid, num_prefix_tokens=1
             )
             self.pos_embed = nn.Parameter(resampled.detach(), requires_grad=self.pos_embed.requires_grad)
+        update_model_input_size(self, self.patch_embed.img_size, patch_size=patch_size)
 
     def reparameterize(self) -> None:
         """The weights are final: fold and lay them out for inference (:meth:`.Stack.reparameterize`)."""
@@ -227,12 +242,20 @@ class RingClassifier(nn.Module):
         """Images `(batch, in_chans, height, width)` as the stack's input `(batch, 1 + patches, embed_dim)`."""
         with span("embedding"):
             x = self.patch_embed(x)
+        grid = None
+        if self.dynamic_img_size:
+            grid = x.shape[1], x.shape[2]
+            x = x.flatten(1, 2)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
         if self.pos_embed is not None:
-            x = x + self.pos_embed
+            x = x + (self.pos_embed if grid is None else self._resampled(grid))
         elif self.fixed_positions is not None:
-            x = x + self.fixed_positions()
+            x = x + self.fixed_positions(None if grid is None else x.shape[1])
         return dropout(in_autocast_type(x), self.pos_drop)
+
+    def _resampled(self, grid: tuple[int, int]) -> Tensor:
+        """Learned positions for `grid`, rows and columns of patches, `(1, 1 + patches, embed_dim)`."""
+        return resample_abs_pos_embed(self.pos_embed, grid, self.patch_embed.grid_size, num_prefix_tokens=1)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Images `(batch, in_chans, height, width)` to normalised tokens `(batch, 1 + patches, embed_dim)`."""
@@ -244,6 +267,11 @@ class RingClassifier(nn.Module):
         x = self.head_drop(x)
         if pre_logits:
             return x
+        if type(self.head).__module__.startswith("torch.ao.nn.quantized"):
+            raise UserError(
+                "torch's dynamic quantisation leaves the projections of a ring as they are: fold it into timm's "
+                "VisionTransformer first (fairseq_ringformer.export.timm_vit.fold_classifier), and quantise that"
+            )
         with span("output"):
             return self.head(x.to(self.cls_token.dtype))
 
@@ -268,7 +296,7 @@ class RingClassifier(nn.Module):
             x: images `(batch, in_chans, height, width)`.
             indices: levels (counted from 0; negative from the end); a number takes the last so many, None all.
             return_prefix_tokens: pair each feature with its class token.
-            norm: put features through the final norm.
+            norm: put features through the final norm, if the model still has it.
             stop_early: run no level beyond the last that is asked for.
             output_fmt: ``NCHW`` `(batch, embed_dim, rows, columns)` or ``NLC`` `(batch, patches, embed_dim)`.
             intermediates_only: leave out the final features.
@@ -279,7 +307,7 @@ class RingClassifier(nn.Module):
         size = x.shape[-2:]
         output = self.stack(self.embed(x), return_states=True, stop=last + 1 if stop_early else None)
         states = [output.states[level + 1] for level in wanted]
-        if norm:
+        if norm and self.stack.final_norm is not None:
             states = [self.stack.final_norm(state) for state in states]
         prefix, features = [state[:, :1] for state in states], [state[:, 1:] for state in states]
         if output_fmt == "NCHW":
@@ -293,6 +321,24 @@ class RingClassifier(nn.Module):
         if return_prefix_tokens:
             features = list(zip(features, prefix))
         return features if intermediates_only else (output.state, features)
+
+    def get_intermediate_layers(
+        self,
+        x: Tensor,
+        n: int | list[int] | tuple[int, ...] = 1,
+        reshape: bool = False,
+        return_prefix_tokens: bool = False,
+        norm: bool = False,
+    ) -> list[Any]:
+        """The features alone of :meth:`forward_intermediates`, as DINO calls it: of the last `n` levels, or of levels `n`.
+
+        `reshape` gives `(batch, embed_dim, rows, columns)`, else `(batch, patches, embed_dim)`.
+        """
+        output_fmt = "NCHW" if reshape else "NLC"
+        indices = n if isinstance(n, int) else list(n)
+        return self.forward_intermediates(
+            x, indices, return_prefix_tokens, norm, output_fmt=output_fmt, intermediates_only=True
+        )
 
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True

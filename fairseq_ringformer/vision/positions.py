@@ -26,13 +26,24 @@ class FixedPositions(nn.Module):
 
     def resize(self, length: int) -> None:
         """Take images of `length` tokens."""
-        self.table = coordinate_table(length + 1, self.table.size(1), self.table.device, self.table.dtype)[1:]
+        self.table = _rows(length, self.table)
 
     def _apply(self, fn, recurse=True):
         super()._apply(fn, recurse)
         self.reset_parameters()  # double() cannot make a rounded table exact
         return self
 
-    def forward(self) -> Tensor:
-        """`(length, embed_dim)`."""
-        return self.table
+    def forward(self, length: int | None = None) -> Tensor:
+        """Of the first `length` tokens, `(length, embed_dim)`; None: of as many as an image has."""
+        return self.table if length is None else first_rows(self.table, length)
+
+
+@torch.fx.wrap  # a recorded model knows `length` only when it runs
+def first_rows(table: Tensor, length: int) -> Tensor:
+    """The first `length` rows of a table of positions, or of a longer one."""
+    return table[:length] if length <= len(table) else _rows(length, table)
+
+
+def _rows(length: int, like: Tensor) -> Tensor:
+    """The positions 1 to `length`, of the width, type and device of `like`."""
+    return coordinate_table(length + 1, like.size(1), like.device, like.dtype)[1:]

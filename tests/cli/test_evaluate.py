@@ -7,8 +7,8 @@ from fairseq_ringformer.vision.checkpoint import input_config, load_classifier
 from fairseq_ringformer.vision.classifier import RingClassifier
 from fairseq_ringformer.vision.data import eval_transform, open_images
 from tests.cli.classifiers import classifier, write_images
-from tests.vision.images import damage, write_folder, write_splits
-from tests.vision.test_checkpoint import stock
+from tests.vision.images import damage, encoded, write_folder, write_splits
+from tests.vision.test_checkpoint import Malicious, stock
 
 CLASSES = tuple("abcdefg")
 
@@ -87,6 +87,72 @@ def test_damaged_images_are_left_out_and_named(ringformer, model, tmp_path):
     assert err == f"damaged, left out: {bad}\n"
 
 
+def test_files_that_are_no_images_are_named_and_counted(ringformer, model, tmp_path):
+    data = write_splits(tmp_path, train=1, validation=2, size=8, mode="L", classes=CLASSES)
+    (data / "validation/c/1.txt").write_text("no image")
+    status, out, err = ringformer("evaluate", "--path", model, "--data", data, *FLAGS, "--json", tmp_path / "x")
+    assert status == 0 and "14 images" in out
+    assert err == f"1 file is no image, left out: {data}/validation/c/1.txt\n"
+    assert json.loads((tmp_path / "x").read_text())["no_images"] == 1
+
+
+def test_the_onnx_file_and_timms_folder_give_what_the_checkpoint_gives(ringformer, tmp_path):
+    import timm
+
+    path, data = classifier(tmp_path / "ring.pt", embed_dim=16), write_images(tmp_path / "data", count=2)
+    assert ringformer("export", "--to", "onnx", "--path", path, "--output", tmp_path / "exported")[0] == 0
+    model, state = load_classifier(path)
+    size = input_config(state)
+    timm.models.save_for_hf(
+        model,
+        tmp_path / "folder",
+        model_config=dict(label_names=state["classes"]),
+        data_config=dict(mean=size.mean, std=size.std, crop_pct=size.crop_pct),
+    )
+    found = {}
+    for name in (path, tmp_path / "exported", tmp_path / "folder"):
+        status, out, _ = ringformer("predict", "--path", name, "--device", "cpu", "--json", data)
+        assert status == 0
+        found[name] = [json.loads(line) for line in out.splitlines()]
+        evaluated = ringformer("evaluate", "--path", name, "--data", data, *FLAGS, "--json", tmp_path / "x")
+        assert evaluated[0] == 0
+        found[name].append(json.loads((tmp_path / "x").read_text())["top1"])
+    for name, rows in found.items():
+        assert rows[-1] == found[path][-1]
+        for row, wanted in zip(rows[:-1], found[path][:-1]):
+            assert [entry["class"] for entry in row["classes"]] == [entry["class"] for entry in wanted["classes"]]
+            probabilities = [entry["probability"] for entry in row["classes"]]
+            assert probabilities == pytest.approx([entry["probability"] for entry in wanted["classes"]], abs=1e-4)
+
+
+def test_other_forms_that_cannot_be_read(refused, tmp_path):
+    (tmp_path / "folder").mkdir()
+    assert "a folder without a config.json" in refused("predict", "--path", tmp_path / "folder", "x.png")
+    (tmp_path / "folder" / "config.json").write_text('{"architecture": "vit_tiny_patch16_224"')
+    assert "timm cannot read this folder" in refused("predict", "--path", tmp_path / "folder", "x.png")
+    (tmp_path / "folder" / "config.json").write_text(
+        '{"architecture": "vit_ring_tiny_patch4_28", "pretrained_cfg": {}}'
+    )
+    torch.save({"head.weight": Malicious(tmp_path / "harm")}, tmp_path / "folder" / "pytorch_model.bin")
+    assert "timm cannot read this folder" in refused("predict", "--path", tmp_path / "folder", "x.png")
+    assert not (tmp_path / "harm").exists()
+    (tmp_path / "x.onnx").write_bytes(b"\x08\x0a nothing of the kind")
+    assert "no ONNX file that can be run" in refused("predict", "--path", tmp_path / "x.onnx", "x.png")
+    assert "leave --ema out" in refused("predict", "--ema", "--path", tmp_path / "folder", "x.png")
+
+
+def test_predict_reads_a_folder_as_training_does(ringformer, model, tmp_path):
+    folder = write_folder(tmp_path / "x", classes=("a", ".hidden"), count=1, size=8, mode="L")
+    (folder / "a" / "2.gif").write_bytes(encoded(1, 8, "L", "GIF"))
+    (folder / "a" / "3.txt").write_text("no image")
+    status, out, err = ringformer("predict", "--path", model, "--device", "cpu", folder)
+    assert status == 0 and [line.partition(":")[0] for line in out.splitlines()] == [
+        f"{folder}/a/0.png",
+        f"{folder}/a/2.gif",
+    ]
+    assert err == f"ringformer predict: {folder}: 1 file is no image, left out: {folder}/a/3.txt\n"
+
+
 def test_some_of_the_classes(ringformer, model, data, tmp_path):
     """Targets are the model's, not those of the folder that has only some of its classes."""
     write_folder(tmp_path / "validation", classes=("c", "f"), count=6, size=8, mode="L", seed=9)
@@ -149,8 +215,9 @@ def test_predict_goes_on_after_an_unreadable_file(ringformer, model, tmp_path):
     paths = [bad, tmp_path / "no.png", empty, tmp_path / "a/1.png"]
     status, out, err = ringformer("predict", "--path", model, "--device", "cpu", *paths)
     assert status == 1 and out.startswith(f"{tmp_path}/a/1.png: ") and out.count("\n") == 1
-    assert err.splitlines() == [
-        f"ringformer predict: {bad}: damaged, or no image",
+    lines = err.splitlines()
+    assert lines[0].startswith(f"ringformer predict: {bad}: damaged, or no image (")
+    assert lines[1:] == [
         f"ringformer predict: {tmp_path}/no.png: No such file or directory",
         f"ringformer predict: {empty}: a folder without images",
     ]

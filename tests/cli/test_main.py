@@ -1,3 +1,4 @@
+import io
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,15 @@ def test_how_a_command_ends(monkeypatch, capsys, error, status, text):
     monkeypatch.setattr("fairseq_ringformer.cli.user_dir.run", fail)
     assert cli.main(["user-dir"]) == status
     assert capsys.readouterr().err == text
+
+
+def test_printing_never_ends_a_command(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    monkeypatch.setattr("fairseq_ringformer.cli.user_dir.run", lambda args: print("ä \udcfc"))
+    assert cli.main(["user-dir"]) == 0
+    sys.stdout.flush()
+    assert written.getvalue() == b"\\xe4 \\udcfc\n"
 
 
 def test_installed_command():

@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ import torch
 import yaml
 
 from fairseq_ringformer.vision.training.options import Options, as_plain, gather
-from tests.vision.images import write_splits
+from tests.vision.images import damage, write_splits
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -54,11 +56,60 @@ def test_from_flags_to_a_model_of_timm(ringformer, data, tmp_path):
     )
     assert status == 0 and out.startswith("top-1 ") and out.endswith(f" at epoch 1: {tmp_path}/best.pt\n")
     lines = err.splitlines()
-    assert lines[0].endswith("2 classes, batch 8 (8 x 1 process x 1 step), 2 updates")
+    assert lines[0].endswith(
+        "images of 8 x 8 in grey become 8 x 8 grey, 2 classes, batch 8 (8 x 1 process x 1 step), 2 updates"
+    )
     assert lines[1].startswith("epoch 1, update 1/2: loss ") and lines[3].startswith("epoch 1 ends at update 2: ")
     best = torch.load(tmp_path / "best.pt", weights_only=True)
     model = timm.create_model(best["arch"], checkpoint_path=str(tmp_path / "best.pt"), **best["model_args"])
     assert all(value.equal(best["state_dict"][key]) for key, value in model.state_dict().items())
+
+
+def test_what_is_made_of_images_and_lost_of_them_is_said_first(ringformer, tmp_path):
+    data = write_splits(tmp_path / "data", size=40)
+    (data / "train" / "cat" / "notes.txt").write_text("no image")
+    command = ["train-classifier", "--data", data, *TINY, "--epochs", 1]
+    lines = ringformer(*command, "--output", tmp_path / "grey")[2].splitlines()
+    assert ", images of 40 x 40 in colour become 8 x 8 grey, 2 classes, " in lines[0]
+    assert lines[1:4] == [
+        "warning: their colour is thrown away: --in-chans 3 keeps it",
+        "warning: their sides shrink to 20%: a higher --img-size keeps more of what they show",
+        f"1 file is no image, left out: {data}/train/cat/notes.txt",
+    ]
+    _, _, err = ringformer(*command, "--img-size", 20, "--in-chans", 3, "--output", tmp_path / "colour")
+    assert ", images of 40 x 40 in colour become 20 x 20 in colour, " in err and "warning" not in err
+    status, _, err = ringformer(*command, "--output", tmp_path / "x", "--damaged", "refuse")
+    assert status == 2 and err.endswith(f"left out: {data}/train/cat/notes.txt (--damaged refuse)\n")
+
+
+def test_names_that_are_no_utf8_and_colons(ringformer, tmp_path):
+    """From folders and files of such names to the classes predicted, printed where the output is ASCII, too."""
+    data, run = tmp_path / os.fsdecode(b"a:b \xfc"), tmp_path / "run:1 ü"
+    odd = os.fsdecode(b"gr\xfcn")
+    write_splits(data, train=8, validation=4, size=8, mode="L", classes=(odd, "ä"))
+    damaged = damage(data / "train" / odd / "1.png")
+    damaged.rename(damaged.with_name(os.fsdecode(b"\xe4.png")))
+    command = ["train-classifier", "--data", data, *TINY, "--output", run, "--epochs", 1]
+    status, out, _ = ringformer(*command)
+    assert status == 0 and out.startswith("top-1 ")
+    status, _, err = ringformer(*command, "--output", data)
+    assert status == 2 and err.endswith("a:b \\udcfc: TensorBoard writes to names in UTF-8 alone: choose another\n")
+    assert (run / "damaged.txt").read_text(encoding="utf-8").endswith("gr\\udcfcn/\\udce4.png\n")
+    evaluated = ["evaluate", "--path", run / "best.pt", "--data", data, "--device", "cpu", "--per-class", "--json"]
+    assert ringformer(*evaluated, run / "scores.json")[0] == 0
+    scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))
+    assert {row["class"] for row in scores["per_class"]} == {odd, "ä"}
+    predict = ["predict", "--path", run / "best.pt", "--device", "cpu", data / "validation" / "ä" / "1.png"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(ROOT)}
+    for json_flag in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "fairseq_ringformer.cli.main", *map(str, predict), *json_flag],
+            capture_output=True,
+            env=environment,
+        )
+        assert done.returncode == 0, done.stderr
+        line = done.stdout.decode("ascii")
+        assert "\\xe4/1.png: " in line if not json_flag else json.loads(line)["image"].endswith("/ä/1.png")
 
 
 def test_flags_win_over_the_file_and_that_over_defaults(tmp_path):

@@ -7,6 +7,8 @@ import pytest
 import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+from torch.ao.quantization import quantize_dynamic
 
 from fairseq_ringformer.export.onnx import export_onnx, plain_classifier
 from fairseq_ringformer.export.timm_vit import STOCK, fold_classifier, stock_args, stock_weights
@@ -33,6 +35,32 @@ def test_the_folded_model_is_timms_and_equals_the_ring(name):
 @pytest.mark.parametrize("variant", [name for name in RINGS if "state" not in name])
 def test_every_ring_that_folds_is_equal(variant):
     check(small("vit_ring_tiny_patch4_28", **RINGS[variant]))
+
+
+def test_images_of_any_size_where_positions_are_learned():
+    any_size = dict(dynamic_img_size=True, dynamic_img_pad=True)
+    model = small("vit_ring_tiny_patch4_28", pos_embed="learned", **any_size)
+    check(model)
+    for size in ((24, 48), (30, 45)):
+        x = torch.randn(2, 1, *size)
+        with torch.no_grad():
+            torch.testing.assert_close(fold_classifier(model)(x), model(x), rtol=0, atol=1e-5)
+    fixed = small("vit_ring_tiny_patch4_28", **any_size)
+    check(fixed)
+    with pytest.raises(AssertionError, match="doesn't match model"):  # it would resample where the ring computes
+        fold_classifier(fixed)(x)
+    with pytest.raises(ValueError, match="fixed positions for images that are not divisible into patches do not fold"):
+        fold_classifier(small("vit_ring_tiny_patch4_28", img_size=30, **any_size))
+
+
+@torch.no_grad()
+def test_dynamic_quantisation_takes_the_folded_model_alone():
+    model = small("vit_ring_tiny_patch4_28")
+    with pytest.raises(ValueError, match="leaves the projections of a ring as they are: fold it into timm's"):
+        quantize_dynamic(model, {nn.Linear})(images(model))
+    quantised = quantize_dynamic(fold_classifier(model), {nn.Linear})
+    assert type(quantised.blocks[0].attn.qkv) is not nn.Linear
+    torch.testing.assert_close(quantised(images(model)), model(images(model)), rtol=0.1, atol=0.1)
 
 
 def test_widths_that_a_ratio_does_not_give_exactly():

@@ -6,7 +6,7 @@ import timm
 import torch
 
 from fairseq_ringformer.files import write_checkpoint
-from fairseq_ringformer.vision.checkpoint import input_config, load_classifier
+from fairseq_ringformer.vision.checkpoint import build_model, input_config, load_classifier
 from tests.vision.images import damage
 
 STOCK = dict(img_size=8, patch_size=4, embed_dim=16, depth=2, num_heads=2, in_chans=1)
@@ -61,6 +61,15 @@ def test_checkpoints_that_do_not_fit(tmp_path, changes, text):
     with pytest.raises(ValueError, match=text) as error:
         load_classifier(path)
     assert "\n" not in str(error.value)
+
+
+def test_an_unknown_model_is_first_looked_for_among_ours():
+    with pytest.raises(
+        ValueError, match=r"no model vit_ring_tiny_patch4_32 in timm; did you mean vit_ring_tiny_patch4_28"
+    ):
+        build_model("vit_ring_tiny_patch4_32", {})
+    with pytest.raises(ValueError, match=r"did you mean resnet"):
+        build_model("resnett18", {})
 
 
 def test_files_that_are_no_checkpoints(tmp_path):

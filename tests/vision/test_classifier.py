@@ -7,7 +7,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from timm.models import safe_model_name
+from timm.models import get_model_args, get_model_input_config, get_model_traits, safe_model_name
 from timm.optim import create_optimizer_v2
 from timm.utils import ModelEmaV3
 from torch import nn
@@ -134,6 +134,16 @@ def test_intermediates(name):
     torch.testing.assert_close(named["image_intermediates"], every[1:])
 
 
+@torch.no_grad()
+def test_intermediates_as_dino_asks_for_them():
+    model = small("vit_ring_tiny_patch4_28")
+    x = images(model)
+    states = model.forward_intermediates(x, norm=True, output_fmt="NLC", return_prefix_tokens=True)[1]
+    torch.testing.assert_close(model.get_intermediate_layers(x, 2, norm=True), [patches for patches, _ in states[1:]])
+    ((patches, prefix),) = model.get_intermediate_layers(x, (1,), reshape=True, return_prefix_tokens=True, norm=True)
+    torch.testing.assert_close((patches.flatten(2).transpose(1, 2), prefix), states[1])
+
+
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_features_only_and_pruning(name):
@@ -148,6 +158,9 @@ def test_features_only_and_pruning(name):
     assert sum(parameter.numel() for parameter in model.parameters()) < before
     torch.testing.assert_close(model.forward_intermediates(x, indices=[0, 1], intermediates_only=True), expected)
     assert model(x).shape == (2, 17, 32)
+    assert model.prune_intermediate_layers(1, prune_norm=True) == [1]
+    last = model.forward_intermediates(x, indices=[1], norm=True, intermediates_only=True)
+    torch.testing.assert_close(last, expected[1:])  # no norm is left
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -251,6 +264,54 @@ def test_other_image_sizes_and_channels(name):
     torch.testing.assert_close(model(images(fresh)), fresh(images(fresh)))
     with pytest.raises(ValueError, match="images of 20 x 20 pixels are not divisible into patches of 8 x 8"):
         model.set_input_size((20, 20))
+
+
+@pytest.mark.parametrize("pos_embed", ["fixed", "learned"])
+@torch.no_grad()
+def test_another_input_size_is_known_to_timm(pos_embed, tmp_path):
+    model = small("vit_ring_tiny_patch4_28", pos_embed=pos_embed)
+    model.set_input_size(img_size=(16, 24), patch_size=4)
+    assert get_model_input_config(model)["input_size"] == (1, 16, 24)
+    assert get_model_traits(model)["fixed_input_size"] and get_model_args(model)["patch_size"] == 4
+    timm.models.save_for_hf(model, tmp_path)
+    restored = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    x = torch.randn(2, 1, 16, 24)
+    torch.testing.assert_close(restored(x), model(x), rtol=0, atol=0)
+    assert restored.pretrained_cfg["input_size"] == (1, 16, 24)
+
+
+@pytest.mark.parametrize("pos_embed", ["fixed", "learned"])
+@pytest.mark.parametrize("name", TINY)
+@torch.no_grad()
+def test_images_of_any_size(name, pos_embed, tmp_path):
+    """As a model that was told the size, which resamples its positions or computes them."""
+    model = small(name, pos_embed=pos_embed, dynamic_img_size=True, dynamic_img_pad=True)
+    told = small(name, pos_embed=pos_embed)
+    torch.testing.assert_close(model(images(model)), told(images(model)))
+    for size in ((24, 24), (48, 16)):
+        told = small(name, pos_embed=pos_embed)
+        told.set_input_size(size)
+        x = torch.randn(2, 1, *size)
+        torch.testing.assert_close(model(x), told(x))
+        torch.testing.assert_close(torch.fx.symbolic_trace(model)(x), told(x))
+        (own,), (other,) = (each.forward_intermediates(x, 1, intermediates_only=True) for each in (model, told))
+        assert own.shape == (2, 32, size[0] // 8, size[1] // 8)
+        torch.testing.assert_close(own, other)
+    x = torch.randn(2, 1, 30, 45)
+    torch.testing.assert_close(model(x), model(F.pad(x, (0, 3, 0, 2))))
+    assert not get_model_traits(model)["fixed_input_size"]
+    timm.models.save_for_hf(model, tmp_path)
+    restored = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    torch.testing.assert_close(restored(x), model(x), rtol=0, atol=0)
+
+
+def test_other_sizes_are_refused_where_nobody_asked_for_them():
+    with pytest.raises(AssertionError, match=r"Input height \(24\) doesn't match model \(32\)"):
+        small("vit_ring_tiny_patch4_28")(torch.randn(1, 1, 24, 32))
+    with pytest.raises(AssertionError, match=r"Input height \(30\) should be divisible by patch size \(8\)"):
+        small("vit_ring_tiny_patch4_28", dynamic_img_size=True)(torch.randn(1, 1, 30, 32))
+    with pytest.raises(ValueError, match="images of 30 x 30 pixels are not divisible"):
+        small("vit_ring_tiny_patch4_28", img_size=30, dynamic_img_pad=True)
 
 
 def test_learned_positions_are_resampled():

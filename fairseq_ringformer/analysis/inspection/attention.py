@@ -90,13 +90,13 @@ def of_image(loaded: LoadedModel, path: str, levels: Sequence[int]) -> ImageAtte
         UserError: if the model has no class token, or the image cannot be read.
     """
     from ...vision.checkpoint import input_config
-    from ...vision.data import eval_transform
+    from ...vision.data import eval_transform, read_image
 
     model, prefix = loaded.model, getattr(loaded.model, "num_prefix_tokens", 0)
     if not prefix:
         raise UserError(f"{loaded.path}: the model has no class token whose attention could be shown")
     size = input_config(loaded.state)
-    image = eval_transform(size)(_read(path, size.size[0]))
+    image = eval_transform(size)(read_image(path, size.size[0], size.background))
     batch = {"images": image[None].to(next(model.parameters()).device)}
     weights = _stacked(trace(model, batch, attn_weights=True)["encoder"].attn_weights, levels, "self_attn")
     over = weights[:, :, 0, prefix:]
@@ -133,17 +133,3 @@ def _greedy(loaded: LoadedModel, batch: dict[str, Tensor]) -> Tensor:
 def _stacked(attn_weights: list[dict[str, Tensor]], levels: Sequence[int], kind: str) -> NDArray:
     """Of the first example, `(levels, heads, rows, columns)`."""
     return numpy.stack([attn_weights[level - 1][kind][0].float().cpu().numpy() for level in levels])
-
-
-def _read(path: str, channels: int) -> Any:
-    """The decoded image, grey or in colour as the model's channels are."""
-    from ...vision.data.images import Damaged, decode
-    from ...vision.data.transforms import image_mode
-
-    try:
-        with open(path, "rb") as stream:
-            return decode(stream.read(), image_mode(channels))
-    except Damaged:
-        raise UserError(f"{path}: damaged, or no image") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None

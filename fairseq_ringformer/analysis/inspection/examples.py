@@ -109,6 +109,7 @@ class Images(Examples):
                 dataset=dataset,
                 transform=eval_transform(size),
                 channels=size.size[0],
+                background=size.background,
                 classes=list(models[0].state["classes"]),
             )
             if isinstance(self.sets[size], StreamedImages):

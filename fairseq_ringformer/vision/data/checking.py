@@ -7,7 +7,8 @@ import torch
 from tqdm import tqdm
 
 from ...errors import UserError
-from .images import Damaged, Images
+from .images import Images
+from .pixels import Damaged
 
 BATCH = 64
 
@@ -38,6 +39,12 @@ def check_images(images: Images, workers: int, progress: bool = True) -> list[st
             damaged += results
             bar.update(len(results))
     return [images.name(index) for index, is_damaged in enumerate(damaged) if is_damaged]
+
+
+def no_images(others: Sequence[str]) -> list[str]:
+    """In a line, which files lie among the images and are none; no line where there are none."""
+    files = "1 file is no image" if len(others) == 1 else f"{len(others):,} files are no images"
+    return [f"{files}, left out: {some(others)}"] if others else []
 
 
 def check_same_classes(train: Any, valid: Any) -> None:

@@ -1,10 +1,7 @@
 """A data set of images, read by index: damaged ones are named, random choices depend on the index alone."""
 
-import errno
-import io
-import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
@@ -12,13 +9,11 @@ from PIL import Image
 from timm.data.readers.shared_count import SharedCount
 
 from ...errors import UserError
+from .pixels import Damaged, decode, fault
 from .randomness import preserved_random_state, seed_by
-from .transforms import image_mode
 
 # So many damaged images in a row are no accident: a failing disk, or files of another kind.
 MAX_DAMAGED = 100
-# No fault of the image: the same file can be read later.
-NOT_DAMAGED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 Sample = tuple[Any, int, int]
 
@@ -33,51 +28,6 @@ class UnreadableData(UserError):
         super().__init__(text.strip().splitlines()[-1].removeprefix(f"{__name__}.UnreadableData: "))
 
 
-class Damaged(Exception):
-    """One image that cannot be decoded; its text says why."""
-
-
-def decode(file: Any, mode: str) -> Image.Image:
-    """Read an open file or bytes to the last pixel.
-
-    Raises:
-        Damaged: if that fails, and the image is at fault.
-    """
-    try:
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-            return to_mode(image, mode)
-    except Exception as error:  # PIL's decoders raise whatever they like: RuntimeError, struct.error, SyntaxError, ...
-        raise _fault(error) from None
-
-
-def read_image(path: str, channels: int) -> Image.Image:
-    """The image in a file, grey (1) or in colour (3); UserError if it cannot be read."""
-    try:
-        with open(path, "rb") as stream:
-            return decode(stream.read(), image_mode(channels))
-    except Damaged:
-        raise UserError(f"{path}: damaged, or no image") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: a folder without images") from None
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from None
-
-
-def to_mode(image: Image.Image, mode: str) -> Image.Image:
-    """The decoded image in `mode`; 16-bit grey is scaled to 8 bits, where PIL would cut it off at 255."""
-    image.load()
-    if image.mode.startswith("I;16"):
-        image = image.point(lambda value: value / 256).convert("L")
-    if isinstance(image.info.get("transparency"), bytes):
-        image = image.convert("RGBA")  # the same colours, without PIL's warning
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _fault(error: Exception) -> Exception:
-    resources = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in NOT_DAMAGED)
-    return error if resources else Damaged(str(error) or type(error).__name__)
-
-
 class Labelled:
     """What every set of images has.
 
@@ -86,6 +36,7 @@ class Labelled:
         classes: names in order of the target.
         transform: from a PIL image to what the model reads.
         mode: PIL's, ``L`` or ``RGB``.
+        background: what shows through transparent pixels.
         seed: of the random choices of `transform`.
         training: whether another image takes the place of a damaged one.
     """
@@ -96,6 +47,7 @@ class Labelled:
         classes: list[str],
         transform: Callable | None = None,
         mode: str = "RGB",
+        background: str = "white",
         seed: int = 0,
         training: bool = False,
     ):
@@ -103,25 +55,30 @@ class Labelled:
         self.classes = classes
         self.transform = transform
         self.mode = mode
+        self.background = background
         self.seed = seed
         self.training = training
         # Shared, because worker processes outlive an epoch (persistent_workers).
         self._epoch = SharedCount()
+
+    @property
+    def others(self) -> list[str]:
+        """Names of the files that lie among the images and are none."""
+        return getattr(self.source, "others", [])
 
     def set_epoch(self, epoch: int) -> None:
         self._epoch.value = epoch
 
 
 class Images(Labelled, torch.utils.data.Dataset):
-    """The images of a timm or torchvision data set.
+    """Images that can be read in any order.
 
-    `source` is timm's ``ImageDataset`` or one of torchvision's, without transforms; further arguments as
-    :class:`Labelled`.
+    `source` has a length, ``load(index)`` to an encoded image (bytes, an open file) or one of PIL's and its target, and
+    ``name(index)``; further arguments as :class:`Labelled`.
     """
 
-    def __init__(self, source: torch.utils.data.Dataset, *args: Any, **kwargs: Any):
+    def __init__(self, source: Any, *args: Any, **kwargs: Any):
         super().__init__(source, *args, **kwargs)
-        self._process = os.getpid()
         self._in_a_row: dict[int, Damaged] = {}
 
     def __len__(self) -> int:
@@ -129,40 +86,32 @@ class Images(Labelled, torch.utils.data.Dataset):
 
     def name(self, index: int) -> str:
         """The image's file, as far as it has one; in a tar file, the archive's name comes first."""
-        reader = getattr(self.source, "reader", None)
-        if hasattr(reader, "tar_state"):
-            image, outer, inner = reader.samples[index]
-            parts = (reader.root, outer, inner.name if inner is not None else None, image.name)
-            name = "/".join(part for part in parts if part)
-        elif reader is not None:
-            name = reader.filename(index, absolute=True)
-        else:
-            name = getattr(self.source, "samples", {index: [None]})[index][0]
-        return str(name) if name else f"image {index}"
+        return self.source.name(index)
 
     def damaged_names(self, damaged: Sequence[int]) -> list[str]:
         """The names of damaged images by their indices, the last parts of samples."""
         return [self.name(index) for index in damaged]
 
-    def load(self, index: int) -> tuple[Image.Image, int]:
-        """Decode an image.
+    def load(self, index: int, mode: str | None = None) -> tuple[Image.Image, int]:
+        """Decode an image, in the data set's mode or another.
 
         Raises:
             Damaged: if it cannot be decoded.
         """
-        reader = getattr(self.source, "reader", None)
         try:
-            if reader is None:
-                image, target = self.source[index]
-                return to_mode(image, self.mode), int(target)
-            if self._process != os.getpid():
-                self._process = os.getpid()
-                close_archives(reader)
-            file, target = reader[index]
+            content, target = self.source.load(index)
         except Exception as error:
-            raise _fault(error) from None
-        with file:
-            return decode(file, self.mode), int(target)
+            raise fault(error) from None
+        with content if hasattr(content, "read") else nullcontext():
+            return decode(content, mode or self.mode, self.background), int(target)
+
+    def peek(self, count: int) -> list[Image.Image]:
+        """Some of the images as they are, in colour and upright, from all over the data set."""
+        found = []
+        for index in range(0, len(self), max(1, len(self) // count)):
+            with suppress(Damaged):
+                found.append(self.load(index, "RGB")[0])
+        return found[:count]
 
     def __getitem__(self, index: int) -> Sample:
         """The image, its target, and -1; or a stand-in and `index` if it is damaged.
@@ -208,14 +157,3 @@ class Images(Labelled, torch.utils.data.Dataset):
             why = self._in_a_row[first]
             name, count = self.name(first), len(self._in_a_row)
             raise UnreadableData(f"{count} damaged images in a row, the first is {name} ({why})")
-
-
-def close_archives(reader: Any) -> None:
-    """Make timm's reader of tar files open them anew.
-
-    Processes that inherit an open file share its position, and read each other's bytes.
-    """
-    states = getattr(reader, "tar_state", None)
-    for state in [] if states is None else states.values() if isinstance(states, dict) else [states]:
-        for archive in (*state.children.values(), state):
-            archive.reset()

@@ -2,20 +2,22 @@
 
 import importlib.util
 import os
-import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import numpy
+from PIL import Image
 from timm.data import create_dataset
 
 from ...errors import UserError
 from .checking import first_line, some
+from .files import ClassFolders
 from .images import Images
+from .pixels import colour, image_mode
 from .streams import HuggingFaceStream, StreamedImages, open_shards, settle_classes
-from .transforms import image_mode
 
 SPLITS = {"train": ("train", "training"), "validation": ("validation", "valid", "val", "eval", "evaluation", "test")}
+# timm's names for what is read here without torchvision, which converts images in its own way.
+FOLDERS = ("image_folder", "folder")
 # The packages that the kinds of data sets need beyond this project's own.
 NEEDS = {"hfds": "datasets", "hfids": "datasets", "wds": "webdataset"}
 KINDS = "nothing (a folder or tar file), torch/NAME, hfds/NAME, hfids/NAME or wds/"
@@ -30,6 +32,7 @@ def open_images(
     seed: int = 0,
     training: bool = False,
     channels: int = 3,
+    background: str = "white",
     classes: Sequence[str] | None = None,
     num_classes: int | None = None,
 ) -> Images | StreamedImages:
@@ -43,6 +46,7 @@ def open_images(
         seed: of the random choices of `transform`, and of the order of streamed sets.
         training: whether another image takes the place of a damaged one, and streamed sets are shuffled.
         channels: 1 reads grey images, 3 colour.
+        background: what shows through transparent pixels.
         classes: the names in order of their targets, of which the data set may lack some; by default its own.
         num_classes: of a streamed set that tells neither names nor number.
 
@@ -50,8 +54,11 @@ def open_images(
         UserError: if there is no such data set, or it has no images, or classes that are not in `classes`.
     """
     mode = image_mode(channels)
+    colour(background)
     kind, slash, name = dataset.partition("/")
     kind = kind.lower()
+    if kind == "torch" and name.lower() in FOLDERS:
+        dataset = kind = ""
     if dataset and (not slash or kind not in ("torch", *NEEDS) or not (name or kind == "wds")):
         raise UserError(f"--dataset {dataset}: no such data set; known are {KINDS}")
     needed = NEEDS.get(kind)
@@ -59,29 +66,82 @@ def open_images(
         raise UserError(f"--dataset {dataset} needs the package {needed}: run 'pip install {needed}'")
     if kind in ("", "torch", "wds") and not os.path.exists(data):
         raise UserError(f"{data}: no such folder" + ("" if kind else " or tar file"))
+    read: dict[str, Any] = dict(mode=mode, background=background, seed=seed, training=training)
     if kind == "wds":
-        return open_shards(data, split, transform, mode, seed, training, classes, num_classes)
+        shards, names, length = open_shards(data, split, training, classes, num_classes)
+        return StreamedImages(shards, names, length, transform, **read)
     if kind == "hfids":
-        reader = _loaded(dataset, data, split, is_training=training, seed=seed, input_img_mode=mode).reader
+        reader = _loaded(dataset, data, split, is_training=training, seed=seed, input_img_mode="").reader
         names = settle_classes(f"--dataset {dataset}", _names(reader.class_to_idx or {}), None, classes, num_classes)
-        length = reader.num_samples
-        return StreamedImages(HuggingFaceStream(reader), names, length, transform, mode, seed=seed, training=training)
+        return StreamedImages(HuggingFaceStream(reader), names, reader.num_samples, transform, **read)
+    if not kind:
+        folders = ClassFolders(find_split(data, split), classes)
+        return Images(folders, folders.classes, transform, **read)
     if kind == "hfds":
-        source = _loaded(dataset, data, split)
-        names = _names(source.reader.class_to_idx)
-    elif kind == "torch":
-        source = _of_torchvision(dataset, data, split)
-        names = _names(getattr(source, "class_to_idx", {})) or list(map(str, getattr(source, "classes", [])))
+        source: Any = HuggingFace(_loaded(dataset, data, split).reader)
     else:
-        source, names = _of_files(data, split, classes)
+        source = Torchvision(_of_torchvision(dataset, data, split))
     if not len(source):
         raise UserError(f"{data}: no images for split {split}")
-    if kind and not names:
-        targets = source.reader.iter_targets() if kind == "hfds" else (source[index][1] for index in range(len(source)))
-        names = [str(target) for target in range(max(map(int, targets)) + 1)]
-    if kind and classes is not None and list(classes) != names:
+    names = source.classes()
+    if classes is not None and list(classes) != names:
         raise UserError(f"--dataset {dataset}: its classes are {some(names)}, not {some(classes)}")
-    return Images(source, names, transform, mode=mode, seed=seed, training=training)
+    return Images(source, names, transform, **read)
+
+
+class HuggingFace:
+    """A data set of the library `datasets`, by timm's reader of it."""
+
+    def __init__(self, reader: Any):
+        self.reader = reader
+
+    def __len__(self) -> int:
+        return len(self.reader)
+
+    def load(self, index: int) -> tuple[Any, int]:
+        return self.reader[index]
+
+    def name(self, index: int) -> str:
+        return self.reader.filename(index, absolute=True) or f"image {index}"
+
+    def classes(self) -> list[str]:
+        return _names(self.reader.class_to_idx) or _numbered(self.reader.iter_targets())
+
+
+class Torchvision:
+    """A data set of torchvision."""
+
+    def __init__(self, dataset: Any):
+        self.dataset = dataset
+        if hasattr(dataset, "loader"):
+            dataset.loader = _opened  # its own throws away how an image lies, and what is transparent
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def load(self, index: int) -> tuple[Any, int]:
+        return self.dataset[index]
+
+    def name(self, index: int) -> str:
+        samples = getattr(self.dataset, "samples", None)
+        return samples[index][0] if samples else f"image {index}"
+
+    def classes(self) -> list[str]:
+        names = _names(getattr(self.dataset, "class_to_idx", {})) or list(
+            map(str, getattr(self.dataset, "classes", []))
+        )
+        return names or _numbered(self.dataset[index][1] for index in range(len(self)))
+
+
+def _opened(path: str) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
+def _numbered(targets: Iterable[int]) -> list[str]:
+    """The classes of a data set that has no names for them."""
+    return [str(target) for target in range(max(map(int, targets)) + 1)]
 
 
 def _names(targets: dict[str, int]) -> list[str]:
@@ -114,38 +174,6 @@ def _of_torchvision(dataset: str, data: str, split: str) -> Any:
         raise UserError(f"{data}: --dataset {dataset} cannot be read from here ({reason})") from None
 
 
-def _of_files(data: str, split: str, classes: Sequence[str] | None) -> Any:
-    """timm's data set of a folder or tar file, and its classes."""
-    root = find_split(data, split)
-    try:
-        source = create_dataset("", root=root, search_split=False)
-    except tarfile.TarError as error:
-        raise UserError(f"{root}: damaged tar file ({error})") from None
-    except OSError as error:
-        raise UserError(f"{error.filename or root}: cannot be read ({error.strerror or error})") from None
-    except (RuntimeError, ValueError, AssertionError):
-        # timm's own texts are about its readers.
-        raise UserError(f"{root}: no images in class folders") from None
-    reader = source.reader
-    targets = getattr(reader, "class_to_idx", None) or reader.class_name_to_idx
-    if isinstance(getattr(reader, "samples", None), list):
-        _check_folders(root, [path for path, _ in reader.samples])
-    elif "" in targets:
-        raise UserError(f"{root}: has images outside class folders")
-    names = _names(targets)
-    if classes is None:
-        return source, names
-    unknown = [name for name in names if name not in set(classes)]
-    if unknown:
-        raise UserError(f"{root} has classes that the model does not have: {some(unknown)}")
-    renumbered = [list(classes).index(name) for name in names]
-    if isinstance(reader.samples, list):
-        reader.samples = [(path, renumbered[target]) for path, target in reader.samples]
-    else:
-        reader.targets = numpy.array(renumbered)[reader.targets]
-    return source, list(classes)
-
-
 def find_split(data: str, split: str) -> str:
     """The folder or tar file of a split: ``data/SPLIT``, by any of the names that it goes by.
 
@@ -162,18 +190,3 @@ def find_split(data: str, split: str) -> str:
             if os.path.exists(path):
                 return path
     raise UserError(f"{data}: no split {split}: it has no folder (or tar file) {' or '.join(names)}")
-
-
-def _check_folders(root: str, paths: Sequence[str]) -> None:
-    """Require that every class is one folder: timm takes the last folder's name for the class."""
-    folders: dict[str, str] = {}
-    for folder in dict.fromkeys(map(os.path.dirname, paths)):
-        if os.path.normpath(folder) == os.path.normpath(root):
-            loose = next(path for path in paths if os.path.dirname(path) == folder)
-            raise UserError(f"{root}: has images outside class folders, such as {os.path.basename(loose)}")
-        other = folders.setdefault(os.path.basename(folder), folder)
-        if other != folder:
-            raise UserError(
-                f"{other} and {folder} would be one class, {os.path.basename(folder)}: "
-                "put the images directly into the folders of their classes"
-            )

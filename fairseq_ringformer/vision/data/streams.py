@@ -1,22 +1,25 @@
 """Images read in the order of their archives: webdataset's shards and Hugging Face's streams."""
 
+import itertools
 import json
 import os
 import random
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 from PIL import Image
-from timm.data import create_dataset
 
 from ...errors import UserError
 from .checking import first_line, some
-from .images import MAX_DAMAGED, Damaged, Labelled, Sample, UnreadableData, decode
+from .files import is_visible, is_whole
+from .images import MAX_DAMAGED, Labelled, Sample, UnreadableData
+from .pixels import Damaged, decode, extensions
 from .randomness import call_seeded
 
-EXTENSIONS = ("jpg", "jpeg", "png", "webp")
+FIRST = ("jpg", "jpeg", "png", "webp")  # what is the image, where a sample has several
 # Images held back to be shuffled, in each worker process.
 SHUFFLED = 4096
 
@@ -30,20 +33,14 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
     shares are cut by accelerate (``IterableDatasetShard``), and would be cut twice if the reader did it as well.
 
     Args:
-        source: called with (seed, epoch, worker, workers), gives that worker's (name, bytes or image, target).
+        source: called with (seed, epoch, worker, workers), gives that worker's (name, bytes or image, target); its
+            ``first(count)`` gives some contents.
         length: number of images of an epoch; None if unknown.
 
     Further arguments as :class:`~.images.Labelled`.
     """
 
-    def __init__(
-        self,
-        source: Callable[[int, int, int, int], Iterator[Item]],
-        classes: list[str],
-        length: int | None = None,
-        *args: Any,
-        **kwargs: Any,
-    ):
+    def __init__(self, source: Any, classes: list[str], length: int | None = None, *args: Any, **kwargs: Any):
         super().__init__(source, classes, *args, **kwargs)
         self.length = length
 
@@ -55,6 +52,14 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
     def damaged_names(self, damaged: Sequence[int]) -> list[str]:
         """None: damaged images of a stream are only counted, since a position is of one epoch's order."""
         return []
+
+    def peek(self, count: int) -> list[Image.Image]:
+        """Some of the images as they are, in colour and upright; none where that would begin the stream."""
+        found = []
+        for content in self.source.first(count):
+            with suppress(Damaged):
+                found.append(decode(content, "RGB", self.background))
+        return found
 
     def __iter__(self) -> Iterator[Sample]:
         """Each image, its target, and -1; or a stand-in and its position in the stream if it is damaged.
@@ -74,7 +79,7 @@ class StreamedImages(Labelled, torch.utils.data.IterableDataset):
             if not 0 <= target < len(self.classes):
                 raise UnreadableData(f"{name}: class {target}, where there are {len(self.classes)} (0 is the first)")
             try:
-                image = decode(content, self.mode) if isinstance(content, bytes) else content
+                image = decode(content, self.mode, self.background)
             except Damaged as reason:
                 waiting.append((position, name, str(reason)))
                 if len(waiting) >= MAX_DAMAGED:
@@ -107,7 +112,7 @@ def _too_many(damaged: Sequence[tuple[int, str, str]]) -> UnreadableData:
 
 
 class Shards:
-    """The samples of tar files in webdataset's format: ``KEY.jpg`` (png, webp) beside ``KEY.cls`` or ``KEY.json``.
+    """The samples of tar files in webdataset's format: ``KEY.jpg`` (or another image) beside ``KEY.cls`` or ``KEY.json``.
 
     Args:
         label: the field of the json file that has the target; empty: the cls file has it.
@@ -124,7 +129,10 @@ class Shards:
         paths = list(self.paths)
         if self.training:
             random.Random(f"{seed} {epoch}").shuffle(paths)
-        stages = [webdataset.SimpleShardList(paths[worker::workers]), webdataset.tarfile_to_samples()]
+        stages = [
+            webdataset.SimpleShardList(paths[worker::workers]),
+            webdataset.tarfile_to_samples(select_files=is_visible),
+        ]
         if self.training:
             generator = random.Random(f"{seed} {epoch} {worker}")
             stages.append(webdataset.shuffle(SHUFFLED, initial=SHUFFLED // 4, rng=generator))
@@ -138,11 +146,16 @@ class Shards:
             shard = next((path for path in reversed(error.args) if path in self.paths), "a shard")
             raise UnreadableData(f"{shard}: damaged ({error.args[0] if error.args else error})") from None
 
+    def first(self, count: int) -> list[bytes]:
+        items = Shards(self.paths[:1], self.label, training=False)(0, 0, 0, 1)
+        return [content for _, content, _ in itertools.islice(items, count)]
+
     def _item(self, sample: dict[str, Any]) -> Item:
         name = f"{sample['__key__']} of {sample['__url__']}"
-        content = next((sample[extension] for extension in EXTENSIONS if extension in sample), None)
-        if content is None:
-            raise UnreadableData(f"{name}: has no image (one of {', '.join(EXTENSIONS)})")
+        field = next((field for field in (*FIRST, *sample) if field in sample and _is_image_field(field)), None)
+        if field is None:
+            raise UnreadableData(f"{name}: has no image, but {some([field for field in sample if field[:2] != '__'])}")
+        content = sample[field]
         try:
             target = json.loads(sample["json"])[self.label] if self.label else sample["cls"]
             return name, content, int(target)
@@ -151,17 +164,15 @@ class Shards:
             raise UnreadableData(f"{name}: its {where} holds no number of a class") from None
 
 
+def _is_image_field(field: str) -> bool:
+    """Whether a sample's field, ``jpg`` or ``front.jpg``, is an image."""
+    return f".{field.rpartition('.')[2]}" in extensions()
+
+
 def open_shards(
-    data: str,
-    split: str,
-    transform: Callable | None,
-    mode: str,
-    seed: int,
-    training: bool,
-    classes: Sequence[str] | None,
-    num_classes: int | None,
-) -> StreamedImages:
-    """The shards of a split in webdataset's format.
+    data: str, split: str, training: bool, classes: Sequence[str] | None, num_classes: int | None
+) -> tuple[Shards, list[str], int | None]:
+    """The shards of a split in webdataset's format, the names of their classes, and the number of images if it is known.
 
     Args:
         split: a name in ``_info.json``, or shards with their number of images: ``train-{0000..0015}.tar|100000``.
@@ -169,35 +180,47 @@ def open_shards(
     Raises:
         UserError: if the split or a shard is missing, or the classes or the number of training images are unknown.
     """
-    try:
-        reader = create_dataset("wds/", root=data, split=split).reader
-    except (RuntimeError, KeyError, ValueError):
-        splits = ", ".join(_info(data).get("splits", {})) or "none"
-        raise UserError(
-            f"{data}: no split {split} in _info.json (there: {splits}); "
-            "name it, or the shards and their number of images: 'train-{0000..0015}.tar|100000'"
-        ) from None
-    paths = [os.path.join(data, name) for name in reader.split_info.filenames]
+    info = _info(data)
+    names, count, label = _split(data, split, info)
+    # webdataset takes what stands before a colon for a protocol, and "pipe:" for a command to run.
+    paths = [os.path.abspath(os.path.join(data, name)) for name in names]
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
         raise UserError(f"{missing[0]}: no such shard")
     for path in paths:
-        if path.endswith(".tar") and not _is_whole(path):
+        if path.endswith(".tar") and not is_whole(path):
             raise UserError(f"{path}: cut off, it does not end as a tar file does: copy it again")
-    if training and not reader.num_samples:
+    if training and not count:
         raise UserError(f"{data}: the number of training images is unknown: add it to the shards, '{split}|100000'")
-    info = _info(data)
     own_classes = [str(name) for name in info.get("classes") or ()]
     names = settle_classes(data, own_classes, info.get("num_classes"), classes, num_classes)
-    return StreamedImages(
-        Shards(paths, reader.split_info.alt_label, training),
-        names,
-        length=reader.num_samples or None,
-        transform=transform,
-        mode=mode,
-        seed=seed,
-        training=training,
-    )
+    return Shards(paths, label, training), names, count or None
+
+
+def _split(data: str, split: str, info: dict[str, Any]) -> tuple[list[str], int, str]:
+    """The shards of a split, the number of their images (0: unknown), and the json field of the target ("": cls)."""
+    from webdataset.shardlists import expand_urls
+
+    splits = info.get("splits") or {}
+    if split in splits:
+        known = splits[split]
+        try:
+            names, lengths = list(known["filenames"]), known.get("shard_lengths") or ()
+            return names, int(known.get("num_samples") or sum(lengths)), known.get("alt_label") or ""
+        except (KeyError, TypeError, ValueError):
+            raise UserError(f"{data}: split {split} in _info.json: no filenames, or no numbers of images") from None
+    pattern, _, count = split.partition("|")
+    if ".tar" not in pattern and ".." not in pattern or (count and not count.isdecimal()):
+        raise UserError(
+            f"{data}: no split {split} in _info.json (there: {', '.join(splits) or 'none'}); "
+            "name it, or the shards and their number of images: 'train-{0000..0015}.tar|100000'"
+        )
+    names = expand_urls(pattern)
+    # A part of a split that the file knows has its field of the target, and its numbers.
+    whole = [known for known in splits.values() if set(names) <= set(known.get("filenames") or ())]
+    label = whole[0].get("alt_label") or "" if whole else ""
+    lengths = dict(zip(whole[0]["filenames"], whole[0].get("shard_lengths") or ())) if whole else {}
+    return names, int(count or sum(lengths.get(name, 0) for name in names)), label
 
 
 def settle_classes(
@@ -223,20 +246,20 @@ def settle_classes(
     return [str(name) for name in names]
 
 
-def _is_whole(path: str) -> bool:
-    """Whether a tar file has its end, two blocks of zeros; where it is cut off between files, no reader notices."""
-    with open(path, "rb") as stream:
-        stream.seek(max(0, os.path.getsize(path) - 1024))
-        return stream.read() == bytes(1024)
-
-
 def _info(data: str) -> dict[str, Any]:
     """The description of a data set in webdataset's format, as far as there is one."""
     for name in ("_info.json", "info.json"):
         path = os.path.join(data, name)
         if os.path.isfile(path):
-            with open(path, encoding="utf-8") as stream:
-                return json.load(stream)
+            try:
+                with open(path, encoding="utf-8") as stream:
+                    info = json.load(stream)
+            except (OSError, ValueError) as error:
+                raise UserError(f"{path}: cannot be read ({first_line(error)})") from None
+            splits = info.get("splits") or {} if isinstance(info, dict) else None
+            if not isinstance(splits, dict) or not all(isinstance(known, dict) for known in splits.values()):
+                raise UserError(f"{path}: no description of a data set")
+            return info
     return {}
 
 
@@ -247,6 +270,9 @@ class HuggingFaceStream:
         self.reader = reader
         # Of several processes it would read its own share only, and accelerate would cut that one again.
         reader.dist_rank, reader.dist_num_replicas, reader.global_num_workers = 0, 1, 1
+
+    def first(self, count: int) -> list[Any]:
+        return []  # a reader that has begun is of no use to worker processes
 
     def __call__(self, seed: int, epoch: int, worker: int, workers: int) -> Iterator[Item]:
         self.reader.set_epoch(epoch)

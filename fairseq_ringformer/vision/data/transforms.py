@@ -16,6 +16,7 @@ from torch import Tensor
 from torchvision import transforms
 
 from ...errors import UserError
+from .pixels import colour, image_mode
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 CROPS = ("rrc", "resize", "pad", "none")
@@ -35,6 +36,7 @@ class InputConfig:
         size: (channels, height, width); 1 channel is grey, 3 are red, green and blue.
         mean, std: of each channel, in units of full brightness.
         crop_pct: the part of the resized image's shorter side that evaluation keeps.
+        background: what shows through transparent pixels.
     """
 
     size: tuple[int, int, int] = (3, 224, 224)
@@ -42,6 +44,7 @@ class InputConfig:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     interpolation: str = "bicubic"
     crop_pct: float = 0.875
+    background: str = "white"
 
     def __post_init__(self) -> None:
         image_mode(self.size[0])
@@ -51,6 +54,7 @@ class InputConfig:
             _require(count == self.size[0], f"{name} has {count} values for {self.size[0]} channels")
         _require(all(value > 0 for value in self.std), f"std {self.std}: every value must be above 0")
         _require_one_of("interpolation", self.interpolation, INTERPOLATIONS)
+        colour(self.background)
         _require(0 < self.crop_pct <= 1, f"crop-pct {self.crop_pct}: choose a number above 0, at most 1")
 
 
@@ -95,13 +99,6 @@ class Augmentation:
         _require(self.color_jitter >= 0, f"color-jitter {self.color_jitter}: choose a number of at least 0")
         if self.color_jitter and self.auto_augment != "none":
             raise UserError(f"color-jitter excludes auto-augment {self.auto_augment}, which varies colours: set one")
-
-
-def image_mode(channels: int) -> str:
-    """PIL's mode for images of so many channels."""
-    if channels not in (1, 3):
-        raise UserError(f"images of {channels} channels: only 1 (grey) and 3 (colour) can be read")
-    return "L" if channels == 1 else "RGB"
 
 
 def train_transform(input: InputConfig, augmentation: Augmentation) -> Callable[[Image.Image], Any]:

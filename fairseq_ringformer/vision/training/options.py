@@ -113,6 +113,8 @@ class Options:
     crop_pct: float | None = option(None, "share of the resized side that evaluation keeps; default: the model's")
     interpolation: str = option("", "of resizing; default: the model's")
 
+    background: str = option("white", "what shows through transparent pixels: a colour's name, or #rrggbb")
+
     output: str = option("", "folder of checkpoints and logs", "DIR")
     resume: bool = option(
         False, "refuse to begin anew; without this, a training goes on if there is DIR/last.pt, else begins"

@@ -1,13 +1,14 @@
 """From options to the parts of a training: model, data, loss, optimiser, schedule."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from timm.data import Mixup, resolve_data_config
 from timm.layers import resample_abs_pos_embed
 from timm.loss import BinaryCrossEntropy
+from timm.models import adapt_input_conv
 from timm.optim import create_optimizer_v2, list_optimizers
 from timm.scheduler import create_scheduler_v2
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from ..data import (
     check_images,
     check_same_classes,
     eval_transform,
+    no_images,
     open_images,
     train_transform,
 )
@@ -67,6 +69,7 @@ def model_input(model: nn.Module, options: Options) -> InputConfig:
         std=_by_channel(options.std or wishes["std"], channels),
         interpolation=options.interpolation or wishes["interpolation"],
         crop_pct=options.crop_pct or wishes["crop_pct"],
+        background=options.background,
     )
 
 
@@ -116,7 +119,11 @@ def open_both(options: Options) -> tuple[Dataset, Dataset]:
         UserError: if they cannot be opened, or have other classes.
     """
     common = dict(
-        dataset=options.dataset, seed=options.seed, channels=image_channels(options), num_classes=options.num_classes
+        dataset=options.dataset,
+        seed=options.seed,
+        channels=image_channels(options),
+        background=options.background,
+        num_classes=options.num_classes,
     )
     train = open_images(options.data, options.train_split, training=True, **common)
     valid = open_images(options.data, options.valid_split, **common)
@@ -131,19 +138,23 @@ def set_transforms(train: Dataset, valid: Dataset, size: InputConfig, options: O
 
 
 def refuse_damaged(train: Dataset, valid: Dataset, workers: int, progress: bool) -> None:
-    """UserError that names the first images that cannot be decoded."""
+    """UserError that names the first images that cannot be decoded, or files that are no images."""
     if isinstance(train, StreamedImages) or isinstance(valid, StreamedImages):
         raise UserError("--damaged refuse cannot look through streamed images first: use --damaged skip")
     damaged = [name for images in (train, valid) for name in check_images(images, workers, progress)]
+    others = [line for images in (train, valid) for line in no_images(images.others)]
     if damaged:
         shown = ", ".join(damaged[:3]) + (", ..." if len(damaged) > 3 else "")
         raise UserError(f"{len(damaged)} damaged image{'s' if len(damaged) > 1 else ''} (--damaged refuse): {shown}")
+    if others:
+        raise UserError(f"{'; '.join(others)} (--damaged refuse)")
 
 
 def load_initial(model: nn.Module, path: str) -> None:
     """Begin with the weights of the checkpoint `path`.
 
-    A head for another number of classes keeps its new weights; positions are resampled to the model's image size.
+    A head for another number of classes keeps its new weights; positions are resampled to the model's image size; the
+    first weights are adapted to grey or to colour as timm does, so that a grey image gives what it gave.
 
     Raises:
         UserError: if any other weight differs in name or size.
@@ -153,6 +164,7 @@ def load_initial(model: nn.Module, path: str) -> None:
     head = next((name for name, part in model.named_modules() if part is model.get_classifier()), "head")
     if state["num_classes"] != model.num_classes:
         weights |= {key: weight for key, weight in fresh.items() if key.startswith(f"{head}.")}
+    weights |= _for_channels(model, weights, fresh)
     positions = weights.get("pos_embed")
     if positions is not None and "pos_embed" in fresh and positions.shape[-1] == fresh["pos_embed"].shape[-1]:
         grid, prefix = list(model.patch_embed.grid_size), model.num_prefix_tokens
@@ -164,6 +176,19 @@ def load_initial(model: nn.Module, path: str) -> None:
     if problem:
         raise UserError(f"--init-from {path} does not fit the model: {problem}")
     model.load_state_dict(weights)
+
+
+def _for_channels(model: nn.Module, weights: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that read images, where those read grey images and the model reads colour, or the reverse."""
+    first = model.pretrained_cfg.get("first_conv") or ()
+    names = [f"{name}.weight" for name in ((first,) if isinstance(first, str) else first)]
+    adapted = {}
+    for name in names:
+        if name in weights and name in fresh and weights[name].dim() == 4:
+            before, now = weights[name].shape[1], fresh[name].shape[1]
+            if {before, now} == {1, 3}:
+                adapted[name] = adapt_input_conv(now, weights[name], base_chans=before)
+    return adapted
 
 
 def make_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:

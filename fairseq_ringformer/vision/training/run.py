@@ -80,6 +80,12 @@ def output_folder(options: Options) -> str:
         UserError: if it cannot be made or written to.
     """
     try:
+        options.output.encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"--output {options.output}: TensorBoard writes to names in UTF-8 alone: choose another"
+        ) from None
+    try:
         os.makedirs(options.output, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output {options.output}: {error.strerror}") from None
@@ -96,7 +102,7 @@ def fingerprint(images: Any, split: str) -> str:
         count = 0
     shown = () if isinstance(images, StreamedImages) else range(0, count, count // 1000 + 1)
     names = [os.path.basename(images.name(index)) for index in shown]
-    checksum = zlib.crc32("\n".join([*names, *images.classes]).encode())
+    checksum = zlib.crc32("\n".join([*names, *images.classes]).encode(errors="surrogateescape"))
     return f"{count} {split} images of {len(images.classes)} classes, checksum {checksum:08x}"
 
 

@@ -19,6 +19,7 @@ from ... import __version__
 from ...errors import UserError
 from ...files import write_checkpoint, write_text
 from ..checkpoint import build_model
+from ..data import no_images
 from ..data.checking import first_line
 from . import run
 from .evaluation import Scores, evaluate
@@ -41,6 +42,7 @@ from .preparation import (
     set_transforms,
 )
 from .runtime import machine, make_accelerator, seed_all
+from .survey import becoming, losses, survey
 
 
 class Trainer:
@@ -66,6 +68,8 @@ class Trainer:
         seed_all(options.seed)
         self._make_model()
         set_transforms(train, self.valid, self.input, options)
+        self.seen = survey(train)
+        self.notes = losses(self.seen, self.input) + no_images(train.others) + no_images(self.valid.others)
         self.data = "; ".join((run.fingerprint(train, "training"), run.fingerprint(self.valid, "validation")))
         self.batches = TrainingBatches(
             train, options.batch_size, options.grad_accum, options.workers, options.seed, self.accelerator
@@ -174,7 +178,8 @@ class Trainer:
             UserError: if the loss is no longer a number, or too many images are damaged.
         """
         self.log = Log(self.folder, self.total, self.progress.update, self.main)
-        self.log.note(self.describe())
+        for line in (self.describe(), *self.notes):
+            self.log.note(line)
         self.interval = run.Interval()
         try:
             while self.progress.update < self.total:
@@ -195,7 +200,8 @@ class Trainer:
         begun = f", goes on after update {update:,}" if update else ""
         begun = ", all done before" if update >= self.total else begun
         return (
-            f"{options.model}: {self.parameters:,} parameters, {len(self.classes)} classes, batch "
+            f"{options.model}: {self.parameters:,} parameters, {becoming(self.seen, self.input)}, "
+            f"{len(self.classes)} classes, batch "
             f"{self.batches.effective} ({options.batch_size} x {processes} process{'es' if processes > 1 else ''} x "
             f"{options.grad_accum} step{'s' if options.grad_accum > 1 else ''}), {self.total:,} updates{begun}"
         )

@@ -112,7 +112,7 @@ def test_a_huge_image_is_damaged_not_decoded(tmp_path):
 def test_too_many_open_files_is_no_damage(data, monkeypatch):
     images = open_images(str(data), "train")
 
-    def exhausted(*_):
+    def exhausted(*_, **options):
         raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(Image, "open", exhausted)
@@ -124,7 +124,7 @@ def test_many_damaged_in_a_row_name_the_first(tmp_path):
     folder = write_folder(tmp_path / "train", classes=["a"], count=120) / "a"
     for number in range(10, 115):
         (folder / f"{number}.png").write_bytes(b"x")
-    message = f"100 damaged images in a row, the first is {folder}/10.png (cannot identify image file"
+    message = f"100 damaged images in a row, the first is {folder}/10.png (in no format of images)"
     for training in (False, True):
         images = open_images(str(tmp_path), "train", training=training)
         with pytest.raises(UnreadableData) as error:

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from accelerate.data_loader import IterableDatasetShard
@@ -198,8 +199,48 @@ def test_what_is_missing_is_told(tmp_path):
     with pytest.raises(UnreadableData, match="0 of .*train-0.tar: its cls file holds no number of a class"):
         list(opened(tmp_path))
     write_tar(tmp_path / "train-0.tar", {"0.txt": b"", "0.cls": b"1"})
-    with pytest.raises(UnreadableData, match="has no image"):
+    with pytest.raises(UnreadableData, match="has no image, but txt, cls"):
         list(opened(tmp_path))
+
+
+def test_a_split_without_a_name_of_its_own_and_parts_of_it(tmp_path):
+    write_shards(tmp_path, label="kind")
+    names = [f"train-{shard}.tar" for shard in range(4)]
+    split = dict(filenames=names, shard_lengths=[6] * 4, alt_label="kind")
+    (tmp_path / "_info.json").write_text(json.dumps({"splits": {"train": split}}))
+    assert targets(opened(tmp_path, "train")) == list(range(24)) and len(opened(tmp_path, "train")) == 24
+    part = opened(tmp_path, "train-{1..2}.tar")
+    assert targets(part) == list(range(6, 18)) and len(part) == 12
+    (tmp_path / "_info.json").write_text(json.dumps({"splits": {"train": dict(shard_lengths=[6])}}))
+    assert refused(tmp_path, "train") == (
+        f"{tmp_path}: split train in _info.json: no filenames, or no numbers of images"
+    )
+    (tmp_path / "_info.json").write_text("{")
+    assert refused(tmp_path, "train").startswith(f"{tmp_path}/_info.json: cannot be read (Expecting")
+
+
+def test_a_folder_with_a_protocol_s_name_is_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pipe:touch harm", "http:", "a:b"):
+        (tmp_path / name).mkdir()
+        write_shards(tmp_path / name, shards=1)
+        assert targets(opened(name, "train-0.tar|6")) == list(range(6))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a:b", "http:", "pipe:touch harm"]
+
+
+def test_images_of_any_ending_but_no_hidden_ones(tmp_path):
+    files = {"._0.jpg": b"hidden", "a/._0.jpg": b"hidden", ".x/0.png": b"hidden"}
+    files |= {
+        "0.tiff": encoded(0, format="TIFF"),
+        "0.cls": b"0",
+        "1.front.BMP": encoded(1, format="BMP"),
+        "1.cls": b"1",
+    }
+    write_tar(tmp_path / "train-0.tar", files)
+    found = list(opened(tmp_path, "train-0.tar|2"))
+    assert [np.array_equal(np.asarray(image), np.asarray(picture(n))) for n, (image, _, _) in enumerate(found)] == [
+        True
+    ] * 2
 
 
 def test_webdataset_is_needed(tmp_path, monkeypatch):

@@ -35,6 +35,21 @@ def test_fine_tuning(data, tmp_path):
         Trainer(options(data, tmp_path / "other", init_from=str(tmp_path / "first/last.pt"), model_arg=sizes))
 
 
+@pytest.mark.parametrize("before, now", [(1, 3), (3, 1)])
+def test_from_grey_to_colour_and_back(before, now, tmp_path):
+    """A grey image gives what it gave."""
+    name, sizes = "vit_ring_tiny_patch4_28", dict(SIZES, img_size=8, num_classes=3)
+    source, other = (timm.create_model(name, in_chans=channels, **sizes).eval() for channels in (before, now))
+    state = dict(arch=name, model_args={}, num_classes=3, classes=list("abc"), state_dict=source.state_dict())
+    torch.save(
+        {**state, "input": dict(size=(before, 8, 8), mean=(0.5,) * before, std=(0.5,) * before)}, tmp_path / "x.pt"
+    )
+    load_initial(other, str(tmp_path / "x.pt"))
+    grey = torch.rand(2, 1, 8, 8)
+    with torch.no_grad():
+        torch.testing.assert_close(other(grey.expand(-1, now, -1, -1)), source(grey.expand(-1, before, -1, -1)))
+
+
 def test_a_trained_model_needs_no_more_what_it_began_with(data, tmp_path):
     train(data, tmp_path / "first", max_update=1)
     torch.save(last(tmp_path / "first")["state_dict"], tmp_path / "weights.pt")
