@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from ..errors import UserError
 # fairseq's names of the sub-word kinds, and what it calls the file of each.
 FILES = {"sentencepiece": "sentencepiece_model", "subword_nmt": "bpe_codes", "wordpiece": "wordpiece_model"}
 FLAGS = {kind: "--" + name.replace("_", "-") for kind, name in FILES.items()}
+LINE_BREAKS = re.compile(r"[\r\n]+")
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec
     def decode(text: str) -> str:
         for step in reversed(steps):
             text = step.decode(text)
-        return text
+        return LINE_BREAKS.sub(" ", text)
 
     return Codec(encode, decode)
 
@@ -103,8 +105,7 @@ def _sentencepiece(path: str) -> Codec:
     with _readable(path, "sentencepiece"):
         model = sentencepiece.SentencePieceProcessor(model_file=path)
     return Codec(
-        lambda text: " ".join(model.encode(text, out_type=str)),
-        lambda words: words.replace(" ", "").replace("\N{LOWER ONE EIGHTH BLOCK}", " ").strip(),
+        lambda text: " ".join(model.encode(text, out_type=str)), lambda words: model.decode(words.split(" ")).strip()
     )
 
 
