@@ -116,7 +116,14 @@ def _load(args: argparse.Namespace, alone: bool) -> Engine:
         from ..text.ctranslate2_engine import CTranslate2Engine
 
         return CTranslate2Engine(
-            args.model, search, args.device, args.threads, args.translators, alone=alone, scores=args.json
+            args.model,
+            search,
+            args.device,
+            args.threads,
+            args.translators,
+            alone=alone,
+            scores=args.json,
+            normalise=not args.no_normalise,
         )
     require_fairseq()
     import torch
