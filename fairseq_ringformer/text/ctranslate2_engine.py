@@ -130,7 +130,8 @@ class CTranslate2Engine:
     ):
         self.search, self.scores = search, scores
         recipe = Recipe.read(folder)
-        self.codec = build_codec(recipe.subwords(folder, normalise), recipe.source_lang, recipe.target_lang)
+        self.languages = recipe.source_lang, recipe.target_lang
+        self.codec = build_codec(recipe.subwords(folder, normalise), *self.languages)
         self.max_tokens, self.max_target_tokens = recipe.max_source_tokens, recipe.max_target_tokens
         size = os.path.getsize(os.path.join(folder, MODEL))
         choose_instructions(size)

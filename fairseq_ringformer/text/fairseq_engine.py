@@ -69,7 +69,8 @@ class FairseqEngine:
             self.task.max_positions(), *[model.max_positions() for model in self.models]
         )
         self.max_tokens = min(positions) - 1  # one is for the end of the sentence
-        self.codec = build_codec(subwords, self.task.cfg.source_lang, self.task.cfg.target_lang)
+        self.languages = self.task.cfg.source_lang, self.task.cfg.target_lang
+        self.codec = build_codec(subwords, *self.languages)
 
     def count(self, text: str) -> int:
         return len(self._tokens(text)) - 1
