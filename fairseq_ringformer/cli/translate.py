@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from ..errors import UserError
 from ..extras import require
 from ..text.stream import Engine, Search, Translated, read_groups, translate_groups
 from . import subwords
-from .arguments import check_output, positive, refuse_flags
+from .arguments import check_output, positive, refuse_flags, threads
 from .errors import require_fairseq
 from .streams import check_input, counted, flushed, notices, open_input
 
@@ -70,10 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--autocast", choices=("none", "bf16"), help="with --path: compute in bfloat16 or not; default: as in training"
     )
     group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
-    group.add_argument("--threads", type=positive, metavar="N", help="CPU threads in all; default: one for each core")
+    group.add_argument("--threads", type=threads, metavar="N", help="CPU threads in all; default: one for each core")
     group.add_argument(
         "--translators",
-        type=positive,
+        type=threads,
         metavar="N",
         help="batches to translate side by side, with --model; default: as many as threads",
     )
@@ -106,6 +107,8 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"--translators {args.translators} needs --threads of at least {args.translators}")
     if args.text and args.input:
         raise UserError("TEXT and --input exclude each other")
+    if not math.isfinite(args.lenpen):
+        raise UserError(f"--lenpen {args.lenpen} is no number")
     if args.nbest > args.beam:
         raise UserError(f"--nbest {args.nbest} needs a --beam of at least {args.nbest}")
     if args.nbest > 1 and not args.json:
@@ -157,6 +160,8 @@ def _open_input(args: argparse.Namespace) -> Iterator[BinaryIO]:
 def _open_output(args: argparse.Namespace) -> Iterator[BinaryIO]:
     """Standard output or --output, which grows line by line for whoever reads along."""
     if args.output is None:
+        if sys.stdout is None:  # closed by the shell's >&-
+            raise UserError("standard output is closed: give --output")
         yield sys.stdout.buffer
         return
     try:

@@ -228,8 +228,9 @@ def _result(future: Any) -> Any:
     try:
         return future.result()
     except RuntimeError as error:
-        if "out of memory" not in str(error).lower():
-            raise
-        raise UserError(
-            "out of GPU memory: lower --max-tokens, --batch-size, --beam or --translators, or use the CPU"
-        ) from None
+        lower = "lower --max-tokens, --batch-size, --beam or --translators"
+        if "out of memory" in str(error).lower():
+            raise UserError(f"out of GPU memory: {lower}, or use the CPU") from None
+        if "allocate" in str(error):
+            raise UserError(f"out of memory: {lower}") from None
+        raise
