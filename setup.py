@@ -9,10 +9,11 @@ ROOT = Path(__file__).parent
 # fairseq_ringformer/extras.py, which names the extra to whom a module is missing. docs/install.md has sizes and times.
 TORCH = ["torch>=2.6"]
 SENTENCEPIECE = ["sentencepiece>=0.2"]
+SENTENCES = ["sentencex>=1.0.32"]
 SUBWORDS = [*SENTENCEPIECE, "subword-nmt>=0.3.8", "sacremoses>=0.1.1", "tokenizers>=0.20", "huggingface_hub"]
 FIGURES = ["matplotlib"]
 SCORES = ["sacrebleu>=2.4"]
-FAIRSEQ = [*TORCH, "fairseq-fixed>=0.12.3.1", *SCORES, *SUBWORDS]
+FAIRSEQ = [*TORCH, "fairseq-fixed>=0.12.3.1", *SCORES, *SENTENCES, *SUBWORDS]
 EXTRAS = {
     # The ring alone, fairseq_ringformer.modules, for other people's code.
     "torch": TORCH,
@@ -32,7 +33,7 @@ EXTRAS = {
         "onnxscript",
     ],
     # A translator that was exported to CTranslate2, without torch; the export itself is fairseq's with this.
-    "deploy": ["ctranslate2>=4.5", *SENTENCEPIECE],
+    "deploy": ["ctranslate2>=4.5", *SENTENCEPIECE, *SENTENCES],
     # Sub-words that are not sentencepiece's, for a deployed translator or for text by itself.
     "subwords": SUBWORDS,
     # Beside fairseq or vision: CKA, maps, distances, benchmark, studies.

@@ -14,7 +14,7 @@ EXTRAS = {
         "image classifiers",
         ("timm", "torchvision", "accelerate", "tensorboard", "webdataset", "onnx", "onnxruntime", "onnxscript"),
     ),
-    "deploy": ("exported translators", ("ctranslate2", "sentencepiece")),
+    "deploy": ("exported translators", ("ctranslate2", "sentencepiece", "sentencex")),
     "subwords": ("these sub-words", ("subword_nmt", "sacremoses", "tokenizers", "huggingface_hub")),
     "analysis": ("analyses", ("matplotlib", "psutil")),
     "recipes": ("recipes", ("lxml", "num2words")),

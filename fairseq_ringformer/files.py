@@ -162,7 +162,8 @@ def write_text(path: StrPath, text: str) -> None:
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file, cut at line feeds alone (other separators may stand within a sentence)."""
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
+    with open(path, encoding="utf-8", newline="\n") as stream:
+        return [line.removesuffix("\n") for line in stream]
 
 
 def write_checkpoint(state: dict[str, Any], path: StrPath) -> None:

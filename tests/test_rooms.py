@@ -7,7 +7,17 @@ PACKAGE = Path(__file__).resolve().parents[1] / "fairseq_ringformer"
 # From the ground up. What of text knows nothing of models lies below them, its engines above.
 FLOORS = [
     ["errors", "extras", "machine", "files", "_fairseq"],
-    ["modules", "text/blanks", "text/wordpieces", "text/subwords", "text/prepared", "text/stream", "text/scoring"],
+    [
+        "modules",
+        "text/blanks",
+        "text/normalisation",
+        "text/prepared",
+        "text/scoring",
+        "text/sentences",
+        "text/stream",
+        "text/subwords",
+        "text/wordpieces",
+    ],
     ["models", "vision"],
     ["export"],
     ["text"],

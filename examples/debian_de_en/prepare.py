@@ -1,6 +1,7 @@
 """Prepare data for fairseq: German-English text of Debian packages (see README.md), or numbers in words of two languages."""
 
 import argparse
+import dataclasses
 import datetime
 import functools
 import importlib.metadata
@@ -16,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # for what the examples share
 
 from corpus.catalogue import HELD_OUT, SETS, Source
+from corpus.clean import NORMALISATION
 from corpus.extract import ORIGIN, PAIRS, extract
 from corpus.pairs import read_pairs
 from corpus.provenance import collect_licences, provenance
@@ -32,6 +34,7 @@ from fairseq_ringformer.cli.arguments import positive
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.extras import require
 from fairseq_ringformer.files import read_lines, write_text
+from fairseq_ringformer.text.normalisation import Normalisation, characters_of
 
 COUNTS = "counts.json"
 PROVENANCE = "PROVENANCE.md"
@@ -195,6 +198,7 @@ def raw_from_debian(options: argparse.Namespace) -> None:
         "held out": HELD_OUT[options.set],
         "seed": options.seed,
         "code": code("corpus/clean.py", "corpus/sentences.py", "corpus/split.py", "corpus/text.py"),
+        "package": steps.package_code("text/normalisation.py"),
     }
     say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
     if not (options.output / PROVENANCE).exists():
@@ -280,6 +284,13 @@ def mean_length(path: Path) -> float:
     return round(sum(len(line.split()) for line in lines) / len(lines), 2)
 
 
+def normalisation(options: argparse.Namespace) -> Normalisation:
+    """What was done to the text, which what is to be translated later needs as well."""
+    done = Normalisation("NFC", spaces=True) if options.source == "numbers" else NORMALISATION
+    lines = read_lines(options.output / "raw" / f"train.{options.languages[0]}")
+    return dataclasses.replace(done, characters=characters_of(lines))
+
+
 def summarise(options: argparse.Namespace) -> None:
     """Write ``report.json`` and ``recipe.json`` and print the counts."""
     counts = json.loads((options.output / "raw" / COUNTS).read_text(encoding="utf-8"))
@@ -304,6 +315,7 @@ def summarise(options: argparse.Namespace) -> None:
         "tokenizer": TOKENIZER[options.subwords],
         "bpe": options.subwords.replace("-", "_"),
         "bpe_model": model,
+        "normalisation": normalisation(options).to_json(),
         "raw": "raw",
         "sub": "sub",
         "bin": "bin",

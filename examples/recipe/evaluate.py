@@ -41,7 +41,7 @@ def translate(args: argparse.Namespace, flags: list[str], data: PreparedData, fo
     sources, _ = data.text(args.subset)
     started = time.time()
     generate(generation_command(data, args.path, args.subset, args.beam, flags), folder / "generate.log")
-    return read_hypotheses(folder / "generate.log", len(sources)), time.time() - started
+    return read_hypotheses(folder / "generate.log", data, len(sources)), time.time() - started
 
 
 def print_samples(

@@ -73,7 +73,7 @@ def make_mirror(raw: Path, output: Path) -> Path:
         corpora = [corpus for corpus in CORPORA if corpus.split == split]
         weights = [REAL_PAIRS.get(corpus.name, 1) for corpus in corpora]
         for side, language in enumerate(LANGUAGES):
-            lines = (raw / f"{split}.{language}").read_text(encoding="utf-8").split("\n")[:-1]
+            lines = (raw / f"{split}.{language}").read_bytes().decode("utf-8").split("\n")[:-1]
             for corpus, part in zip(corpora, divide(lines, weights), strict=True):
                 member = corpus.members[side]
                 if split == "train":

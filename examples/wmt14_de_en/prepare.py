@@ -8,6 +8,7 @@ Addresses: --mirror, or else the variables WMT12, WMT13 and WMT14 (URLs or folde
 
 import argparse
 import functools
+import itertools
 import json
 import os
 import sys
@@ -30,10 +31,13 @@ from wmt14.text import COUNTS, make_splits
 from fairseq_ringformer.cli.arguments import positive
 from fairseq_ringformer.extras import require
 from fairseq_ringformer.files import write_text
+from fairseq_ringformer.text.normalisation import Normalisation, characters_of
 
 BIBERT = "jhu-clsp/bibert-ende"
 # By recipe: sub-words, and the most of them on a side of a training pair.
 MAX_PIECES = {"paper": 50, "strong": 250}
+# Lines, about, of which the characters are counted.
+COUNTED = 500_000
 # What one recipe alone takes.
 OWN_FLAGS = {"paper": ("wordpiece_model",), "strong": ("subwords", "vocab_size", "learn_from")}
 
@@ -172,6 +176,13 @@ def prepare(options: argparse.Namespace) -> None:
     summarise(options, counts, {name: where[name] for name in archives}, raw["archives"])
 
 
+def normalisation(raw: Path, pairs: int) -> Normalisation:
+    """What text to be translated needs: the training text's white space, and its characters where they have variants."""
+    with (raw / f"train.{LANGUAGES[0]}").open(encoding="utf-8", newline="\n") as lines:
+        seen = characters_of(line.removesuffix("\n") for line in itertools.islice(lines, 0, None, 1 + pairs // COUNTED))
+    return Normalisation("NFC", spaces=True, characters=seen)
+
+
 def summarise(options: argparse.Namespace, counts: dict, where: dict[str, str], sums: dict[str, str]) -> None:
     """Write ``report.json`` and ``recipe.json`` and print the counts."""
     output, vocabulary = options.output, options.vocabulary
@@ -194,6 +205,7 @@ def summarise(options: argparse.Namespace, counts: dict, where: dict[str, str], 
         "tokenizer": TOKENIZER.get(vocabulary.kind),
         "bpe": vocabulary.kind,
         "bpe_model": f"sub/{MODEL[vocabulary.kind]}",
+        "normalisation": normalisation(output / "raw", totals["train"]).to_json(),
         "raw": "raw",
         "sub": "sub",
         "bin": "bin",

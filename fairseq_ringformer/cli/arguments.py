@@ -5,7 +5,13 @@ import os
 from collections.abc import Callable, Iterable
 
 from ..errors import UserError
+from ..export.runtime import cores
 from ..files import is_stream
+
+# What no count of anything here comes near, and every engine's integers hold.
+MOST = 10**9
+# More threads for each core only cost memory; far more of them end the process.
+THREADS_OF_A_CORE = 16
 
 
 def whole(least: int) -> Callable[[str], int]:
@@ -14,6 +20,8 @@ def whole(least: int) -> Callable[[str], int]:
     def convert(text: str) -> int:
         if not text.isdecimal() or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {least}")
+        if int(text) > MOST:
+            raise argparse.ArgumentTypeError(f"{text} is too large: choose at most {MOST}")
         return int(text)
 
     return convert
@@ -22,10 +30,18 @@ def whole(least: int) -> Callable[[str], int]:
 positive = whole(1)
 
 
+def threads(text: str) -> int:
+    """An argparse type: as many threads, translators or processes as this machine can bear."""
+    count, most = positive(text), THREADS_OF_A_CORE * cores()
+    if count > most:
+        raise argparse.ArgumentTypeError(f"{text} is too many for {cores()} cores: choose at most {most}")
+    return count
+
+
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     """--device and --threads, of every command that runs a classifier."""
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
-    parser.add_argument("--threads", type=positive, metavar="N", help="torch's threads on the CPU")
+    parser.add_argument("--threads", type=threads, metavar="N", help="torch's threads on the CPU")
 
 
 def flag(name: str) -> str:

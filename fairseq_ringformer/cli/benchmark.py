@@ -21,7 +21,7 @@ from ..export.runtime import cores
 from ..extras import require
 from ..files import whole_file
 from .arch import is_classifier
-from .arguments import check_output, flag, positive
+from .arguments import check_output, flag, positive, threads
 from .errors import require_fairseq, require_timm
 from .export import QUANTIZATIONS
 
@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     work.add_argument("--rounds", type=positive, default=5, metavar="N", help="rounds that count (5)")
     work.add_argument("--seed", type=int, default=1, metavar="N", help="of weights, data and dropout (1)")
-    work.add_argument("--threads", type=positive, metavar="N", help="threads of torch (all cores)")
+    work.add_argument("--threads", type=threads, metavar="N", help="threads of torch (all cores)")
     work.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where (cpu)")
     translation = parser.add_argument_group("translation models alone")
     translation.add_argument("--size", choices=SIZES, help="architecture, and how much a round does (base)")
@@ -104,7 +104,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     translation.add_argument(
         "--translators",
-        type=positive,
+        type=threads,
         metavar="N",
         help="CTranslate2's translators, side by side, which share --threads (by the model's size)",
     )

@@ -76,6 +76,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"ringformer {command}: {error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print(f"ringformer {command}: out of memory", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

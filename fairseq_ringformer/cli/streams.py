@@ -1,19 +1,48 @@
 """Text that commands read line by line, and what they tell of it on standard error."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from ..errors import UserError, one_line
 
 STANDARD = "-"
+Item = TypeVar("Item")
+
+
+def check_input(path: str | None, name: str = "") -> None:
+    """Require that :func:`open_input` finds something to read: a file, a FIFO or a device.
+
+    Args:
+        name: the flag that names it.
+
+    Raises:
+        UserError: if it does not.
+    """
+    if path in (None, STANDARD):
+        return
+    of_flag = f" for {name}" if name else ""
+    if not os.path.exists(path):
+        raise UserError(f"{path}: no such file{of_flag}")
+    if os.path.isdir(path):
+        raise UserError(f"{path}: a folder, no file{of_flag}")
+
+
+def flushed(groups: Iterable[Iterable[Item]], target: BinaryIO) -> Iterator[Item]:
+    """What is in `groups`, one by one; `target` is flushed at the end of each, before the next is waited for."""
+    for group in groups:
+        yield from group
+        target.flush()
 
 
 @contextlib.contextmanager
 def open_input(path: str | None) -> Iterator[BinaryIO]:
     """The file `path` or, if that is ``-`` or None, standard input; UserError if it cannot be read."""
     if path in (None, STANDARD):
+        if sys.stdin is None:  # closed by the shell's <&-
+            raise UserError("standard input is closed: give text, or a file")
         yield sys.stdin.buffer
         return
     try:

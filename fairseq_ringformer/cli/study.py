@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, one_line
-from .arguments import whole
+from .arguments import threads, whole
 from .errors import require_fairseq, require_timm
 
 TAKES_MODEL_FLAGS = True
@@ -61,9 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how")
     how.add_argument("--output", default="studies", metavar="DIR", help="default: studies")
     how.add_argument("--jobs", type=whole(1), metavar="N", help="runs side by side; default: one, or one for each GPU")
-    how.add_argument(
-        "--threads", type=whole(1), metavar="N", help="of each run; default: all cores, divided among them"
-    )
+    how.add_argument("--threads", type=threads, metavar="N", help="of each run; default: all cores, divided among them")
     how.add_argument("--beam", type=whole(1), metavar="N", help="of translation (5)")
     how.add_argument("--lenpen", type=float, metavar="X", help="length penalty of translation (1)")
 

@@ -1,10 +1,10 @@
-"""Flags that say how text was cut into sub-words."""
+"""Flags that say how text was normalised, and cut into sub-words."""
 
 import argparse
 import os
 
 from ..errors import UserError
-from ..text.prepared import RECIPE, recipe_subwords
+from ..text.prepared import RECIPE, recipe_normalisation, recipe_subwords
 from ..text.subwords import FILES, FLAGS, Subwords
 
 ARGUMENTS = ("bpe", *FILES.values(), "tokenizer")
@@ -21,10 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--wordpiece-model", metavar="NAME", help="vocab.txt, tokenizer.json, a folder with one, or a name on the hub"
     )
     group.add_argument("--tokenizer", choices=("moses", "space", "none"), help="what runs before the sub-words")
+    group.add_argument(
+        "--no-normalise", action="store_true", help=f"take text as it is, whatever {RECIPE} says of the training text"
+    )
 
 
 def find_subwords(args: argparse.Namespace, data: str) -> Subwords:
-    """The sub-words that the flags name, or else the recipe of the folder `data`.
+    """The sub-words that the flags name, or else the recipe of the folder `data`, which says how text was normalised.
 
     Raises:
         UserError: if neither says, flags contradict each other, or the model is missing.
@@ -36,14 +39,13 @@ def find_subwords(args: argparse.Namespace, data: str) -> Subwords:
         if bpe not in (None, kind):
             raise UserError(f"{FLAGS[kind]} contradicts {FLAGS.get(bpe) or f'--bpe {args.bpe}'}")
         bpe = kind
-    recipe = recipe_subwords(data)
     if bpe is not None:
         model = getattr(args, FILES[bpe]) if bpe in FILES else None
         if bpe in FILES and model is None:
             raise UserError(f"--bpe {args.bpe} needs {FLAGS[bpe]} FILE")
-        tokenizer = None
-    elif recipe is not None:
-        bpe, model, tokenizer = recipe.bpe, recipe.model, recipe.tokenizer
+        tokenizer, normalisation = None, recipe_normalisation(data)
+    elif (recipe := recipe_subwords(data)) is not None:
+        bpe, model, tokenizer, normalisation = recipe.bpe, recipe.model, recipe.tokenizer, recipe.normalisation
     else:
         raise UserError(
             f"no {RECIPE} in {data} or beside it: say how its text was cut, with --sentencepiece-model FILE, "
@@ -55,4 +57,9 @@ def find_subwords(args: argparse.Namespace, data: str) -> Subwords:
     if model is not None and bpe != "wordpiece" and not os.path.isfile(model):
         raise UserError(f"{model}: no such sub-word model")
     none_is_none = {"none": None}
-    return Subwords(none_is_none.get(bpe, bpe), model, none_is_none.get(tokenizer, tokenizer))
+    return Subwords(
+        none_is_none.get(bpe, bpe),
+        model,
+        none_is_none.get(tokenizer, tokenizer),
+        None if args.no_normalise else normalisation,
+    )

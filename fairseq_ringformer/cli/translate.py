@@ -7,14 +7,16 @@
 With --path, fairseq translates; with --model, CTranslate2, which needs neither fairseq nor torch (ringformer export
 writes its models).
 
-Text comes from the arguments, from --input or from standard input, in UTF-8. A blank line stays blank. A line that is
-too long for the model is translated sentence by sentence.
+Text comes from the arguments, from --input or from standard input, in UTF-8. A blank line stays blank. A line is
+normalised as the training text was, and translated sentence by sentence: docs/text.md. In a pipe, what has come is
+translated as soon as input pauses.
 """
 
 import argparse
 import contextlib
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -22,11 +24,12 @@ from typing import BinaryIO
 
 from .._fairseq import quiet
 from ..errors import UserError
-from ..text.stream import Engine, Search, Translated, read_lines, translate_lines
+from ..extras import require
+from ..text.stream import Engine, Search, Translated, read_groups, translate_groups
 from . import subwords
-from .arguments import check_output, positive, refuse_flags
+from .arguments import check_output, positive, refuse_flags, threads
 from .errors import require_fairseq
-from .streams import STANDARD, counted, notices, open_input
+from .streams import check_input, counted, flushed, notices, open_input
 
 # What belongs to fairseq's data folder; an exported model knows it itself.
 DATA_FLAGS = ("data", "source_lang", "target_lang", *subwords.ARGUMENTS, "autocast")
@@ -42,7 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE", help="where to write; default: standard output")
     parser.add_argument("-s", "--source-lang", metavar="LANG", help="default: as in training")
     parser.add_argument("-t", "--target-lang", metavar="LANG", help="default: as in training")
-    parser.add_argument("--json", action="store_true", help="write a JSON object for each line, with scores")
+    parser.add_argument(
+        "--json", action="store_true", help="write a JSON object for each line, with scores and the pieces of the line"
+    )
+    parser.add_argument(
+        "--no-split",
+        action="store_true",
+        help="translate lines whole: for models that were trained on paragraphs or documents; default: each sentence "
+        "by itself",
+    )
     subwords.add_arguments(parser)
     group = parser.add_argument_group("search")
     group.add_argument("--beam", type=positive, default=5, metavar="N", help="width of the beam; default: 5")
@@ -54,19 +65,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-tokens", type=positive, default=4096, metavar="N", help="most source tokens at once; default: 4096"
     )
     group.add_argument(
-        "--buffer-size",
-        type=positive,
-        metavar="N",
-        help="lines to read before translating; default: 1024, and 1 where they are typed",
+        "--buffer-size", type=positive, metavar="N", help="most lines to read before translating; default: 1024"
     )
     group.add_argument(
         "--autocast", choices=("none", "bf16"), help="with --path: compute in bfloat16 or not; default: as in training"
     )
     group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
-    group.add_argument("--threads", type=positive, metavar="N", help="CPU threads in all; default: one for each core")
+    group.add_argument("--threads", type=threads, metavar="N", help="CPU threads in all; default: one for each core")
     group.add_argument(
         "--translators",
-        type=positive,
+        type=threads,
         metavar="N",
         help="batches to translate side by side, with --model; default: as many as threads",
     )
@@ -77,16 +85,14 @@ def run(args: argparse.Namespace) -> int:
     note = notices("translate")
     with quiet(), contextlib.ExitStack() as stack:
         source = stack.enter_context(_open_input(args))
-        size = args.buffer_size or (1 if source.isatty() else 1024)
-        engine = _load(args, alone=size == 1)
+        size = args.buffer_size or 1024
+        engine = _load(args, alone=size == 1 or source.isatty())
         target = stack.enter_context(_open_output(args))
-        lines = translate_lines(read_lines(source, note), engine, size, note)
+        groups = translate_groups(read_groups(source, size, note), engine, note, split=not args.no_split)
+        lines = flushed(groups, target)
         # A few lines of the command line are not worth a count.
-        for number, line in enumerate(lines if args.text else counted(lines, source, target), start=1):
+        for line in lines if args.text else counted(lines, source, target):
             target.write(_format(line, args.json).encode() + b"\n")
-            if number % size == 0:
-                target.flush()
-        target.flush()
     return 0
 
 
@@ -101,12 +107,14 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"--translators {args.translators} needs --threads of at least {args.translators}")
     if args.text and args.input:
         raise UserError("TEXT and --input exclude each other")
+    if not math.isfinite(args.lenpen):
+        raise UserError(f"--lenpen {args.lenpen} is no number")
     if args.nbest > args.beam:
         raise UserError(f"--nbest {args.nbest} needs a --beam of at least {args.nbest}")
     if args.nbest > 1 and not args.json:
         raise UserError("--nbest needs --json: plain output has one line for each line")
-    if args.input not in (None, STANDARD) and not os.path.isfile(args.input):
-        raise UserError(f"{args.input}: no such file for --input")
+    check_input(args.input, "--input")
+    require("sentencex")
     check_output(args.output, [args.input] if args.input else [], stream=True)
 
 
@@ -116,7 +124,14 @@ def _load(args: argparse.Namespace, alone: bool) -> Engine:
         from ..text.ctranslate2_engine import CTranslate2Engine
 
         return CTranslate2Engine(
-            args.model, search, args.device, args.threads, args.translators, alone=alone, scores=args.json
+            args.model,
+            search,
+            args.device,
+            args.threads,
+            args.translators,
+            alone=alone,
+            scores=args.json,
+            normalise=not args.no_normalise,
         )
     require_fairseq()
     import torch
@@ -145,6 +160,8 @@ def _open_input(args: argparse.Namespace) -> Iterator[BinaryIO]:
 def _open_output(args: argparse.Namespace) -> Iterator[BinaryIO]:
     """Standard output or --output, which grows line by line for whoever reads along."""
     if args.output is None:
+        if sys.stdout is None:  # closed by the shell's >&-
+            raise UserError("standard output is closed: give --output")
         yield sys.stdout.buffer
         return
     try:
@@ -158,5 +175,6 @@ def _format(line: Translated, as_json: bool) -> str:
     if not as_json:
         return line.text
     hypotheses = [{"text": found.text, "score": round(found.score, 4)} for found in line.hypotheses]
-    fields = {"line": line.number, "source": line.source, "hypotheses": hypotheses, "pieces": line.pieces}
+    pieces = [{"source": piece, "text": found.text} for piece, found in line.pieces]
+    fields = {"line": line.number, "source": line.source, "hypotheses": hypotheses, "pieces": pieces}
     return json.dumps(fields, ensure_ascii=False)

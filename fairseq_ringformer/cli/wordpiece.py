@@ -12,6 +12,7 @@ Line N of the output is line N of the input; an empty line stays empty. Then:
 """
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Iterable
@@ -19,10 +20,12 @@ from typing import BinaryIO
 
 from ..errors import UserError
 from ..files import whole_file
-from ..text.stream import read_lines
+from ..text.stream import read_groups
 from ..text.wordpieces import WordPieces
 from .arguments import check_output, refuse_flags
-from .streams import STANDARD, counted, notices, open_input
+from .streams import STANDARD, check_input, counted, flushed, notices, open_input
+
+MOST = 1024  # lines at once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,11 +58,11 @@ def run(args: argparse.Namespace) -> int:
     convert = pieces.encode_lines if args.encode is not None else lambda lines: map(pieces.decode, lines)
     for source, target in targets.items():
         with open_input(source) as stream:
-            lines = convert(read_lines(stream, lambda text, source=source: note(f"{source}: {text}")))
+            groups = map(convert, read_groups(stream, MOST, lambda text, source=source: note(f"{source}: {text}")))
             if target is None:
-                _write(counted(lines, stream, sys.stdout), sys.stdout.buffer)
-                sys.stdout.buffer.flush()
+                _write(counted(flushed(groups, sys.stdout.buffer), stream, sys.stdout), sys.stdout.buffer)
                 continue
+            lines = itertools.chain.from_iterable(groups)
             with whole_file(target) as partial, open(partial, "wb") as out:
                 number = _write(counted(lines, stream, out), out)
             print(f"{target}: {number:,} lines", file=sys.stderr)
@@ -84,8 +87,7 @@ def _targets(args: argparse.Namespace, files: list[str] | None) -> dict[str, str
         if len(targets) < len(files) or len(set(targets.values())) < len(files):
             raise UserError("files of the same name would overwrite each other: one at a time, with --output FILE")
     for source in targets:
-        if source != STANDARD and not os.path.isfile(source):
-            raise UserError(f"{source}: no such file")
+        check_input(source)
     sources = [*targets, args.model]
     if os.path.isdir(args.model):
         sources += [os.path.join(args.model, name) for name in os.listdir(args.model)]

@@ -10,6 +10,7 @@ from .. import extras
 from ..errors import UserError, about, one_line
 from ..export.runtime import choose_instructions, cores, layout
 from ..files import write_text
+from .normalisation import Normalisation
 from .prepared import RECIPE
 from .stream import Hypothesis, Search, batches, longest_output
 from .subwords import Subwords, build_codec, check_kind
@@ -30,6 +31,7 @@ class Recipe:
         max_source_tokens, max_target_tokens: the longest text, its end not counted.
         quantization: type of the weights.
         format: of the weights.
+        normalisation: what is done to text before, as :meth:`.normalisation.Normalisation.to_json` says it; or None.
     """
 
     source_lang: str
@@ -41,6 +43,7 @@ class Recipe:
     max_target_tokens: int
     quantization: str
     format: str = FORMAT
+    normalisation: dict[str, Any] | None = None
 
     def write(self, folder: str) -> None:
         write_text(os.path.join(folder, RECIPE), json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
@@ -66,18 +69,22 @@ class Recipe:
                 check_kind(recipe.bpe)
         return recipe
 
-    def subwords(self, folder: str) -> Subwords:
-        """How text is cut.
+    def subwords(self, folder: str, normalise: bool = True) -> Subwords:
+        """How text is normalised, unless `normalise` is False, and cut.
 
         Raises:
-            UserError: if the sub-word model is missing in `folder`.
+            UserError: if the sub-word model is missing in `folder`, or the normalisation is none.
         """
         model = None
         if self.bpe is not None:
             model = os.path.join(folder, os.path.basename(self.bpe_model or ""))
             if not os.path.isfile(model):
                 raise UserError(f"{folder}: its sub-word model {self.bpe_model} is missing: export the model again")
-        return Subwords(self.bpe, model, self.tokenizer)
+        normalisation = None
+        if normalise and self.normalisation is not None:
+            with about(folder):
+                normalisation = Normalisation.from_json(self.normalisation)
+        return Subwords(self.bpe, model, self.tokenizer, normalisation)
 
 
 def holds_model(folder: str) -> bool:
@@ -104,6 +111,7 @@ class CTranslate2Engine:
         translators: batches translated side by side; None for the choice of :func:`layout`.
         alone: whether sentences come one at a time.
         scores: whether scores are wanted; without them a greedy search is quicker, and its scores are not numbers.
+        normalise: whether text is normalised as the training text was.
 
     Raises:
         UserError: if the folder or the device cannot be used.
@@ -118,10 +126,12 @@ class CTranslate2Engine:
         translators: int | None = None,
         alone: bool = False,
         scores: bool = True,
+        normalise: bool = True,
     ):
         self.search, self.scores = search, scores
         recipe = Recipe.read(folder)
-        self.codec = build_codec(recipe.subwords(folder), recipe.source_lang, recipe.target_lang)
+        self.languages = recipe.source_lang, recipe.target_lang
+        self.codec = build_codec(recipe.subwords(folder, normalise), *self.languages)
         self.max_tokens, self.max_target_tokens = recipe.max_source_tokens, recipe.max_target_tokens
         size = os.path.getsize(os.path.join(folder, MODEL))
         choose_instructions(size)
@@ -218,8 +228,9 @@ def _result(future: Any) -> Any:
     try:
         return future.result()
     except RuntimeError as error:
-        if "out of memory" not in str(error).lower():
-            raise
-        raise UserError(
-            "out of GPU memory: lower --max-tokens, --batch-size, --beam or --translators, or use the CPU"
-        ) from None
+        lower = "lower --max-tokens, --batch-size, --beam or --translators"
+        if "out of memory" in str(error).lower():
+            raise UserError(f"out of GPU memory: {lower}, or use the CPU") from None
+        if "allocate" in str(error):
+            raise UserError(f"out of memory: {lower}") from None
+        raise

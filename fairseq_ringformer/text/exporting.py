@@ -61,6 +61,7 @@ def export_translator(
         max_source_tokens=min(model.encoder.max_positions(), task.cfg.max_source_positions) - 1,
         max_target_tokens=min(model.decoder.max_positions(), task.cfg.max_target_positions) - 1,
         quantization=quantization,
+        normalisation=None if subwords.normalisation is None else subwords.normalisation.to_json(),
     )
     with whole_folder(output) as folder:
         converter.convert(folder, quantization=quantization, force=True)

@@ -69,7 +69,8 @@ class FairseqEngine:
             self.task.max_positions(), *[model.max_positions() for model in self.models]
         )
         self.max_tokens = min(positions) - 1  # one is for the end of the sentence
-        self.codec = build_codec(subwords, self.task.cfg.source_lang, self.task.cfg.target_lang)
+        self.languages = self.task.cfg.source_lang, self.task.cfg.target_lang
+        self.codec = build_codec(subwords, *self.languages)
 
     def count(self, text: str) -> int:
         return len(self._tokens(text)) - 1
@@ -100,6 +101,10 @@ class FairseqEngine:
             results = self.task.inference_step(self.generator, self.models, {"net_input": net_input})
         except torch.cuda.OutOfMemoryError:
             raise UserError("out of GPU memory: lower --max-tokens, --batch-size or --beam, or use the CPU") from None
+        except RuntimeError as error:
+            if "allocate memory" not in str(error):
+                raise
+            raise UserError("out of memory: lower --max-tokens, --batch-size or --beam") from None
         return [[self._hypothesis(result) for result in beam[: self.search.nbest]] for beam in results]
 
     def _hypothesis(self, result: dict[str, Tensor]) -> Hypothesis:
@@ -114,7 +119,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=device).item()  # of the meta device nothing can be read
     except (RuntimeError, AssertionError, NotImplementedError):
         raise UserError(f"--device {name}: torch finds no such device here") from None
     return device

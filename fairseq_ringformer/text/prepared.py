@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, one_line
+from ..errors import UserError, about, one_line
 from ..files import read_lines
+from .normalisation import Normalisation
 from .subwords import Subwords, check_kind
 
 RECIPE = "recipe.json"
@@ -90,6 +91,28 @@ def recipe_subwords(data: str) -> Subwords | None:
     Raises:
         UserError: if there is one that cannot be used.
     """
+    path, details = _recipe_of(data)
+    try:
+        return None if path is None else _subwords(os.path.dirname(path), details)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (KeyError, TypeError):
+        raise UserError(f"{path}: not a recipe of sub-words; give the sub-word model by flag") from None
+
+
+def recipe_normalisation(data: str) -> Normalisation | None:
+    """What was done to the text before it was cut, by the same recipe; None if it does not say.
+
+    Raises:
+        UserError: if it cannot be used.
+    """
+    path, details = _recipe_of(data)
+    with about(str(path)):
+        return _normalisation(details)
+
+
+def _recipe_of(data: str) -> tuple[str | None, dict[str, Any]]:
+    """Path and content of the recipe of the folder `data`; None and nothing if there is none."""
     for folder in (data, os.path.join(data, os.pardir)):
         path = os.path.normpath(os.path.join(folder, RECIPE))
         if not os.path.isfile(path):
@@ -98,17 +121,21 @@ def recipe_subwords(data: str) -> Subwords | None:
             with open(path, encoding="utf-8") as stream:
                 details = json.load(stream)
             binary = os.path.join(folder, details.get("bin", "."))
-            if folder is data or os.path.realpath(binary) == os.path.realpath(data):
-                return _subwords(os.path.dirname(path), details)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{path}: not a recipe of sub-words; give the sub-word model by flag") from None
-    return None
+        except (OSError, ValueError, TypeError, AttributeError):
+            raise UserError(f"{path}: not a recipe, or a damaged one: mend it or take it away") from None
+        if folder is data or os.path.realpath(binary) == os.path.realpath(data):
+            return path, details
+    return None, {}
 
 
 def _subwords(folder: str | Path, details: dict[str, Any]) -> Subwords:
-    return Subwords(check_kind(details["bpe"]), os.path.join(folder, details["bpe_model"]), details.get("tokenizer"))
+    model = os.path.join(folder, details["bpe_model"])
+    return Subwords(check_kind(details["bpe"]), model, details.get("tokenizer"), _normalisation(details))
+
+
+def _normalisation(details: dict[str, Any]) -> Normalisation | None:
+    found = details.get("normalisation")
+    return None if found is None else Normalisation.from_json(found)
 
 
 def _unprepared(folder: Path, error: Exception) -> UserError:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from ..errors import UserError
 from .prepared import PreparedData
-from .subwords import FLAGS
+from .subwords import FLAGS, build_codec
 
 PACKAGE = Path(__file__).resolve().parents[1]
-HYPOTHESIS = re.compile(r"D-(\d+)\t[^\t]*\t(.*)")
+# As the model gave it: fairseq's own D lines leave sentencepiece's bytes as they are, <0xC3><0xA4> for an ä.
+HYPOTHESIS = re.compile(r"H-(\d+)\t[^\t]*\t(.*)")
 
 
 @dataclass(frozen=True)
@@ -74,17 +75,18 @@ def generate(command: Sequence[str], log: Path) -> None:
         raise UserError(f"fairseq-generate failed: {lines[-1]}")
 
 
-def read_hypotheses(log: Path, count: int) -> list[str]:
-    """The best detokenised hypothesis of every one of `count` sentences, in the order of the set.
+def read_hypotheses(log: Path, data: PreparedData, count: int) -> list[str]:
+    """The best hypothesis of every one of `count` sentences, in the order of the set, as natural text.
 
     Raises:
         UserError: if a sentence has none: a score over a part of the references would not be comparable.
     """
+    decode = build_codec(data.subwords, *data.languages).decode
     best: dict[int, str] = {}
-    for line in log.read_text(encoding="utf-8").split("\n"):
-        match = HYPOTHESIS.match(line)
-        if match:
-            best.setdefault(int(match[1]), match[2])
+    with log.open(encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            if match := HYPOTHESIS.match(line):
+                best.setdefault(int(match[1]), decode(match[2]))
     missing = [index for index in range(count) if index not in best]
     if missing:
         raise UserError(f"{len(missing)} of {count} sentences have no translation, the first is {missing[0] + 1}")

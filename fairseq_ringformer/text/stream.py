@@ -1,12 +1,23 @@
 """The text side of translating: lines in, lines out, whatever engine translates."""
 
+import collections
+import io
 import itertools
 import re
+import select
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
+
+from .sentences import Segmenter
 
 BOM = b"\xef\xbb\xbf"
+# Input pauses where nothing comes for PAUSE seconds. Lines that trickle in without one wait LONGEST_WAIT at most.
+PAUSE, LONGEST_WAIT = 0.02, 0.2
+CHUNK = 1 << 16
+# Languages that are written without blanks between sentences.
+WITHOUT_BLANKS = frozenset("bo ja km lo my th yue zh".split())
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,7 @@ class Engine(Protocol):
     """What translates sentences."""
 
     max_tokens: int  # the longest sentence that the model takes, in tokens
+    languages: tuple[str, str]  # source and target
 
     def count(self, text: str) -> int:
         """Tokens of `text`; 0 if there is nothing to translate."""
@@ -61,13 +73,13 @@ class Translated:
         number: of the line, from 1.
         source: the line.
         hypotheses: best first; none for a line with nothing to translate.
-        pieces: in how many pieces it was translated.
+        pieces: what was translated by itself, and the best hypothesis of each.
     """
 
     number: int
     source: str
     hypotheses: list[Hypothesis]
-    pieces: int
+    pieces: list[tuple[str, Hypothesis]]
 
     @property
     def text(self) -> str:
@@ -105,78 +117,155 @@ def batches(lengths: Sequence[int], size: int, max_tokens: int) -> Iterator[list
         yield batch
 
 
-def read_lines(stream: BinaryIO, note: Callable[[str], None]) -> Iterator[str]:
-    """The lines of a UTF-8 `stream` as they come, without line ends; bytes that are no UTF-8 are replaced and noted."""
-    for number, line in enumerate(stream, start=1):
-        if number == 1:
-            line = line.removeprefix(BOM)
-        try:
-            text = line.decode("utf-8")
-        except UnicodeDecodeError:
-            text = line.decode("utf-8", errors="replace")
-            note(f"line {number}: not UTF-8 in places, replaced by \N{REPLACEMENT CHARACTER}")
-        yield text.rstrip("\r\n")
+def read_groups(stream: BinaryIO, most: int, note: Callable[[str], None]) -> Iterator[list[str]]:
+    """The lines of a UTF-8 `stream`, without line ends, in groups of at most `most`.
+
+    A group ends where input pauses, so that no line waits for the next. Bytes that are no UTF-8 are replaced and noted.
+    """
+    numbers = itertools.count(1)
+    for group in _arriving(stream, most):
+        yield [_decode(next(numbers), line, note) for line in group]
 
 
-def translate_lines(
-    lines: Iterable[str], engine: Engine, buffer_size: int, note: Callable[[str], None]
-) -> Iterator[Translated]:
-    """Translate `lines` in buffers of `buffer_size`, in order; lines longer than the engine takes go in pieces."""
-    numbered = enumerate(lines, start=1)
-    while buffer := list(itertools.islice(numbered, buffer_size)):
-        pieces = []
-        for number, line in buffer:
-            count = engine.count(line)
-            if count <= engine.max_tokens:
-                pieces.append([line] if count else [])
-                continue
-            pieces.append([piece for piece in split_long(line, engine.count, engine.max_tokens) if engine.count(piece)])
+def _decode(number: int, line: bytes, note: Callable[[str], None]) -> str:
+    if number == 1:
+        line = line.removeprefix(BOM)
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        text = line.decode("utf-8", errors="replace")
+        note(f"line {number}: not UTF-8 in places, replaced by \N{REPLACEMENT CHARACTER}")
+    return text.rstrip("\r\n")
+
+
+def _arriving(stream: BinaryIO, most: int) -> Iterator[list[bytes]]:
+    ready, buffered = _readiness(stream), cast(io.BufferedIOBase, stream)
+    lines: collections.deque[bytes] = collections.deque()
+    begun: list[bytes] = []  # a line of which the end has not come
+    ended = False
+    while lines or not ended:
+        deadline = time.monotonic() + LONGEST_WAIT
+        while len(lines) < most and not ended:
+            if lines and not ready(min(PAUSE, deadline - time.monotonic())):
+                break
+            if not lines:
+                ready(None)
+                deadline = time.monotonic() + LONGEST_WAIT
+            chunk = buffered.read1(CHUNK)
+            first, *rest = chunk.split(b"\n")
+            begun.append(first)
+            if rest or (not chunk and any(begun)):
+                lines.append(b"".join(begun))
+                lines.extend(rest[:-1])
+                begun = rest[-1:]
+            ended = not chunk
+        if lines:
+            yield [lines.popleft() for _ in range(min(most, len(lines)))]
+
+
+def _readiness(stream: BinaryIO) -> Callable[[float | None], bool]:
+    """Whether `stream` has something to read, or its end, within some seconds; None for however long it takes."""
+    try:
+        descriptor = stream.fileno()
+        select.select([descriptor], [], [], 0)
+    except (io.UnsupportedOperation, ValueError, OSError):  # in memory; Windows' own
+        return lambda seconds: True
+    return lambda seconds: bool(select.select([descriptor], [], [], None if seconds is None else max(0, seconds))[0])
+
+
+def translate_groups(
+    groups: Iterable[list[str]], engine: Engine, note: Callable[[str], None], split: bool = True
+) -> Iterator[list[Translated]]:
+    """Translate groups of lines, in order, all that is in a group at once.
+
+    Args:
+        note: told of what is longer than the engine takes.
+        split: whether each sentence of a line is translated by itself; else the line is, if it is not too long.
+
+    Raises:
+        MissingPackage: if sentencex is not installed.
+    """
+    segmenter = Segmenter(engine.languages[0])
+    number = 0
+    for group in groups:
+        cuts = [_cut(at, line, engine, segmenter.split, split, note) for at, line in enumerate(group, start=number + 1)]
+        hypotheses = iter(engine.translate([line[piece] for line, cut in zip(group, cuts) for piece in cut]))
+        translated = []
+        for line, cut in zip(group, cuts):
+            number += 1
+            found = list(itertools.islice(hypotheses, len(cut)))
+            gaps = [line[before.stop : after.start] for before, after in itertools.pairwise(cut)]
+            pieces = [(line[piece], beam[0]) for piece, beam in zip(cut, found)]
+            translated.append(Translated(number, line, join(found, gaps, engine.languages[1]), pieces))
+        yield translated
+
+
+def join(pieces: list[list[Hypothesis]], gaps: list[str], language: str) -> list[Hypothesis]:
+    """Hypotheses of a line from those of its pieces: the best of each joined, the second best, and so on.
+
+    Args:
+        gaps: what stands between the pieces in the source. Blanks join their translations as well, unless only one of
+            the languages is written with blanks between sentences.
+        language: of the translations.
+    """
+    bare = re.split("[-_]", language.lower())[0] in WITHOUT_BLANKS
+    glue = ["", *("" if bare else gap if gap.isspace() and "\r" not in gap else " " for gap in gaps)]
+    hypotheses = []
+    for parts in zip(*pieces):
+        text = "".join(blank + part.text for blank, part in zip(glue, parts))
+        hypotheses.append(Hypothesis(text, sum(part.score for part in parts) / len(parts)))
+    return hypotheses
+
+
+def _cut(
+    number: int,
+    line: str,
+    engine: Engine,
+    sentences: Callable[[str], list[str]],
+    split: bool,
+    note: Callable[[str], None],
+) -> list[slice]:
+    """Where the pieces of line `number` stand that are translated, without the blanks around them."""
+    found, start = [], 0
+    for part in sentences(line) if split else [line]:
+        pieces, count = [part], engine.count(part)
+        if count > engine.max_tokens:
+            pieces = split_long(part, sentences, engine.count, engine.max_tokens)
+            what = "a sentence of " if split else ""
             note(
-                f"line {number}: {count} tokens, the model takes {engine.max_tokens}: "
-                f"translated in {len(pieces[-1])} pieces"
+                f"line {number}: {what}{count} tokens, the model takes {engine.max_tokens}: "
+                f"translated in {len(pieces)} pieces"
             )
-        hypotheses = iter(engine.translate(list(itertools.chain.from_iterable(pieces))))
-        for (number, line), parts in zip(buffer, pieces, strict=True):
-            yield Translated(number, line, join(list(itertools.islice(hypotheses, len(parts)))), len(parts))
+        for piece in pieces:
+            core = piece.strip()
+            if len(pieces) > 1:
+                count = engine.count(core)
+            if count:
+                left = start + piece.index(core)
+                found.append(slice(left, left + len(core)))
+            start += len(piece)
+    return found
 
 
-def join(pieces: list[list[Hypothesis]]) -> list[Hypothesis]:
-    """Hypotheses of a line from those of its pieces: the best of each joined, the second best, and so on."""
-    return [
-        Hypothesis(" ".join(part.text for part in parts), sum(part.score for part in parts) / len(parts))
-        for parts in zip(*pieces)
-    ]
+def split_long(text: str, sentences: Callable[[str], list[str]], count: Callable[[str], int], limit: int) -> list[str]:
+    """Cut `text` into pieces of at most `limit` tokens, as few as may be, at sentences, else words, else characters.
+
+    Joined by nothing, they are `text`.
+    """
+    return list(_pack(text, [sentences, _words, list], count, limit))
 
 
-# The end of a sentence; German ordinals ("3. Mai") and abbreviations of one letter ("z. B.") are none.
-_SENTENCE_END = re.compile(
-    r"""(?<![\s.]\w\.)(?<!^\w\.)(?<!\d\.)(?<=[.!?…])["'”“’»«)\]]*\s+(?![a-zäöüß])|(?<=[。！？])"""
-)
+def _words(text: str) -> list[str]:
+    return re.findall(r"\s*\S+\s*$|\s*\S+", text)
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of `text`, by punctuation alone."""
-    ends = [match.end() for match in _SENTENCE_END.finditer(text)]
-    parts = (text[start:end].strip() for start, end in zip([0, *ends], [*ends, len(text)]))
-    return [part for part in parts if part]
-
-
-def split_long(text: str, count: Callable[[str], int], limit: int) -> list[str]:
-    """Cut `text` into pieces of at most `limit` tokens: its sentences, cut at words or else characters if too long."""
-    pieces = []
-    for sentence in sentences(text):
-        if count(sentence) <= limit:
-            pieces.append(sentence)
-        else:
-            pieces.extend(_pack(sentence.split(), " ", count, limit))
-    return pieces
-
-
-def _pack(units: list[str], glue: str, count: Callable[[str], int], limit: int) -> Iterator[str]:
-    """Pieces of as many `units` as fit each; a unit that does not fit is cut into its characters."""
+def _pack(text: str, ways: list[Callable[[str], list[str]]], count: Callable[[str], int], limit: int) -> Iterator[str]:
+    """Pieces of as many units as fit each; a unit that does not fit is cut in the next of the `ways`."""
+    way, *finer = ways
+    units = way(text)
 
     def fits(start: int, end: int) -> bool:
-        return count(glue.join(units[start:end])) <= limit
+        return count("".join(units[start:end])) <= limit
 
     start = 0
     while start < len(units):
@@ -188,8 +277,8 @@ def _pack(units: list[str], glue: str, count: Callable[[str], int], limit: int) 
             if start + taken + step <= len(units) and fits(start, start + taken + step):
                 taken += step
             step //= 2
-        if taken == 1 and len(units[start]) > 1 and not fits(start, start + 1):
-            yield from _pack(list(units[start]), "", count, limit)
+        if taken == 1 and finer and not fits(start, start + 1):
+            yield from _pack(units[start], finer, count, limit)
         else:
-            yield glue.join(units[start : start + taken])
+            yield "".join(units[start : start + taken])
         start += taken

@@ -2,15 +2,18 @@
 
 import contextlib
 import io
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from .. import extras
 from ..errors import UserError
+from .normalisation import Normalisation
 
 # fairseq's names of the sub-word kinds, and what it calls the file of each.
 FILES = {"sentencepiece": "sentencepiece_model", "subword_nmt": "bpe_codes", "wordpiece": "wordpiece_model"}
+LINE_BREAKS = re.compile(r"[\r\n]+")
 FLAGS = {kind: "--" + name.replace("_", "-") for kind, name in FILES.items()}
 
 
@@ -30,11 +33,13 @@ class Subwords:
         bpe: ``sentencepiece``, ``subword_nmt``, ``wordpiece`` or None for plain words.
         model: the file of the sub-word model; of WordPieces, whatever ``WordPieces.load`` takes.
         tokenizer: fairseq's name of what runs before the sub-words, such as ``moses``; None for nothing.
+        normalisation: what was done to the training text before all of this; None for nothing.
     """
 
     bpe: str | None
     model: str | None
     tokenizer: str | None
+    normalisation: Normalisation | None = None
 
     def save_model(self, path: str) -> None:
         """Write the sub-word model as one file.
@@ -59,7 +64,9 @@ def check_kind(bpe: str) -> str:
 
 
 def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec:
-    """What fairseq's ``--tokenizer`` and ``--bpe`` do for `subwords`, without fairseq.
+    """What fairseq's ``--tokenizer`` and ``--bpe`` do for `subwords`, without fairseq, behind its normalisation.
+
+    Line breaks, as byte-wise sub-words may make some, become blanks, and pieces that are bytes become characters.
 
     Raises:
         UserError: if the model is damaged or cannot be had, or a package lacks.
@@ -76,6 +83,9 @@ def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec
             steps.append({"sentencepiece": _sentencepiece, "subword_nmt": _subword_nmt}[subwords.bpe](subwords.model))
 
     def encode(text: str) -> str:
+        text = LINE_BREAKS.sub(" ", text)
+        if subwords.normalisation is not None:
+            text = subwords.normalisation(text)
         for step in steps:
             text = step.encode(text)
         return text
@@ -83,7 +93,7 @@ def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec
     def decode(text: str) -> str:
         for step in reversed(steps):
             text = step.decode(text)
-        return text
+        return LINE_BREAKS.sub(" ", text)
 
     return Codec(encode, decode)
 
@@ -103,8 +113,7 @@ def _sentencepiece(path: str) -> Codec:
     with _readable(path, "sentencepiece"):
         model = sentencepiece.SentencePieceProcessor(model_file=path)
     return Codec(
-        lambda text: " ".join(model.encode(text, out_type=str)),
-        lambda words: words.replace(" ", "").replace("\N{LOWER ONE EIGHTH BLOCK}", " ").strip(),
+        lambda text: " ".join(model.encode(text, out_type=str)), lambda words: model.decode(words.split(" ")).strip()
     )
 
 

@@ -39,6 +39,7 @@ def test_the_folder_holds_all_that_translating_needs(toy, ringformer, export, tm
         "max_target_tokens": 1023,
         "quantization": "float32",
         "format": "ctranslate2",
+        "normalisation": None,
     }
     symbols = json.loads((tmp_path / "model" / "shared_vocabulary.json").read_text())
     named = [line.split()[0] for line in (toy.data / "dict.de.txt").read_text().splitlines()]

@@ -76,13 +76,55 @@ def test_agrees_with_fairseqs_own_search(toy, translate, capsysbinary):
         assert hypothesis["text"] == text and hypothesis["score"] == pytest.approx(score, abs=1e-3)
 
 
-def test_long_line_is_its_pieces_joined(translate):
+def test_a_line_is_its_sentences_joined(translate):
     parts = ["Eins zwei drei.", "Vier fünf sechs.", "Sieben acht."] * 3
     status, whole, err = translate(" ".join(parts), "eins.")
-    assert status == 0 and err.startswith("ringformer translate: line 1: ") and "the model takes 23" in err
-    assert err.endswith("translated in 9 pieces\n")
+    assert (status, err) == (0, "")
     _, pieces, _ = translate(*parts)
     assert whole == pieces[:-1].replace("\n", " ") + "\none.\n"
+    status, document, err = translate(" ".join(parts), "--no-split")
+    assert status == 0 and len(document.split()) > 0
+    assert err.startswith("ringformer translate: line 1: ") and "the model takes 23: translated in " in err
+
+
+def test_text_is_normalised_as_the_training_text_was(toy, ringformer, tmp_path):
+    """By the recipe, which goes with an exported model, with either engine; a flag turns it off."""
+    shutil.copytree(toy.data, tmp_path / "bin")
+    shutil.copy(toy.root / "toy.model", tmp_path)
+    recipe = json.loads((toy.root / "recipe.json").read_text())
+    normalisation = {
+        "form": "NFC",
+        "replace": {"»": "", "«": ""},
+        "spaces": True,
+        "characters": "abcdefghijklmnopqrstuvwxyzü.",
+    }
+    (tmp_path / "recipe.json").write_text(json.dumps({**recipe, "normalisation": normalisation}))
+    path = ("--path", toy.run / "checkpoint_last.pt", "--data", tmp_path / "bin")
+    assert ringformer("export", *path, "--to", "ctranslate2", "--output", tmp_path / "model")[0] == 0
+    cut = ("--sentencepiece-model", tmp_path / "toy.model")  # flags name the sub-words; the recipe says the rest
+    for model in (path, (*path, *cut), ("--model", tmp_path / "model")):
+        command = ("translate", *model, "»fu\u0308nf«\u00a0ｅins.")
+        assert ringformer(*command) == (0, "five one.\n", "")
+        assert ringformer(*command, "--no-normalise")[1] != "five one.\n"
+
+
+def test_a_pipe_is_answered_line_by_line(toy, exported):
+    """Without a flag: a line's translation is there before the next line is."""
+    for model in (("--path", toy.run / "checkpoint_last.pt", "--data", toy.data), ("--model", exported)):
+        command = [sys.executable, "-m", "fairseq_ringformer.cli.main", "translate", *map(str, model)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+            for line, translation in (("eins.", "one."), ("zwei acht.", "two eight."), ("", "")):
+                process.stdin.write(f"{line}\n".encode())
+                process.stdin.flush()
+                assert process.stdout.readline().decode() == f"{translation}\n"
+            process.stdin.close()
+            assert (process.stdout.read(), process.wait(60)) == (b"", 0)
+
+
+def test_a_fifo_is_a_file(toy, translate, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    with subprocess.Popen(["sh", "-c", f'printf "eins.\\nzwei." > "{tmp_path}/fifo"']):
+        assert translate("--input", tmp_path / "fifo") == (0, "one.\ntwo.\n", "")
 
 
 def test_bytes_that_are_no_utf8(translate, tmp_path):
@@ -101,11 +143,14 @@ def test_json_lines(translate):
     status, out, _ = translate("fünf.", "", "--json", "--nbest", 3, "--beam", 4)
     first, second = map(json.loads, out.splitlines())
     assert status == 0 and "fünf" in out
-    assert (first["line"], first["source"], first["pieces"]) == (1, "fünf.", 1)
+    assert (first["line"], first["source"], first["pieces"]) == (1, "fünf.", [{"source": "fünf.", "text": "five."}])
     assert first["hypotheses"][0]["text"] == "five." and len(first["hypotheses"]) == 3
     scores = [hypothesis["score"] for hypothesis in first["hypotheses"]]
     assert scores == sorted(scores, reverse=True) and scores[0] < 0
-    assert second == {"line": 2, "source": "", "hypotheses": [], "pieces": 0}
+    assert second == {"line": 2, "source": "", "hypotheses": [], "pieces": []}
+    (line,) = map(json.loads, translate("Eins zwei.  Drei.", "--json")[1].splitlines())
+    assert [piece["source"] for piece in line["pieces"]] == ["Eins zwei.", "Drei."]
+    assert line["hypotheses"][0]["text"] == "  ".join(piece["text"] for piece in line["pieces"])
 
 
 def test_ensemble(toy, with_fairseq):
@@ -149,10 +194,13 @@ def test_recipe_in_the_data_folder(toy, ringformer, tmp_path):
         (("eins", "--input", "in.txt"), "TEXT and --input exclude each other"),
         (("--nbest", 6, "--json"), "--nbest 6 needs a --beam of at least 6"),
         (("--nbest", 2), "--nbest needs --json"),
+        (("--lenpen", "nan"), "--lenpen nan is no number"),
         (("--input", "in.txt", "--output", "./in.txt"), "--output ./in.txt is to be read"),
         (("--input", "no.txt"), "no.txt: no such file for --input"),
         (("--output", "no/out.txt"), "no: no such folder for --output"),
+        (("--input", "."), ".: a folder, no file for --input"),
         (("--device", "nonsense"), "--device nonsense: torch finds no such device"),
+        (("--device", "meta"), "--device meta: torch finds no such device"),
         (("--translators", 2), "--translators needs --model"),
         (("--bpe", "sentencepiece"), "--bpe sentencepiece needs --sentencepiece-model FILE"),
         (("--sentencepiece-model", "in.txt", "--bpe-codes", "in.txt"), "--bpe-codes contradicts --sentencepiece-model"),

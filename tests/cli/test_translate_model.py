@@ -116,6 +116,16 @@ def test_mistakes(exported, refused, flags, text):
     assert text in refused("translate", "--model", exported, "eins", *flags)
 
 
+@pytest.mark.parametrize("flag", ["--threads", "--translators"])
+def test_more_threads_than_a_machine_bears(ringformer, exported, flag, capsysbinary):
+    for command in (("translate", "--model", exported, "eins"), ("benchmark",), ("predict", "--path", "x", "y")):
+        if command[0] != "predict" or flag == "--threads":
+            with pytest.raises(SystemExit) as status:
+                ringformer(*command, flag, 100_000)
+            assert status.value.code == 2
+            assert f"argument {flag}: 100000 is too many for " in capsysbinary.readouterr().err.decode()
+
+
 def test_damaged_models(exported, refused, tmp_path):
     def refusal():
         return refused("translate", "eins", "--model", tmp_path / "model")
@@ -136,7 +146,7 @@ def test_damaged_models(exported, refused, tmp_path):
 DEPLOYED = """
 import importlib.machinery, importlib.metadata, sys
 lacking = set(importlib.metadata.packages_distributions())
-lacking -= {"fairseq_ringformer", "ctranslate2", "sentencepiece", "numpy", "yaml", "setuptools"}
+lacking -= {"fairseq_ringformer", "ctranslate2", "sentencepiece", "sentencex", "numpy", "yaml", "setuptools"}
 
 class Deployed(importlib.machinery.PathFinder):
     @classmethod
@@ -149,7 +159,7 @@ sys.exit(main(["translate", "--model", sys.argv[1], "eins zwei.", "--json"]))
 """
 
 
-def test_ctranslate2_and_sentencepiece_are_enough(exported):
+def test_the_extra_deploy_is_enough(exported):
     """An exported model translates where nothing else is installed, neither torch nor fairseq."""
     command = [sys.executable, "-c", DEPLOYED, str(exported)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100)

@@ -2,12 +2,15 @@
 
 import io
 import string
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from fairseq_ringformer.text.wordpieces import WordPieces
 
+ROOT = Path(__file__).resolve().parents[2]
 LETTERS = string.ascii_letters + string.punctuation
 VOCABULARY = [
     "[PAD]",
@@ -49,6 +52,15 @@ def test_standard_input_to_standard_output_and_back(ringformer, vocabulary, stan
         'The house, a / b.\n\nx y [MASK]\n\n"q" <unk>\n',
         "",
     )
+
+
+def test_a_pipe_is_answered_line_by_line(vocabulary):
+    command = [sys.executable, "-m", "fairseq_ringformer.cli.main", "wordpiece", "--model", vocabulary, "--encode"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        for line in ("ab.", "", "c"):
+            process.stdin.write(f"{line}\n".encode())
+            process.stdin.flush()
+            assert process.stdout.readline().decode() == WordPieces.load(vocabulary).encode(line) + "\n"
 
 
 def test_files_and_dictionary(ringformer, vocabulary, tmp_path):

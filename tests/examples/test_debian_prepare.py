@@ -13,6 +13,7 @@ from corpus.packages import Package
 from recipe import steps
 
 from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.text.prepared import recipe_normalisation
 
 RECIPE = Path(prepare.__file__).parent
 
@@ -93,6 +94,10 @@ def test_report_provenance_and_recipe_are_written(tmp_path, archive, no_fairseq,
     recipe = json.loads((out / "recipe.json").read_text())
     assert (recipe["bpe"], recipe["tokenizer"]) == ("sentencepiece", None)
     assert (out / recipe["bpe_model"]).is_file()
+    normalise = recipe_normalisation(str(out / "bin"))
+    assert normalise("„A\u0308“ so…\u00a0ﬁn") == '"Ä" so... fin'
+    for line in (out / "raw/train.de").read_text(encoding="utf-8").splitlines():
+        assert normalise(line) == line
     printed = capsys.readouterr().out
     assert "libreoffice-help" in printed
     assert f"{report['totals']['train']:,}" in printed

@@ -24,8 +24,8 @@ def folder(tmp_path):
         (tmp_path / name).mkdir()
     for name in ("model", "bin/dict.de.txt", "bin/dict.en.txt"):
         (tmp_path / name).touch()
-    (tmp_path / "raw/test.de").write_text("eins\u2028zwei\n\n", encoding="utf-8")
-    (tmp_path / "raw/test.en").write_text("one\u2028two\n\n", encoding="utf-8")
+    (tmp_path / "raw/test.de").write_text("eins\u2028zwei\rdrei\n\n", encoding="utf-8", newline="")
+    (tmp_path / "raw/test.en").write_text("one\u2028two\n\nend", encoding="utf-8", newline="")
     write(tmp_path, DETAILS)
     return tmp_path
 
@@ -35,7 +35,7 @@ def write(folder, details):
 
 
 def test_text_is_cut_at_line_feeds_alone(folder):
-    assert PreparedData.read(folder).text("test") == (["eins\u2028zwei", ""], ["one\u2028two", ""])
+    assert PreparedData.read(folder).text("test") == (["eins\u2028zwei\rdrei", ""], ["one\u2028two", "", "end"])
 
 
 def test_paths_are_whole(folder):

@@ -3,18 +3,33 @@
 import pytest
 
 from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.text.prepared import PreparedData
 from fairseq_ringformer.text.scoring import generate, read_hypotheses, score
+from fairseq_ringformer.text.subwords import Subwords
+
+
+def prepared(folder, subwords):
+    return PreparedData(folder, ("de", "en"), subwords, folder, folder, {})
 
 
 def test_a_sentence_without_translation_is_an_error(tmp_path):
     """fairseq leaves out sentences in silence; a score over the rest would not be comparable."""
-    log = tmp_path / "generate.log"
-    log.write_text("D-2\t-0.5\tthird\nD-0\t-0.1\tfirst\nD-0\t-0.9\tsecond best\n", encoding="utf-8")
+    log, data = tmp_path / "generate.log", prepared(tmp_path, Subwords(None, None, None))
+    log.write_text("H-2\t-0.5\tthird\nH-0\t-0.1\tfirst\nH-0\t-0.9\tsecond best\n", encoding="utf-8")
     with pytest.raises(UserError) as error:
-        read_hypotheses(log, 3)
+        read_hypotheses(log, data, 3)
     assert str(error.value) == "1 of 3 sentences have no translation, the first is 2"
-    log.write_text(log.read_text() + "D-1\t-0.3\t\n")
-    assert read_hypotheses(log, 3) == ["first", "", "third"]
+    log.write_text(log.read_text() + "H-1\t-0.3\t\n")
+    assert read_hypotheses(log, data, 3) == ["first", "", "third"]
+
+
+def test_bytes_in_a_log_are_characters(byte_fallback, tmp_path):
+    """fairseq's own detokenised lines have <0xF0><0x9F>... instead."""
+    log, pieces = tmp_path / "generate.log", byte_fallback.encode("one \U0001f642\r two", out_type=str)
+    assert "<0xF0>" in pieces
+    log.write_text(f"H-0\t-0.1\t{' '.join(pieces)}\nD-0\t-0.1\t<0xF0>\n", encoding="utf-8", newline="")
+    data = prepared(tmp_path, Subwords("sentencepiece", byte_fallback.path, None))
+    assert read_hypotheses(log, data, 1) == ["one \U0001f642  two"]
 
 
 def test_a_perfect_translation_scores_100_with_signatures():

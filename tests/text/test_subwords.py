@@ -8,7 +8,8 @@ import pytest
 import sentencepiece
 
 from fairseq_ringformer.errors import UserError
-from fairseq_ringformer.text.prepared import recipe_subwords
+from fairseq_ringformer.text.normalisation import Normalisation
+from fairseq_ringformer.text.prepared import recipe_normalisation, recipe_subwords
 from fairseq_ringformer.text.subwords import Subwords, build_codec
 
 
@@ -55,6 +56,30 @@ def test_text_is_cut_as_fairseq_cuts_it(models, bpe, name, tokenizer):
         assert codec.decode(expected) == (back if tokenize is None else tokenize.decode(back))
 
 
+def test_bytes_become_characters_again(byte_fallback):
+    codec = build_codec(Subwords("sentencepiece", byte_fallback.path, None), "de", "en")
+    for text in ("eins \U0001f642", "Größe ➜ 中文", "<0x41> two", ""):
+        assert codec.decode(codec.encode(text)) == text
+    assert "<0xF0> <0x9F>" in codec.encode("\U0001f642")
+    # A line stays one line, whatever bytes a model makes.
+    assert codec.decode("▁one <0x0A> <0x0D> ▁two <0x0A>") == "one  two"
+    assert codec.encode("one\rtwo") == codec.encode("one two")
+
+
+def test_text_is_normalised_before_it_is_cut(models):
+    normalisation = Normalisation("NFC", {"„": "»", "“": "«"}, spaces=True)
+    for bpe, name in (
+        (None, None),
+        ("sentencepiece", "sp.model"),
+        ("subword_nmt", "codes"),
+        ("wordpiece", "vocab.txt"),
+    ):
+        path = name and str(models / name)
+        codec = build_codec(Subwords(bpe, path, None, normalisation), "de", "en")
+        plain = build_codec(Subwords(bpe, path, None), "de", "en")
+        assert codec.encode("zwei\u00a0 „dru\u0308i“") == plain.encode("zwei »drüi«")
+
+
 def test_a_package_that_lacks_is_not_called_a_damaged_model(models, monkeypatch):
     monkeypatch.setitem(sys.modules, "subword_nmt.apply_bpe", None)
     with pytest.raises(UserError, match="these sub-words need subword_nmt.*scripts/setup.sh subwords"):
@@ -77,5 +102,20 @@ def test_a_recipe_counts_for_its_own_data_alone(tmp_path):
     assert recipe_subwords(str(tmp_path)) == recipe_subwords(str(tmp_path / "bin")) == expected
     assert recipe_subwords(str(tmp_path / "other")) is None
     (tmp_path / "other/recipe.json").write_text("{")
+    with pytest.raises(UserError, match="recipe.json: not a recipe, or a damaged one"):
+        recipe_subwords(str(tmp_path / "other"))
+    (tmp_path / "other/recipe.json").write_text("{}")
     with pytest.raises(UserError, match="recipe.json: not a recipe of sub-words"):
         recipe_subwords(str(tmp_path / "other"))
+
+
+def test_a_recipe_says_how_text_was_normalised(tmp_path):
+    recipe = {"bpe": "subword_nmt", "bpe_model": "codes", "normalisation": {"form": "NFC", "spaces": True}}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    expected = Normalisation("NFC", spaces=True)
+    assert recipe_subwords(str(tmp_path)).normalisation == recipe_normalisation(str(tmp_path)) == expected
+    (tmp_path / "recipe.json").write_text(json.dumps({**recipe, "normalisation": "NFC"}))
+    for read in (recipe_subwords, recipe_normalisation):
+        with pytest.raises(UserError, match="recipe.json: its normalisation is not of form"):
+            read(str(tmp_path))
+    assert recipe_normalisation(str(tmp_path / "no")) is None

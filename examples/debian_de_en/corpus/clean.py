@@ -1,24 +1,22 @@
 """Make text uniform, and say of a pair why it is not fit to learn from."""
 
 import re
-import unicodedata
 
 from corpus.sentences import ratio_is_odd
+from fairseq_ringformer.text.normalisation import Normalisation
 
 MAX_WORDS = 200
 
 # Typographic variants that the sources use without system, and invisible characters.
-_UNIFORM = str.maketrans(
-    {
-        **dict.fromkeys("„“”‟«»", '"'),
-        **dict.fromkeys("‘’‚‛´", "'"),
-        **dict.fromkeys("‐‑", "-"),
-        **dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0e\ufe0f", None),
-        "…": "...",
-        "−": "-",
-    }
-)
-_SPACE = re.compile(r"\s+")
+_UNIFORM = {
+    **dict.fromkeys("„“”‟«»", '"'),
+    **dict.fromkeys("‘’‚‛´", "'"),
+    **dict.fromkeys("‐‑", "-"),
+    **dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff\ufe0e\ufe0f", ""),
+    "…": "...",
+    "−": "-",
+}
+NORMALISATION = Normalisation("NFC", _UNIFORM, spaces=True)
 _MARKUP = re.compile(
     r"""</?[A-Za-z][^<>]*>          # a tag
       | &(?:[A-Za-z]+|\#\w+);       # an entity
@@ -37,8 +35,7 @@ _OTHER_SCRIPT = re.compile("[\u0400-\u1dff\u2c80-\u2dff\u2e80-\ua71f\ua800-\ufaf
 
 def normalise(text: str) -> str:
     """``text`` in Unicode form NFC on one line, with plain quotes, apostrophes, hyphens, dots and spaces."""
-    text = unicodedata.normalize("NFC", text).translate(_UNIFORM)
-    return _SPACE.sub(" ", text).strip()
+    return NORMALISATION(text)
 
 
 def key(text: str) -> str:

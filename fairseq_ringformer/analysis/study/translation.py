@@ -172,7 +172,7 @@ class Translation:
         state = read_checkpoint(str(checkpoint))
         flags = ["--lenpen", str(self.lenpen)]
         call(generation_command(self.data, checkpoint, "test", self.beam, flags), folder / "generate.log")
-        translations = read_hypotheses(folder / "generate.log", len(self.references))
+        translations = read_hypotheses(folder / "generate.log", self.data, len(self.references))
         hypotheses = folder / f"hypotheses.{self.data.languages[1]}"
         hypotheses.write_text("".join(line + "\n" for line in translations), encoding="utf-8")
         scores = score(translations, self.references)

@@ -50,6 +50,7 @@ def test_from_the_mirror_to_the_text_it_was_made_from(place, vocabulary, quick, 
     recipe = json.loads((out / "recipe.json").read_text())
     assert (recipe["recipe"], recipe["bpe"], recipe["tokenizer"]) == ("paper", "wordpiece", None)
     assert (out / recipe["bpe_model"]).is_file() and quick == [(True, None)]
+    assert recipe["normalisation"]["form"] == "NFC" and set("abe ") < set(recipe["normalisation"]["characters"])
     assert max(len(text.split()) for pair in subwords.read(out / "sub", "train") for text in pair) <= 50
     assert len(list(subwords.read(out / "sub", "test"))) == 20
 
