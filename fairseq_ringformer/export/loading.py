@@ -5,6 +5,7 @@ from typing import Any
 
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY, FairseqEncoderDecoderModel, build_model
 from fairseq.models.transformer import TransformerModel
+from fairseq.models.transformer_align import TransformerAlignModel
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 
@@ -35,7 +36,7 @@ def load_model(state: dict[str, Any]) -> FairseqEncoderDecoderModel:
     """
     name = architecture(state)
     kind = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
-    if kind is None or not (issubclass(kind, RingFormerModel) or kind is TransformerModel):
+    if kind is None or not (issubclass(kind, RingFormerModel) or kind in (TransformerModel, TransformerAlignModel)):
         raise UserError(f"its architecture is {name}: neither one of this plug-in nor fairseq's transformer")
     cfg = OmegaConf.create({**_options(state), **OVERRIDES, "_name": name}, flags={"allow_objects": True})
     source, target = map(numbered_dictionary, vocabularies(state["model"]))

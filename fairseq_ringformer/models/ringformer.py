@@ -67,6 +67,11 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         super().__init__(encoder, decoder)
         self.cfg = cfg
         self.supports_align_args = True
+        # As TransformerAlignModel has them; fairseq's generator reads the second.
+        self.alignment = {"alignment_layer": cfg.alignment_layer, "alignment_heads": cfg.alignment_heads}
+        self.full_context_alignment = cfg.full_context_alignment
+        if cfg.alignment_layer is None and (cfg.alignment_heads is not None or cfg.full_context_alignment):
+            self.alignment["alignment_layer"] = decoder.stack.levels - 1
 
     @classmethod
     def build_model(cls, cfg, task) -> "RingFormerModel":
@@ -151,11 +156,20 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         return_all_hiddens: bool = False,
         **options,
     ):
-        """Scores `(batch, tgt_len, vocabulary)` and extras; `options` go to the decoder."""
+        """Scores `(batch, tgt_len, vocabulary)` and extras; `options` go to the decoder.
+
+        With ``--full-context-alignment`` the attention among the extras is that of a second pass, in which every
+        position sees the whole target (arXiv 1909.02074, section 4.2).
+        """
         encoder_out = self.encoder(src_tokens, src_lengths, return_all_hiddens=return_all_hiddens)
-        return self.decoder(
+        options = {**self.alignment, **options}
+        scores, extra = self.decoder(
             prev_output_tokens, encoder_out=encoder_out, return_all_hiddens=return_all_hiddens, **options
         )
+        if self.full_context_alignment:
+            options["full_context_alignment"] = options["features_only"] = True
+            extra["attn"] = self.decoder(prev_output_tokens, encoder_out=encoder_out, **options)[1]["attn"]
+        return scores, extra
 
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """fairseq's hook before loading; says in words when a checkpoint is of another architecture or dictionary."""
