@@ -1,24 +1,27 @@
 """Argument types, flags and checks that several commands share."""
 
 import argparse
+import math
 import os
 from collections.abc import Callable, Iterable
 
 from ..errors import UserError
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """An argparse type: a whole number of at least `least`."""
+def whole(least: int, most: float = math.inf) -> Callable[[str], int]:
+    """An argparse type: a whole number of at least `least`, and at most `most`."""
+    upwards = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
 
     def convert(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {least}")
+        if not text.isdecimal() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number {upwards}")
         return int(text)
 
     return convert
 
 
 positive = whole(1)
+SEED = whole(0, 2**32 - 1)  # numpy takes no others
 
 
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:

@@ -82,13 +82,13 @@ class PreparedData:
             raise _unprepared(self.folder, error) from None
 
 
-def recipe_subwords(data: str) -> Subwords | None:
-    """How the text was cut whose binary form is the folder `data`, by its recipe; None if there is none.
+def find_recipe(data: str) -> tuple[str, dict[str, Any]] | None:
+    """The recipe of the folder `data` of binarised text: the folder that it lies in, and what it says; None if there is none.
 
-    The recipe lies in the folder, or beside it if the folder is what the recipe calls its ``bin``.
+    It lies in the folder, or beside it if the folder is what the recipe calls its ``bin``.
 
     Raises:
-        UserError: if there is one that cannot be used.
+        UserError: if there is one that cannot be read.
     """
     for folder in (data, os.path.join(data, os.pardir)):
         path = os.path.normpath(os.path.join(folder, RECIPE))
@@ -99,15 +99,37 @@ def recipe_subwords(data: str) -> Subwords | None:
                 details = json.load(stream)
             binary = os.path.join(folder, details.get("bin", "."))
             if folder is data or os.path.realpath(binary) == os.path.realpath(data):
-                return _subwords(os.path.dirname(path), details)
-        except UserError as error:
-            raise UserError(f"{path}: {error}") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{path}: not a recipe of sub-words; give the sub-word model by flag") from None
+                return os.path.dirname(path), details
+        except (OSError, ValueError, TypeError, AttributeError):
+            raise _no_recipe(path) from None
     return None
 
 
+def recipe_subwords(data: str) -> Subwords | None:
+    """How the text was cut whose binary form is the folder `data`, by its recipe; None if there is none.
+
+    Raises:
+        UserError: if there is one that cannot be used.
+    """
+    found = find_recipe(data)
+    if found is None:
+        return None
+    path = os.path.join(found[0], RECIPE)
+    try:
+        return _subwords(*found)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (KeyError, TypeError):
+        raise _no_recipe(path) from None
+
+
+def _no_recipe(path: str) -> UserError:
+    return UserError(f"{path}: not a recipe of sub-words; give the sub-word model by flag")
+
+
 def _subwords(folder: str | Path, details: dict[str, Any]) -> Subwords:
+    if details["bpe"] is None:  # plain words
+        return Subwords(None, None, details.get("tokenizer"))
     return Subwords(check_kind(details["bpe"]), os.path.join(folder, details["bpe_model"]), details.get("tokenizer"))
 
 
