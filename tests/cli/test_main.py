@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,14 @@ def test_how_a_command_ends(monkeypatch, capsys, error, status, text):
     monkeypatch.setattr("fairseq_ringformer.cli.user_dir.run", fail)
     assert cli.main(["user-dir"]) == status
     assert capsys.readouterr().err == text
+
+
+def test_a_name_that_the_output_does_not_know_is_printed_all_the_same():
+    code = "from fairseq_ringformer.cli import main, user_dir; user_dir.PACKAGE = 'ä\\udcff'; main.main(['user-dir'])"
+    for encoding, printed in (("ascii", b"\\xe4\\udcff\n"), ("utf-8", b"\xc3\xa4\\udcff\n")):
+        env = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=env, timeout=100)
+        assert (done.returncode, done.stdout) == (0, printed), done.stderr
 
 
 def test_installed_command():
