@@ -3,8 +3,9 @@
 #
 #   train.sh --arch ringformer_tiny --data DIR --output DIR [--seed N] [--max-update N] [fairseq-train flags ...]
 #
-# DIR of --data is what prepare.sh wrote. Every update sees two batches of MAX_TOKENS, whatever the machine: on two GPUs or
-# two CPU processes one each, on one device two in turn. An interrupted training resumes from its last checkpoint, and ends as if it had not been.
+# DIR of --data is what prepare.sh wrote. Every update sees two batches of MAX_TOKENS (1024), whatever the machine: on two GPUs or
+# two CPU processes one each, on one device two in turn. An interrupted training resumes from its last checkpoint, and ends
+# as if it had not been.
 #
 # The recipe is tuned for few updates on little data: pre-norm bears a learning rate that post-norm does not, and within
 # four epochs dropout only costs. For longer trainings add, say, --dropout 0.1 --activation-dropout 0.1 --lr 2e-3.
@@ -29,6 +30,9 @@ while [ $# -gt 0 ]; do
     *) more+=("$1"); shift ;;
   esac
 done
+case $max_update in
+  ''|*[!0-9]*) echo "train: --max-update $max_update is no number of updates" >&2; exit 2 ;;
+esac
 if [ -z "$data" ] || [ -z "$output" ]; then echo "train: needs --data and --output (see --help)" >&2; exit 2; fi
 if ! [ -e "$data/recipe.json" ]; then
   echo "train: $data holds no prepared data: run examples/debian_de_en/prepare.sh --output $data first" >&2; exit 2
@@ -53,7 +57,7 @@ elif [ "$gpus" -eq 0 ] && [ "$cores" -ge 2 ]; then
 fi
 
 flags=(
-  "$data/bin" --user-dir "$root/fairseq_ringformer" --arch "$arch" --share-all-embeddings
+  "$data/bin" --arch "$arch" --share-all-embeddings
   --encoder-normalize-before --decoder-normalize-before --dropout 0 --activation-dropout 0
   --criterion label_smoothed_cross_entropy --label-smoothing 0.1
   --optimizer adam --adam-betas '(0.9, 0.98)' --clip-norm 1.0
@@ -63,15 +67,8 @@ flags=(
   --validate-interval-updates 500 --log-format tqdm --num-workers 0
   ${more[@]+"${more[@]}"}
 )
-mkdir -p "$output"
 if [ "$gpus" -ge 1 ]; then
-  fairseq-train "${flags[@]}"
-elif [ "$workers" -eq 2 ]; then
-  export OMP_NUM_THREADS=$((cores / 2))
-  # fairseq takes its rank from a flag, torchrun gives it in the environment: hence the shell in between.
-  torchrun --nproc_per_node 2 --standalone --no-python bash -c 'exec fairseq-train "$@" --cpu \
-    --distributed-world-size 2 --distributed-init-method env:// --distributed-no-spawn --distributed-rank "$RANK" \
-    --distributed-backend gloo --ddp-backend legacy_ddp' fairseq-train "${flags[@]}"
+  exec ringformer train "${flags[@]}"
 else
-  fairseq-train "${flags[@]}" --cpu
+  exec ringformer train --processes "$workers" "${flags[@]}" --cpu
 fi

@@ -1,5 +1,6 @@
 """What a recipe looks at before it works for long."""
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -12,8 +13,13 @@ if TYPE_CHECKING:
 
 
 def make_writable(*folders: Path) -> None:
-    """Make ``folders`` where they are not there; UserError if nothing can be written into one."""
+    """Make ``folders`` where they are not there; UserError if nothing can be written into one, or its name is no UTF-8."""
     for folder in folders:
+        try:
+            str(folder).encode()
+        except UnicodeEncodeError:
+            name = os.fsencode(folder).decode(errors="backslashreplace")
+            raise UserError(f"{name}: a name that is not UTF-8, as fairseq needs it: choose another folder") from None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):

@@ -200,6 +200,10 @@ def train(options: argparse.Namespace, more: list[str]) -> None:
     if done >= wanted:  # fairseq-train would do one more
         print(f"train.sh: {options.output} is trained already: {done:,} updates")
         return
+    from fairseq_ringformer.models import training
+
+    flags = line[len(line) - line[::-1].index("fairseq-train") :]
+    training.check(training.parse(flags))
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

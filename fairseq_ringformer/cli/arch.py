@@ -1,5 +1,6 @@
 """Models by name, of either kind: fairseq's architectures with the flags of fairseq-train, timm's with their keywords."""
 
+import sys
 from typing import Any
 
 from ..errors import UserError
@@ -9,8 +10,9 @@ CLASSIFIER = "vit_"  # what the names of this package's classifiers begin with, 
 
 
 def is_classifier(arch: str) -> bool:
-    """Whether `arch` is a name in timm."""
-    return arch.startswith(CLASSIFIER)
+    """Whether `arch` is a name in timm, of this package or registered by a --user-dir."""
+    timm = sys.modules.get("timm")
+    return arch.startswith(CLASSIFIER) or (timm is not None and timm.is_model(arch))
 
 
 def keywords(flags: list[str]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Convert a trained model for an engine that needs neither fairseq, timm nor torch.
 
-  ringformer export --path runs/a/averaged.pt --data BIN_DIR --to ctranslate2 --output runs/a/ct2 --quantization int8
+  ringformer export --path runs/a/averaged.pt --to ctranslate2 --output runs/a/ct2 --quantization int8
   ringformer translate --model runs/a/ct2 < german.txt > english.txt
 
   ringformer export --path runs/vit_ring_tiny_patch4_28_seed1/best.pt --to onnx --output ring.onnx
@@ -12,15 +12,17 @@ should be like, and the names of its classes, are in its metadata as JSON.
 
 import argparse
 import os
+from contextlib import ExitStack
 
 from .._fairseq import quiet
 from ..errors import UserError, about
-from ..export.checkpoints import is_classifier, read_fairseq_checkpoint
+from ..export.checkpoints import check_fairseq_checkpoint, is_classifier
 from ..files import read_checkpoint, whole_file
 from ..text.ctranslate2_engine import FORMAT, MODEL, holds_model
 from ..text.subwords import build_codec
 from . import subwords
 from .arguments import check_output, check_output_folder, refuse_flags
+from .checkpoints import data_folder
 from .errors import require_fairseq, require_timm
 
 ONNX = "onnx"
@@ -38,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace the exported model that --output holds")
     text = parser.add_argument_group("CTranslate2")
-    text.add_argument("--data", metavar="DIR", help="folder that fairseq-preprocess has written; required")
+    text.add_argument(
+        "--data", metavar="DIR", help="folder that fairseq-preprocess has written; default: what the checkpoint carries"
+    )
     text.add_argument("--quantization", choices=QUANTIZATIONS, help="type of the weights; default: float32")
     text.add_argument("-s", "--source-lang", metavar="LANG", help="default: as in training")
     text.add_argument("-t", "--target-lang", metavar="LANG", help="default: as in training")
@@ -50,22 +54,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export_translator(args: argparse.Namespace) -> int:
-    if args.data is None:
-        raise UserError(f"--to {FORMAT} needs --data: the folder that fairseq-preprocess has written")
     check_output_folder(args.output, holds_model, args.force)
     require_fairseq()
-    state = read_fairseq_checkpoint(args.path)
-    if not os.path.isdir(args.data):
-        raise UserError(f"{args.data}: no such data folder")
-    cut = subwords.find_subwords(args, args.data)
-    build_codec(cut, "en", "en")  # a damaged one is refused now
     from ..export.loading import architecture
     from ..text.exporting import export_translator
 
+    state = read_checkpoint(args.path)
+    if is_classifier(state):
+        raise UserError(f"{args.path}: an image classifier's checkpoint: classifiers are exported --to {ONNX}")
+    check_fairseq_checkpoint(args.path, state)
     quantization = args.quantization or "float32"
-    with quiet():
+    with ExitStack() as stack:
+        data = data_folder(args.data, args.path, state, stack)
+        cut = subwords.find_subwords(args, data)
+        build_codec(cut, "en", "en")  # a damaged one is refused now
+        stack.enter_context(quiet())
         languages = args.source_lang, args.target_lang
-        model = export_translator(args.path, state, args.data, languages, cut, args.output, quantization)
+        model = export_translator(args.path, state, data, languages, cut, args.output, quantization)
     count = sum(weight.numel() for weight in model.parameters())
     print(
         f"{architecture(state)} of {count:,} parameters, {_size(args.path)}: {quantization} weights of "

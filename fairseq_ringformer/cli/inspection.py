@@ -1,16 +1,19 @@
 """What the analyses of trained models share: flags, and what these load."""
 
 import argparse
+import atexit
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..export.checkpoints import check_fairseq_checkpoint, is_classifier
 from ..extras import require
 from ..files import read_checkpoint
-from .arguments import add_machine_arguments, check_output, positive, refuse_flags, whole
+from .arguments import SEED, add_machine_arguments, check_output, positive, refuse_flags
+from .checkpoints import data_folder
 from .errors import require_fairseq, require_timm
 
 if TYPE_CHECKING:
@@ -51,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser, checkpoints: Any, examples: i
             metavar="N",
             help=f"sentences or images, drawn by --seed; default: {examples}",
         )
-        parser.add_argument("--seed", type=whole(0), default=1, metavar="N", help="of the draw; default: 1")
+        parser.add_argument("--seed", type=SEED, default=1, metavar="N", help="of the draw; default: 1")
         parser.add_argument("--subset", metavar="NAME", help="translation: valid, test ...; default: test")
         parser.add_argument("--split", metavar="NAME", help="images: default: validation")
         parser.add_argument("--dataset", metavar="NAME", help="images: how they lie in --data, as in train-classifier")
@@ -126,12 +129,14 @@ def _load(path: str, args: argparse.Namespace) -> "LoadedModel":
         return classifier(path, state, args.ema)
     if args.ema is not None:
         raise UserError(f"--ema is for classifiers; of a translation model, {path}, ringformer average --ema takes it")
-    if args.data is None:
-        raise UserError(f"{path} is a translation model: give --text, and --data DIR of fairseq-preprocess")
     require_fairseq()
     from ..analysis.inspection.models import translator
 
-    return translator(path, check_fairseq_checkpoint(path, state), args.data)
+    check_fairseq_checkpoint(path, state)
+    stack = ExitStack()
+    atexit.register(stack.close)  # the sub-words are read later
+    args.data = data_folder(args.data, path, state, stack)
+    return translator(path, state, args.data)
 
 
 def open_examples(args: argparse.Namespace, models: "list[LoadedModel]") -> "Examples":

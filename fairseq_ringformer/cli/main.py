@@ -7,6 +7,7 @@ import sys
 
 from ..errors import UserError
 from ..extras import named
+from .user_dir import import_folder
 
 # Sub-command to what it does. The module of the same name has `add_arguments(parser)` and `run(args)`, and is imported
 # for its own command alone: so no command needs the packages of another.
@@ -15,6 +16,7 @@ COMMANDS = {
     "flags": "the model flags of fairseq-train",
     "params": "parameters by part, and the paper's tables",
     "flops": "multiply-adds by part",
+    "train": "train a translation model: fairseq-train, with its flags checked first",
     "average": "average checkpoints, or take a run's EMA weights",
     "fold": "a ring as a checkpoint of fairseq's own transformer, or timm's own VisionTransformer",
     "export": "convert a translator for CTranslate2, an image classifier to ONNX",
@@ -33,10 +35,24 @@ COMMANDS = {
 }
 
 
+def common_parser() -> argparse.ArgumentParser:
+    """What every command takes, before its name or after it."""
+    parser = argparse.ArgumentParser(prog="ringformer", add_help=False, allow_abbrev=False)
+    parser.add_argument(
+        "--user-dir",
+        action="append",
+        default=[],
+        dest="user_dirs",
+        metavar="DIR",
+        help="folder of your own that registers models, as for fairseq; may be repeated",
+    )
+    return parser
+
+
 def build_parser(command: str | None = None) -> argparse.ArgumentParser:
     """The parser of the command, with the arguments of the sub-command `command`."""
     parser = argparse.ArgumentParser(
-        prog="ringformer", description="Tools around RingFormer models for fairseq and timm."
+        prog="ringformer", description="Tools around RingFormer models for fairseq and timm.", parents=[common_parser()]
     )
     subparsers = parser.add_subparsers(required=True, metavar="command")
     for name, does in COMMANDS.items():
@@ -63,7 +79,7 @@ def print_anything() -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run one sub-command; a user's mistake ends in one line on standard error and exit status 2."""
     print_anything()
-    argv = sys.argv[1:] if argv is None else argv
+    common, argv = common_parser().parse_known_args(argv)
     command = next((word for word in argv if not word.startswith("-")), None)
     try:
         with named():
@@ -71,13 +87,19 @@ def main(argv: list[str] | None = None) -> int:
             args, rest = parser.parse_known_args(argv)
             if rest and not args.takes_model_flags:
                 parser.error(f"unrecognized arguments: {' '.join(rest)}")
-            args.model_flags = rest
+            args.model_flags, args.user_dirs = rest, common.user_dirs
+            for folder in args.user_dirs:
+                import_folder(folder)
             return args.run(args) or 0
     except UserError as error:
         print(f"ringformer {command}: {error}", file=sys.stderr)
         return 2
     except MemoryError:
         print(f"ringformer {command}: out of memory", file=sys.stderr)
+        return 2
+    except UnicodeEncodeError as error:
+        # Surrogates stand for the bytes of a name that is not UTF-8, and not every library takes them.
+        print(f"ringformer {command}: {ascii(error.object)[:200]} is not UTF-8, as it must be here", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

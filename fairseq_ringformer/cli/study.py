@@ -2,6 +2,7 @@
 
   ringformer study --grid table4 --data data/debian_de_en_quick --budget 20m --output studies/quick
   ringformer study --grid table1_small --data data/debian_de_en_quick --updates 3000 --seeds 1 2 --jobs 2 --lr 2e-3
+  ringformer study --grid table4 --data BIN_DIR --references test.en --sentencepiece-model spm.model --budget 20m
   ringformer study --grid table2 --data /data/imagenet_small --budget 12h
   ringformer report --results studies/quick/results.jsonl
 
@@ -20,10 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, one_line
-from .arguments import threads, whole
+from . import subwords
+from .arguments import SEED, refuse_flags, threads, whole
 from .errors import require_fairseq, require_timm
+from .user_dir import for_fairseq
 
 TAKES_MODEL_FLAGS = True
+OF_DATA = ("references", *subwords.ARGUMENTS)
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -40,10 +44,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--grid", required=True, metavar="NAME", help="table to train, table4 for one")
     what.add_argument("--tables", metavar="FILE", help="YAML file of your own tables; default: the paper's")
     what.add_argument("--rows", nargs="+", metavar="ROW", help="some rows alone, by name; default: all")
-    what.add_argument("--seeds", nargs="+", type=whole(0), default=[1], metavar="N", help="default: 1")
+    what.add_argument("--seeds", nargs="+", type=SEED, default=[1], metavar="N", help="default: 1")
     what.add_argument(
-        "--data", required=True, metavar="DIR", help="what a recipe's prepare.sh wrote, or a folder of images"
+        "--data",
+        required=True,
+        metavar="DIR",
+        help="what a recipe's prepare.sh wrote, or fairseq-preprocess with --references, or a folder of images",
     )
+    what.add_argument(
+        "--references", metavar="FILE", help="natural text of the test set in the target language, for other data"
+    )
+    subwords.add_arguments(parser)
     length = parser.add_argument_group("length").add_mutually_exclusive_group()
     length.add_argument(
         "--budget",
@@ -119,6 +130,22 @@ def _rows(table: Any, names: list[str]) -> list[Any]:
     return [row for row in table.rows if not names or row.name in names]
 
 
+def _binarised(args: argparse.Namespace) -> Any:
+    """The data of --data, with --references and sub-words by flag or recipe."""
+    from fairseq.data.data_utils import infer_language_pair
+
+    from ..analysis.study.translation import BinarisedData
+
+    if not os.path.isdir(args.data):
+        raise UserError(f"{args.data}: no such data folder")
+    languages = infer_language_pair(args.data)
+    if not all(languages):
+        raise UserError(f"{args.data}: holds no data of fairseq-preprocess")
+    folder = Path(args.data)
+    cut = subwords.find_subwords(args, args.data)
+    return BinarisedData(folder, languages, cut, folder, folder, {}, Path(args.references).absolute())
+
+
 def _study(args: argparse.Namespace, table: Any, rows: list[Any]) -> Any:
     import torch
 
@@ -133,10 +160,13 @@ def _study(args: argparse.Namespace, table: Any, rows: list[Any]) -> Any:
     if table.vision:
         if args.beam is not None or args.lenpen is not None:
             raise UserError(f"{table.name} classifies images: --beam and --lenpen are for translation")
+        refuse_flags(args, OF_DATA, "is for translation")
         kind = Vision(Path(args.data), table, args.model_flags)
     else:
         lenpen = 1.0 if args.lenpen is None else args.lenpen
-        kind = Translation(Path(args.data), table, args.model_flags, args.beam or 5, lenpen)
+        data = Path(args.data) if args.references is None else _binarised(args)
+        user_dir = for_fairseq(args.user_dirs)
+        kind = Translation(data, table, args.model_flags, args.beam or 5, lenpen, user_dir)
     kind.check(rows)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     gpus = [name for name in visible if name] or [str(number) for number in range(torch.cuda.device_count())]

@@ -24,10 +24,12 @@ from typing import BinaryIO
 
 from .._fairseq import quiet
 from ..errors import UserError
+from ..export.checkpoints import read_fairseq_checkpoint
 from ..extras import require
 from ..text.stream import Engine, Search, Translated, read_groups, translate_groups
 from . import subwords
 from .arguments import check_output, positive, refuse_flags, threads
+from .checkpoints import data_folder, split_paths
 from .errors import require_fairseq
 from .streams import check_input, counted, flushed, notices, open_input
 
@@ -38,9 +40,11 @@ DATA_FLAGS = ("data", "source_lang", "target_lang", *subwords.ARGUMENTS, "autoca
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", nargs="*", metavar="TEXT", help="text to translate; default: --input")
     model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--path", metavar="CKPT[:CKPT]", help="checkpoint, or several as an ensemble; with --data")
+    model.add_argument("--path", metavar="CKPT[:CKPT]", help="checkpoint, or several as an ensemble")
     model.add_argument("--model", metavar="DIR", help="folder that ringformer export has written")
-    parser.add_argument("--data", metavar="DIR", help="with --path: folder that fairseq-preprocess has written")
+    parser.add_argument(
+        "--data", metavar="DIR", help="folder that fairseq-preprocess has written; default: what the checkpoint carries"
+    )
     parser.add_argument("--input", metavar="FILE", help="text to translate, line by line; default: standard input")
     parser.add_argument("--output", metavar="FILE", help="where to write; default: standard output")
     parser.add_argument("-s", "--source-lang", metavar="LANG", help="default: as in training")
@@ -98,8 +102,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     if args.model is None:
-        if args.data is None:
-            raise UserError("--path needs --data DIR, the folder that fairseq-preprocess has written")
         refuse_flags(args, ["translators"], "needs --model: fairseq translates one batch at a time")
     else:
         refuse_flags(args, DATA_FLAGS, "needs --path: an exported model knows how its text is cut")
@@ -140,11 +142,12 @@ def _load(args: argparse.Namespace, alone: bool) -> Engine:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    if not os.path.isdir(args.data):
-        raise UserError(f"{args.data}: no such data folder")
-    cut = subwords.find_subwords(args, args.data)
-    languages = args.source_lang, args.target_lang
-    return FairseqEngine(args.path.split(os.pathsep), args.data, cut, search, args.device, languages, args.autocast)
+    paths, languages = split_paths(args.path), (args.source_lang, args.target_lang)
+    with contextlib.ExitStack() as stack:
+        state = read_fairseq_checkpoint(paths[0]) if args.data is None else {}
+        data = data_folder(args.data, paths[0], state, stack)
+        cut = subwords.find_subwords(args, data)
+        return FairseqEngine(paths, data, cut, search, args.device, languages, args.autocast)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from fairseq.models import FairseqEncoderDecoderModel
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..models.config import SIDES
+from ..models.config import NORM_EPS, SIDES
 from ..models.ringformer import RingFormerModel
 from .folding import PlainLayer, plain_layers
 
@@ -36,7 +36,7 @@ class RingConverter(Converter):
 
     def __init__(self, model: FairseqEncoderDecoderModel, source: list[str], target: list[str]):
         self.symbols = {"source": source, "target": target}
-        options = model.cfg
+        self.options = options = model.cfg
         activation = str(options.activation_fn)
         if activation not in ACTIVATIONS:
             raise UserError(f"CTranslate2 has no activation {activation}: it knows {', '.join(ACTIVATIONS)}")
@@ -78,6 +78,7 @@ class RingConverter(Converter):
         spec = transformer_spec.TransformerSpec(encoder, decoder)
         spec.register_source_vocabulary(self.symbols["source"])
         spec.register_target_vocabulary(self.symbols["target"])
+        spec.config.layer_norm_epsilon = getattr(self.options, "norm_eps", NORM_EPS)
         # fairseq ends the source with the end of the sentence and begins the target with it.
         spec.config.add_source_eos = True
         spec.config.decoder_start_token = spec.config.eos_token

@@ -6,10 +6,11 @@ import functools
 from typing import Any
 
 import torch
+from fairseq.models import ARCH_CONFIG_REGISTRY
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.config import SIDES, RingFormerConfig
+from ..models.config import NORM_EPS, SIDES, RingFormerConfig
 from ..models.ringformer import RingFormerModel
 from .folding import plain_layers
 
@@ -28,6 +29,7 @@ COMMON_OPTIONS = (
     "max_source_positions",
     "max_target_positions",
 )
+ALIGN = "transformer_align"  # fairseq's transformer that learns alignments
 # The version of fairseq's state dicts from which a pre-norm stack ends in a norm.
 VERSION = 3.0
 
@@ -58,6 +60,12 @@ def transformer_options(model: RingFormerModel) -> dict[str, Any]:
         options[f"{side}_ffn_embed_dim"] = 1 if stack.ffn is None else stack.config.ffn_dim
     options.update((name, getattr(cfg, name)) for name in COMMON_OPTIONS)
     options["decoder_input_dim"] = options["decoder_output_dim"] = cfg.decoder_embed_dim
+    if model.alignment["alignment_layer"] is not None:
+        options.update(model.alignment, full_context_alignment=model.full_context_alignment, _name=ALIGN, arch=ALIGN)
+        # A model of the old kind: it reads every option from the checkpoint.
+        args = argparse.Namespace(**options)
+        ARCH_CONFIG_REGISTRY[ALIGN](args)
+        options = vars(args)
     return plain_containers(options)
 
 
@@ -65,12 +73,17 @@ def transformer_state(model: RingFormerModel) -> dict[str, Tensor]:
     """The weights of `model` under the names of fairseq's `transformer`; biases that it lacks are zero.
 
     Raises:
-        UserError: if the model has static signals or an output bias, which that transformer has not.
+        UserError: if the model has static signals, an output bias or another norm, which that transformer has not.
     """
     if any(key.endswith(("output_bias", "output_projection.bias")) for key in model.state_dict()):
         raise UserError(
             "the model has an output bias, fairseq's transformer has none: train without --output-bias, or use "
             "ringformer export --to ctranslate2, which keeps it"
+        )
+    if model.cfg.norm_eps != NORM_EPS:
+        raise UserError(
+            f"the model's norms have an epsilon of {model.cfg.norm_eps}, fairseq's transformer knows {NORM_EPS} alone: "
+            "use ringformer export --to ctranslate2, which keeps it"
         )
     zeros = functools.cache(torch.zeros)
     state = {key: weight.detach() for key, weight in model.state_dict().items() if ".stack." not in key}

@@ -5,12 +5,13 @@ from typing import Any
 
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY, FairseqEncoderDecoderModel, build_model
 from fairseq.models.transformer import TransformerModel
+from fairseq.models.transformer_align import TransformerAlignModel
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 
 from ..errors import UserError
 from ..models.dictionaries import numbered_dictionary
-from ..models.ringformer import RingFormerModel, vocabularies
+from ..models.ringformer import USER_DIR, RingFormerModel, vocabularies
 
 # Options of a run that must not follow its checkpoint: files that were needed for training only.
 OVERRIDES = {"encoder_embed_path": None, "decoder_embed_path": None}
@@ -35,8 +36,10 @@ def load_model(state: dict[str, Any]) -> FairseqEncoderDecoderModel:
     """
     name = architecture(state)
     kind = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
-    if kind is None or not (issubclass(kind, RingFormerModel) or kind is TransformerModel):
-        raise UserError(f"its architecture is {name}: neither one of this plug-in nor fairseq's transformer")
+    if kind is None or not (issubclass(kind, RingFormerModel) or kind in (TransformerModel, TransformerAlignModel)):
+        raise UserError(
+            f"its architecture is {name}: neither one of this plug-in nor fairseq's transformer ({USER_DIR})"
+        )
     cfg = OmegaConf.create({**_options(state), **OVERRIDES, "_name": name}, flags={"allow_objects": True})
     source, target = map(numbered_dictionary, vocabularies(state["model"]))
     task = TranslationTask(argparse.Namespace(eval_bleu=False), source, target)

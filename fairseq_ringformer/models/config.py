@@ -4,6 +4,7 @@ Sizes and sharing default to None, "as the architecture says": a flag that is gi
 on the command line and under Hydra alike.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Callable, Optional, Sequence
 
@@ -17,6 +18,7 @@ from ..modules.kernels import gelu
 from ..modules.sharing import SHARING_FORMS, SHORT_SIGNALS, SIGNALS
 
 SIDES = ("encoder", "decoder")
+NORM_EPS = 1e-5  # fairseq's own transformer has no other
 # What a row says and a flag changes; those of sharing for one side, too.
 OPTIONS = (
     "self_attn_sharing",
@@ -179,6 +181,7 @@ class RingFormerConfig(FairseqDataclass):
     decoder_embed_path: Optional[str] = field(default=None, metadata={"help": "text file of decoder embeddings"})
     layernorm_embedding: bool = field(default=False, metadata={"help": "layer norm on the embedded input"})
     no_scale_embedding: bool = field(default=False, metadata={"help": "do not scale embeddings by sqrt(width)"})
+    norm_eps: float = field(default=NORM_EPS, metadata={"help": "epsilon of every layer norm"})
     max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
     max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
     autocast: ChoiceEnum(["none", "bf16"]) = field(
@@ -196,6 +199,19 @@ class RingFormerConfig(FairseqDataclass):
         },
     )
 
+    # As in fairseq's transformer_align (arXiv 1909.02074): the attention that --criterion
+    # label_smoothed_cross_entropy_with_alignment supervises.
+    alignment_layer: Optional[int] = field(
+        default=None,
+        metadata={"help": "decoder level whose cross-attention is supervised, counted from 0; default: the last"},
+    )
+    alignment_heads: Optional[int] = field(
+        default=None, metadata={"help": "average over the first so many heads of it; default: all"}
+    )
+    full_context_alignment: bool = field(
+        default=False, metadata={"help": "align with a second pass that sees the whole target"}
+    )
+
     # Known from fairseq's transformer, without a meaning here: refused in words rather than ignored.
     encoder_layerdrop: float = field(default=0.0, metadata=_refused("a ring has no layers to drop"))
     decoder_layerdrop: float = field(default=0.0, metadata=_refused("a ring has no layers to drop"))
@@ -205,7 +221,7 @@ class RingFormerConfig(FairseqDataclass):
 
 
 def refuse_meaningless(cfg: RingFormerConfig) -> None:
-    """Raise UserError for options that fairseq's transformer has and a stack of shared levels cannot honour."""
+    """Raise UserError for options that a stack of shared levels cannot honour, or that lie outside their range."""
     for side in SIDES:
         if getattr(cfg, f"{side}_layerdrop"):
             raise UserError(f"--{side}-layerdrop has no meaning here: levels share weights, none can be dropped")
@@ -216,6 +232,16 @@ def refuse_meaningless(cfg: RingFormerConfig) -> None:
             )
     if cfg.offload_activations:
         raise UserError("--offload-activations is not supported: use --checkpoint-activations")
+    if not 0 < cfg.norm_eps < math.inf:
+        raise UserError(f"--norm-eps {cfg.norm_eps} must be above 0")
+    for option, choices in (
+        ("alignment_layer", range(cfg.decoder_layers)),
+        ("alignment_heads", range(1, cfg.decoder_attention_heads + 1)),
+    ):
+        value = getattr(cfg, option)
+        if value is not None and value not in choices:
+            flag = "--" + option.replace("_", "-")
+            raise UserError(f"{flag} {value} must lie between {choices.start} and {choices.stop - 1}")
     if cfg.share_encoder_decoder_ffn:
         for size in ("embed_dim", "ffn_embed_dim"):
             if getattr(cfg, f"encoder_{size}") != getattr(cfg, f"decoder_{size}"):
@@ -255,6 +281,7 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
             pre_norm=getattr(cfg, f"{side}_normalize_before"),
             attn_bias=cfg.attn_bias,
             ffn_bias=cfg.ffn_bias,
+            norm_eps=cfg.norm_eps,
             memory_dim=cfg.encoder_embed_dim,
             activation=_activation(str(cfg.activation_fn)),
             dropout=cfg.dropout,

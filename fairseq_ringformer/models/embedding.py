@@ -43,7 +43,7 @@ class InputEmbedding:
         if not cfg.no_token_positional_embeddings and self.stack.static_signal is None:
             learned = getattr(cfg, f"{side}_learned_pos")
             self.embed_positions = PositionalEmbedding(self.max_tokens, embed_dim, self.padding_idx, learned=learned)
-        self.layernorm_embedding = nn.LayerNorm(embed_dim) if cfg.layernorm_embedding else None
+        self.layernorm_embedding = nn.LayerNorm(embed_dim, eps=cfg.norm_eps) if cfg.layernorm_embedding else None
         self.dropout_module = FairseqDropout(cfg.dropout, module_name=type(self).__name__)
 
     def embed(self, tokens: Tensor) -> Tensor:

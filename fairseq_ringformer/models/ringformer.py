@@ -4,12 +4,20 @@ One class builds them all; they differ in their row of the sharing table (:data:
 architectures in numbers only.
 """
 
+import contextlib
+import glob
+import os
+
 from fairseq import utils
 from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..files import read_checkpoint
 from ..modules import ROWS, Architecture
+from ..text.prepared import recipe_subwords
+from ..text.subwords import FILES, Subwords
+from .assets import assets_of, remember, unpacked
 from .config import RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
 from .decoder import RingFormerDecoder
 from .embedding import COMPUTE_DTYPES
@@ -23,6 +31,9 @@ SIZES = {
     "base": dict(embed_dim=512, ffn_embed_dim=2048, attention_heads=8, layers=6),
     "large": dict(embed_dim=1024, ffn_embed_dim=4096, attention_heads=16, layers=6),
 }
+
+# What to say of a name that nothing here has registered.
+USER_DIR = "one of your own: ringformer --user-dir DIR, the folder that registers it"
 
 # Weights with a row for each symbol of a dictionary.
 VOCABULARY = (
@@ -67,6 +78,11 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         super().__init__(encoder, decoder)
         self.cfg = cfg
         self.supports_align_args = True
+        # As TransformerAlignModel has them; fairseq's generator reads the second.
+        self.alignment = {"alignment_layer": cfg.alignment_layer, "alignment_heads": cfg.alignment_heads}
+        self.full_context_alignment = cfg.full_context_alignment
+        if cfg.alignment_layer is None and (cfg.alignment_heads is not None or cfg.full_context_alignment):
+            self.alignment["alignment_layer"] = decoder.stack.levels - 1
 
     @classmethod
     def build_model(cls, cfg, task) -> "RingFormerModel":
@@ -75,7 +91,8 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         Raises:
             UserError: for options that make no model, naming the flag.
         """
-        cfg = RingFormerConfig.from_namespace(cfg)
+        # Of a class of one's own, with options of its own, as it was registered.
+        cfg = getattr(cls, "__dataclass", RingFormerConfig).from_namespace(cfg)
         set_sizes(cfg, "base")
         refuse_meaningless(cfg)
         encoder_stack = stack_config(cfg, cls.architecture, "encoder")
@@ -99,7 +116,35 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         )
         # The criterion that learns alignments reads the attention of every training pass.
         decoder.need_attn = bool(getattr(getattr(task, "cfg", None), "load_alignments", False))
+        remember(task)
         return cls(cfg, encoder, decoder)
+
+    @classmethod
+    def from_pretrained(
+        cls, model_name_or_path: str, checkpoint_file: str = "model.pt", data_name_or_path: str = ".", **options
+    ):
+        """fairseq's hub interface of a trained model, whose ``translate`` takes and gives raw text.
+
+        Args:
+            model_name_or_path: folder of the checkpoint.
+            checkpoint_file: its name, or several as an ensemble with colons between them.
+            data_name_or_path: folder of the dictionaries; by default what the checkpoint carries, else its own folder.
+            options: of fairseq: ``bpe``, ``sentencepiece_model``, ``beam`` ...; by default sub-words as the checkpoint
+                carries them. A ``user_dir`` is not needed: this class is imported.
+        """
+        package = __name__.partition(".")[0]
+        if os.path.basename(os.path.abspath(options.get("user_dir") or "")) == package:
+            del options["user_dir"]  # whichever copy it names, this one is running
+        with contextlib.ExitStack() as stack:
+            first = os.path.join(model_name_or_path, checkpoint_file.split(os.pathsep)[0])
+            beside = glob.glob(os.path.join(glob.escape(model_name_or_path), "dict.*.txt"))
+            if data_name_or_path == "." and not beside and os.path.isfile(first):
+                assets = assets_of(read_checkpoint(first))
+                if assets is not None:
+                    data_name_or_path = stack.enter_context(unpacked(assets))
+                    languages = dict(zip(("source_lang", "target_lang"), assets["languages"]))
+                    options = {**languages, **hub_options(recipe_subwords(data_name_or_path)), **options}
+            return super().from_pretrained(model_name_or_path, checkpoint_file, data_name_or_path, **options)
 
     @classmethod
     def build_embeddings(cls, cfg: RingFormerConfig, source, target) -> dict[str, nn.Embedding]:
@@ -151,11 +196,20 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         return_all_hiddens: bool = False,
         **options,
     ):
-        """Scores `(batch, tgt_len, vocabulary)` and extras; `options` go to the decoder."""
+        """Scores `(batch, tgt_len, vocabulary)` and extras; `options` go to the decoder.
+
+        With ``--full-context-alignment`` the attention among the extras is that of a second pass, in which every
+        position sees the whole target (arXiv 1909.02074, section 4.2).
+        """
         encoder_out = self.encoder(src_tokens, src_lengths, return_all_hiddens=return_all_hiddens)
-        return self.decoder(
+        options = {**self.alignment, **options}
+        scores, extra = self.decoder(
             prev_output_tokens, encoder_out=encoder_out, return_all_hiddens=return_all_hiddens, **options
         )
+        if self.full_context_alignment:
+            options["full_context_alignment"] = options["features_only"] = True
+            extra["attn"] = self.decoder(prev_output_tokens, encoder_out=encoder_out, **options)[1]["attn"]
+        return scores, extra
 
     def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
         """fairseq's hook before loading; says in words when a checkpoint is of another architecture or dictionary."""
@@ -189,6 +243,16 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             f"({len(missing)} missing, {len(surplus)} unknown, {len(shapes)} of another shape); "
             "use the --arch and flags that it was trained with (checkpoints of unreleased versions, before 0.1.0, do not load)"
         )
+
+
+def hub_options(subwords: Subwords | None) -> dict[str, str]:
+    """What fairseq's hub interface calls these sub-words."""
+    if subwords is None:
+        return {}
+    options = {"bpe": subwords.bpe, "tokenizer": subwords.tokenizer}
+    if subwords.bpe is not None:
+        options[FILES[subwords.bpe]] = subwords.model
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def vocabularies(state_dict: dict[str, Tensor]) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import argparse
 import math
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from torch import Tensor
 from ..errors import UserError, one_line
 from ..export.checkpoints import read_fairseq_checkpoint
 from ..export.loading import OVERRIDES
-from ..models.ringformer import RingFormerModel
+from ..models.assets import assets_of, check_symbols
+from ..models.ringformer import USER_DIR, RingFormerModel
 from .stream import Hypothesis, Search, batches, longest_output
 from .subwords import Subwords, build_codec
 
@@ -138,11 +140,16 @@ def build_task(path: str, state: dict[str, Any], data: str, languages: Languages
     model = state["cfg"].get("model")
     model = model.get("_name") if isinstance(model, dict) else getattr(model, "arch", None)
     if model not in ARCH_MODEL_REGISTRY and model not in MODEL_REGISTRY:
-        raise UserError(f"{path}: unknown architecture {model}: not of fairseq and not of this plug-in")
-    cfg.data = data
+        raise UserError(f"{path}: unknown architecture {model}: not of fairseq and not of this plug-in ({USER_DIR})")
+    cfg.data, link = data, None
+    if os.pathsep in data:  # fairseq would take it for a list of folders: a link, which goes with the task
+        link = tempfile.TemporaryDirectory()
+        cfg.data = os.path.join(link.name, "data")
+        os.symlink(os.path.abspath(data), cfg.data)
+    carried = (assets_of(state) or {}).get("languages", (None, None))
+    trained = zip((cfg.source_lang, cfg.target_lang), carried, infer_language_pair(data))
     cfg.source_lang, cfg.target_lang = (
-        chosen or trained or named
-        for chosen, trained, named in zip(languages, (cfg.source_lang, cfg.target_lang), infer_language_pair(data))
+        chosen or next(filter(None, known), None) for chosen, known in zip(languages, trained)
     )
     if not (cfg.source_lang and cfg.target_lang):
         raise UserError(f"{path} and {data} do not say the languages: add --source-lang and --target-lang")
@@ -154,7 +161,9 @@ def build_task(path: str, state: dict[str, Any], data: str, languages: Languages
             )
     cfg.eval_bleu = False
     try:
-        return tasks.setup_task(cfg)
+        task = tasks.setup_task(cfg)
+        task.link = link
+        return task
     except Exception:
         for language in pair:
             _read_dictionary(data, language)  # names the file, if that is what is wrong
@@ -172,8 +181,8 @@ def _read_dictionary(data: str, language: str) -> Dictionary:
 def check_dictionaries(path: str, state: dict[str, Any], data: str, task: TranslationTask) -> bool:
     """Raise UserError unless the dictionaries of `task` are those that the checkpoint `path` was trained with.
 
-    Checkpoints hold no dictionaries, but how large they were and where they lay: the symbols are compared where they
-    still are, else the sizes alone.
+    The symbols are compared with those that it carries; of a checkpoint that carries none, which knows how large its
+    dictionaries were and where they lay, where they still are, else the sizes alone.
 
     Returns:
         whether the symbols of both sides were compared.
@@ -182,7 +191,7 @@ def check_dictionaries(path: str, state: dict[str, Any], data: str, task: Transl
         "source": (task.source_dictionary, ("encoder.embed_tokens.weight",)),
         "target": (task.target_dictionary, ("decoder.embed_tokens.weight", "encoder.embed_tokens.weight")),
     }
-    weights, compared = state["model"], []
+    weights, compared, carried = state["model"], [], assets_of(state) is not None
     for side, (dictionary, keys) in sides.items():
         known = next((len(weights[key]) for key in keys if key in weights), len(dictionary))
         if known != len(dictionary):
@@ -190,6 +199,8 @@ def check_dictionaries(path: str, state: dict[str, Any], data: str, task: Transl
                 f"the data folder {data} has other dictionaries than {path} was trained with: "
                 f"{len(dictionary)} against {known} entries on the {side} side"
             )
+        if carried:
+            continue
         folder, trained = _trained_dictionary(path, state, task, side)
         # One of another size was written anew since: it says nothing about the training.
         if trained is None or len(trained) != known:
@@ -202,7 +213,7 @@ def check_dictionaries(path: str, state: dict[str, Any], data: str, task: Transl
                     f"{side} side entry {entry} is {symbol!r} against {known_symbol!r} (if {folder} was written anew since that "
                     "training, rename it)"
                 )
-    return len(compared) == len(sides)
+    return check_symbols(state, path, task, data) or len(compared) == len(sides)
 
 
 def training_data(state: dict[str, Any]) -> str | None:

@@ -83,17 +83,41 @@ class PreparedData:
             raise _unprepared(self.folder, error) from None
 
 
+def find_recipe(data: str) -> tuple[str, dict[str, Any]] | None:
+    """The recipe of the folder `data` of binarised text: the folder that it lies in, and what it says; None if there is none.
+
+    It lies in the folder, or beside it if the folder is what the recipe calls its ``bin``.
+
+    Raises:
+        UserError: if there is one that cannot be read.
+    """
+    for folder in (data, os.path.join(data, os.pardir)):
+        path = os.path.normpath(os.path.join(folder, RECIPE))
+        if not os.path.isfile(path):
+            continue
+        try:
+            with open(path, encoding="utf-8") as stream:
+                details = json.load(stream)
+            binary = os.path.join(folder, details.get("bin", "."))
+        except (OSError, ValueError, TypeError, AttributeError):
+            raise UserError(f"{path}: not a recipe, or a damaged one: mend it or take it away") from None
+        if folder is data or os.path.realpath(binary) == os.path.realpath(data):
+            return os.path.dirname(path), details
+    return None
+
+
 def recipe_subwords(data: str) -> Subwords | None:
     """How the text was cut whose binary form is the folder `data`, by its recipe; None if there is none.
-
-    The recipe lies in the folder, or beside it if the folder is what the recipe calls its ``bin``.
 
     Raises:
         UserError: if there is one that cannot be used.
     """
-    path, details = _recipe_of(data)
+    found = find_recipe(data)
+    if found is None:
+        return None
+    path = os.path.join(found[0], RECIPE)
     try:
-        return None if path is None else _subwords(os.path.dirname(path), details)
+        return _subwords(*found)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (KeyError, TypeError):
@@ -106,31 +130,19 @@ def recipe_normalisation(data: str) -> Normalisation | None:
     Raises:
         UserError: if it cannot be used.
     """
-    path, details = _recipe_of(data)
-    with about(str(path)):
-        return _normalisation(details)
-
-
-def _recipe_of(data: str) -> tuple[str | None, dict[str, Any]]:
-    """Path and content of the recipe of the folder `data`; None and nothing if there is none."""
-    for folder in (data, os.path.join(data, os.pardir)):
-        path = os.path.normpath(os.path.join(folder, RECIPE))
-        if not os.path.isfile(path):
-            continue
-        try:
-            with open(path, encoding="utf-8") as stream:
-                details = json.load(stream)
-            binary = os.path.join(folder, details.get("bin", "."))
-        except (OSError, ValueError, TypeError, AttributeError):
-            raise UserError(f"{path}: not a recipe, or a damaged one: mend it or take it away") from None
-        if folder is data or os.path.realpath(binary) == os.path.realpath(data):
-            return path, details
-    return None, {}
+    found = find_recipe(data)
+    if found is None:
+        return None
+    with about(os.path.join(found[0], RECIPE)):
+        return _normalisation(found[1])
 
 
 def _subwords(folder: str | Path, details: dict[str, Any]) -> Subwords:
+    normalisation = _normalisation(details)
+    if details["bpe"] is None:  # plain words
+        return Subwords(None, None, details.get("tokenizer"), normalisation)
     model = os.path.join(folder, details["bpe_model"])
-    return Subwords(check_kind(details["bpe"]), model, details.get("tokenizer"), _normalisation(details))
+    return Subwords(check_kind(details["bpe"]), model, details.get("tokenizer"), normalisation)
 
 
 def _normalisation(details: dict[str, Any]) -> Normalisation | None:

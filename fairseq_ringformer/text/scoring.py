@@ -51,11 +51,9 @@ def generation_command(
         # With its default of 8, fairseq leaves out the last batch where its size is no multiple of 8.
         "--required-batch-size-multiple",
         "1",
-        "--bpe",
-        subwords.bpe,
-        FLAGS[subwords.bpe],
-        subwords.model,
     ]
+    if subwords.bpe:
+        command += ["--bpe", subwords.bpe, FLAGS[subwords.bpe], subwords.model]
     if subwords.tokenizer:
         source, target = data.languages
         command += ["--tokenizer", subwords.tokenizer, "--source-lang", source, "--target-lang", target]

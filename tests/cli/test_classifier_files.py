@@ -88,7 +88,9 @@ def test_mistakes(ring, ringformer, refused, tmp_path):
     )
     torch.save({"model": {}}, text)
     assert "translators are exported --to ctranslate2" in refused(*onnx_file, "--path", text)
-    assert "--to ctranslate2 needs --data" in refused("export", "--to", "ctranslate2", "--path", path, "--output", "x")
+    assert "classifiers are exported --to onnx" in refused(
+        "export", "--to", "ctranslate2", "--path", path, "--output", "x"
+    )
     assert not (tmp_path / "a.onnx").exists()
     (tmp_path / "a.onnx").write_text("mine")
     assert "exists: name another file, or add --force" in refused(*onnx_file, "--path", path)

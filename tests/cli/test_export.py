@@ -118,7 +118,7 @@ def test_mistakes(toy, refused, export, tmp_path, monkeypatch, flags, text):
 def test_another_dictionary_is_refused(toy, refused, export, tmp_path):
     turned = turn(toy.data, tmp_path / "turned")
     message = refused(*export(tmp_path / "model"), "--data", turned, "--bpe", "none")
-    assert f"was trained with, in {toy.data}: on the source side entry 4 is" in message
+    assert "was trained with: on the source side entry 4 is" in message
 
 
 @pytest.mark.parametrize(

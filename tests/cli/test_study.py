@@ -139,6 +139,29 @@ def test_a_study_of_translators_and_its_report(tables, data, tmp_path, capfd):
     assert {path.name for path in (tmp_path / "report").iterdir()} == written
 
 
+def test_data_that_no_recipe_made(tables, data, tmp_path, capfd):
+    """What fairseq-preprocess wrote, references and a sub-word model: the figures are those of prepared data."""
+    output, binary, references = tmp_path / "out", tmp_path / "bin", tmp_path / "english.txt"
+    shutil.copytree(data / "bin", binary)
+    shutil.copy(data / "test.en", references)
+    length = ("--updates", 6, "--rows", "ring")
+    assert ringformer(*study(tables, data, tmp_path / "prepared", *length)) == 0
+    flags = ("--references", references, "--sentencepiece-model", data / "toy.model")
+    assert ringformer(*study(tables, binary, output, *length, *flags)) == 0
+    (expected,), (found,) = results(tmp_path / "prepared"), results(output)
+    for name in ("bleu", "chrf", "parameters", "test", "curve", "key"):
+        assert found[name] == expected[name]
+    assert ringformer("report", "--tables", tables, "--results", output / "results.jsonl") == 0
+    capfd.readouterr()
+    for words, message in (
+        (["--references", tmp_path / "none", *flags[2:]], f"--references {tmp_path}/none: "),
+        (["--references", references], "say how its text was cut, with --sentencepiece-model FILE"),
+        (["--grid", "pictures", *flags], "--references is for translation"),
+    ):
+        assert ringformer(*study(tables, binary, tmp_path / "x", *length[:2], *words)) == 2
+        assert message in capfd.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_killed_study_ends_with_the_same_figures(tables, data, tmp_path):
     """The real trainings, killed with their checkpoints half made; a minute and a half."""
@@ -244,6 +267,7 @@ def test_a_study_of_classifiers(tables, tmp_path, capfd):
         (["--grid", "table9"], "--grid table9: there is none; choose one of toy, pictures"),
         (["--rows", "rink"], "--rows 'rink': toy has none of that name; rows: vanilla, ring"),
         (["--data", "nowhere"], "nowhere holds no prepared data"),
+        (["--fp16"], "vanilla: --fp16 needs a GPU, this training is on the processor"),
         (["--seeds", "1", "1"], "--seeds names a seed twice"),
         (["--equal", "time"], "--equal says what a --budget is divided by: leave it out with --updates"),
         (["-a", "transformer"], "-a is set by the study itself: leave it out"),

@@ -184,6 +184,10 @@ def test_recipe_in_the_data_folder(toy, ringformer, tmp_path):
     recipe = {"bpe": "sentencepiece", "bpe_model": "own.model", "tokenizer": None, "bin": "elsewhere"}
     (tmp_path / "recipe.json").write_text(json.dumps(recipe))
     command = ["translate", "--path", toy.run / "checkpoint_last.pt", "--data", tmp_path, "eins."]
+    assert ringformer(*command) == (0, "one.\n", "")  # the checkpoint knows the languages
+    state = torch.load(toy.run / "checkpoint_last.pt", weights_only=True)
+    torch.save({**state, "task_state": {}}, tmp_path / "bare.pt")
+    command[2] = tmp_path / "bare.pt"
     assert "do not say the languages: add --source-lang and --target-lang" in ringformer(*command)[2]
     assert ringformer(*command, "-s", "de", "-t", "en") == (0, "one.\n", "")
 
@@ -229,7 +233,7 @@ def test_other_dictionaries(toy, refused, tmp_path):
     entries = len(torch.load(path, weights_only=True)["model"]["encoder.embed_tokens.weight"])
     assert f"{entries + 1} against {entries} entries on the" in refused(*command, tmp_path / "bin")
     turned = turn(toy.data, tmp_path / "turned", languages=["en"])
-    assert f"in {toy.data}: on the target side entry 4 is" in refused(*command, turned)
+    assert f"than {path} was trained with: on the target side entry 4 is" in refused(*command, turned)
     for language, name in (("de", "deu"), ("en", "eng")):
         (turned / f"dict.{language}.txt").rename(turned / f"dict.{name}.txt")
     assert "on the target side entry 4 is" in refused(*command, turned, "-s", "deu", "-t", "eng")

@@ -5,7 +5,8 @@ A comment before a block, ``<!-- test: ... -->``, says one of
 - ``skip REASON``: the block is not run;
 - ``"OLD" => "NEW"``: it is run with NEW for OLD (fewer updates, the CPU);
 - ``output``: it is what the shell block before it prints;
-- ``quote FILE#L1-L9``: it is these lines of the repository's FILE.
+- ``quote FILE#L1-L9``: it is these lines of the repository's FILE;
+- ``file FILE``: it is written to FILE of the clone, for the blocks below it.
 """
 
 import re
@@ -43,7 +44,7 @@ class Block:
 
     @property
     def kind(self) -> str:
-        """``skip``, ``output``, ``quote``, ``edit`` or nothing.
+        """``skip``, ``output``, ``quote``, ``file``, ``edit`` or nothing.
 
         Raises:
             ValueError: for a comment that is none of them, or lacks what belongs to it.
@@ -51,7 +52,7 @@ class Block:
         if not self.test or REPLACEMENT.fullmatch(self.test):
             return "edit" if self.test else ""
         word, _, rest = self.test.partition(" ")
-        if word not in ("skip", "output", "quote") or bool(rest) == (word == "output"):
+        if word not in ("skip", "output", "quote", "file") or bool(rest) == (word == "output"):
             raise ValueError(f"{self.name}: cannot read <!-- test: {self.test} -->")
         return word
 

@@ -23,6 +23,10 @@ def test_page(page, clone):
     for block in split(page)[1]:
         if block.kind == "output":
             assert block.text in printed, f"{block.name}: printed was\n{printed}"
+        elif block.kind == "file":
+            file = clone / block.test.split(" ", 1)[1]
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text, encoding="utf-8")
         elif block.runs and block.language == "bash":
             printed = checked(block, shell(clone, block.edited()))
         elif block.runs:

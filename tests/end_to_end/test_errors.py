@@ -33,6 +33,10 @@ REFUSED_FLAGS = {
         "--decoder-layers-to-keep has no meaning here: levels share weights",
     ),
     "offload": (("--offload-activations",), "--offload-activations is not supported: use --checkpoint-activations"),
+    "epsilon": (("--norm-eps", "0"), "--norm-eps 0.0 must be above 0"),
+    "alignment level": (("--alignment-layer", "2"), "--alignment-layer 2 must lie between 0 and 1"),
+    "alignment from behind": (("--alignment-layer", "-1"), "--alignment-layer -1 must lie between 0 and 1"),
+    "alignment heads": (("--alignment-heads", "3"), "--alignment-heads 3 must lie between 1 and 2"),
     "two dictionaries": (("--share-all-embeddings",), "run fairseq-preprocess with --joined-dictionary"),
     "two widths": (
         ("--share-encoder-decoder-ffn", "--decoder-embed-dim", "24"),

@@ -141,6 +141,21 @@ def test_alignments_are_the_last_levels_cross_attention(model, fairseq, toy, tra
         torch.testing.assert_close(torch.tensor(rows), attention, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("flags", [("--alignment-layer", "0"), ("--full-context-alignment", "--alignment-heads", "1")])
+def test_a_ring_that_learns_alignments_prints_those_of_fairseqs_transformer_align(flags, fairseq, toy, tmp_path):
+    from fairseq_ringformer.cli.main import main
+
+    run = fairseq.train(toy.data, "--max-update", "20", "--disable-validation", *flags)
+    folded = str(tmp_path / "folded.pt")
+    assert main(["fold", "--path", run.last, "--output", folded]) == 0
+    assert torch.load(folded, weights_only=True)["cfg"]["model"]["_name"] == "transformer_align"
+    search = ("--beam", "2", "--print-alignment", *LENGTHS)
+    ours, theirs = (fairseq.generate(toy.data, path, *search) for path in (run.last, folded))
+    assert_same(ours, theirs)
+    assert [best.alignment for best, *_ in ours.values()] == [best.alignment for best, *_ in theirs.values()]
+    assert all(best.alignment for best, *_ in ours.values() if best.text)
+
+
 def test_interactive_aligns_as_generate(fairseq, toy, trained):
     path = trained("ringformer").last
     flags = ("--beam", "2", "--print-alignment", *LENGTHS)

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,20 @@ def hydra_train(command, toy, tmp_path):
         )
 
     return run
+
+
+def test_any_languages(hydra_train, toy, tmp_path):
+    """By the names of the files, or by key, in either direction."""
+    other = tmp_path / "data"
+    other.mkdir()
+    for path in toy.joined.iterdir():
+        shutil.copy(path, other / re.sub(r"\bde\b", "nds", re.sub(r"\ben\b", "hr", path.name)))
+    for pair, keys in (("nds-hr", ()), ("hr-nds", ("task.source_lang=hr", "task.target_lang=nds"))):
+        done = hydra_train(
+            f"task.data={other}", "optimization.max_update=1", f"checkpoint.save_dir={tmp_path}/{pair}", *keys
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert f"train {pair} 240 examples" in done.stdout
 
 
 def test_recipe_trains_and_generates(hydra_train, fairseq, toy, tmp_path):

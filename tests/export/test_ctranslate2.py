@@ -52,6 +52,12 @@ def test_every_option_scores_the_same(any_options, tmp_path):
     assert_scores(any_options, convert(any_options, tmp_path))
 
 
+def test_another_epsilon_is_kept(tmp_path):
+    model = ring("ringformer", "--norm-eps", "0.1", "--layernorm-embedding")
+    assert {norm.eps for norm in model.modules() if isinstance(norm, torch.nn.LayerNorm)} == {0.1}
+    assert_scores(model, convert(model, tmp_path))
+
+
 @pytest.mark.parametrize("flags", [(), ("--share-all-embeddings",)])
 def test_an_output_bias_is_kept(flags, tmp_path):
     model = ring("ringformer", "--output-bias", *flags)

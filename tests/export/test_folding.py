@@ -8,6 +8,8 @@ import pytest
 import torch
 from fairseq.models import build_model
 from fairseq.models.transformer import TransformerModel
+from fairseq.models.transformer_align import TransformerAlignModel
+from fairseq.sequence_generator import SequenceGeneratorWithAlignment
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 
@@ -24,12 +26,12 @@ from tests.building import batch
 from .conftest import ring
 
 
-def stock(model, options=()):
+def stock(model, options=(), kind=TransformerModel):
     """fairseq's transformer from the folded weights, which it must take to the last one; with other options, a new one."""
     cfg = OmegaConf.create({**transformer_options(model), **dict(options)})
     task = TranslationTask(argparse.Namespace(eval_bleu=False), model.encoder.dictionary, model.decoder.dictionary)
     built = build_model(cfg, task, from_checkpoint=True)
-    assert type(built) is TransformerModel
+    assert type(built) is kind
     if not options:
         built.load_state_dict(transformer_state(model), strict=True, model_cfg=cfg)
     return built.eval()
@@ -53,6 +55,42 @@ def test_every_form_is_fairseqs_transformer(any_form):
 
 def test_every_option_is_fairseqs_transformer(any_options):
     assert_same(any_options, stock(any_options))
+
+
+ALIGNMENT = {
+    "layer": ("--alignment-layer", "1"),
+    "layer, heads": ("--alignment-layer", "0", "--alignment-heads", "2"),
+    "heads of the last": ("--alignment-heads", "1"),
+    "full context": ("--full-context-alignment",),
+    "full context, layer, heads": ("--full-context-alignment", "--alignment-layer", "1", "--alignment-heads", "3"),
+}
+
+
+@pytest.mark.parametrize("flags", ALIGNMENT.values(), ids=ALIGNMENT)
+@pytest.mark.parametrize("arch", ["ringformer", "vanilla_transformer"])
+@torch.no_grad()
+def test_alignments_are_those_of_fairseqs_transformer_align(arch, flags):
+    """In training, and as fairseq-generate --print-alignment reads them."""
+    model = ring(arch, *flags)
+    folded = stock(model, kind=TransformerAlignModel)
+    source, target = batch(model)
+    target[1, 5:] = model.decoder.dictionary.pad()
+    (found, of_ring), (expected, of_stock) = (one(source, None, target) for one in (model, folded))
+    torch.testing.assert_close(found[0], expected[0], rtol=0, atol=1e-5)
+    for row, length in enumerate((9, 5, 9)):
+        rows = [extra["attn"][0][row, :length] for extra in (of_ring, of_stock)]
+        assert rows[0].std() > 1e-3
+        torch.testing.assert_close(*rows, rtol=0, atol=1e-5)
+    model.decoder.make_generation_fast_(need_attn="soft")
+    alignments = []
+    for one in (model, folded):
+        generator = SequenceGeneratorWithAlignment(
+            [one], model.decoder.dictionary, print_alignment="soft", beam_size=3, max_len_b=6
+        )
+        sample = {"net_input": {"src_tokens": source, "src_lengths": source.ne(1).sum(1)}}
+        found = [best["alignment"] for best, *_ in generator.generate([one], sample)]
+        alignments.append(torch.tensor([float(weight) for rows in found for row in rows for weight in row]))
+    torch.testing.assert_close(*alignments, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu_accurate", "linear"])
@@ -113,6 +151,13 @@ def test_static_signals_do_not_fold(flags):
 def test_an_output_bias_does_not_fold(flags):
     with pytest.raises(ValueError, match="has an output bias, .* train without --output-bias, or use ringformer"):
         transformer_state(ring("ringformer", "--output-bias", *flags))
+
+
+def test_another_epsilon_does_not_fold():
+    with pytest.raises(
+        ValueError, match="epsilon of 0.1, fairseq's transformer knows 1e-05 alone: use ringformer export"
+    ):
+        transformer_state(ring("ringformer", "--norm-eps", "0.1"))
 
 
 def test_options_are_plain():

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "examples/debian_de_en"
@@ -91,6 +92,33 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
 def test_mistakes_end_in_one_line(command, message):
     status, _, err = run(RECIPE / command[0], *command[1:])
     assert status != 0 and err.startswith(message) and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--arch", "ringformer_tiney"], "ringformer train: argument --arch/-a: invalid choice: 'ringformer_tiney'"),
+        (["--signal-rank", "999"], "ringformer train: encoder: signal rank 999 must lie between 1 and"),
+        (["--seed", "-5"], "ringformer train: --seed -5 must lie between 0 and 4294967295"),
+        (["--max-tokens", "1"], "ringformer train: --max-tokens 1 is less than the longest sentence of train has ("),
+        (["--max-update", "many"], "train: --max-update many is no number of updates"),
+        (["--restore-file", "CLASSIFIER"], "an image classifier's checkpoint, not a translation model's"),
+    ],
+)
+def test_a_training_that_cannot_be_ends_in_one_line(data, tmp_path, flags, message):
+    torch.save({"state_dict": {}, "arch": "vit_ring_tiny_patch4_28"}, tmp_path / "best.pt")
+    flags = [str(tmp_path / "best.pt") if flag == "CLASSIFIER" else flag for flag in flags]
+    status, out, err = run(RECIPE / "train.sh", "--data", data, "--output", tmp_path / "run", *TINY, *flags)
+    assert status == 2 and message in err and len(err.splitlines()) == 1 and not out
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    output = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    status, _, err = run(RECIPE / "prepare.sh", "--source", "numbers", "--output", output)
+    assert status == 1 and len(err.splitlines()) == 1
+    assert err.endswith("/\\xff: a name that is not UTF-8, as fairseq needs it: choose another folder\n")
+    assert not list(tmp_path.iterdir())
 
 
 SCRIPTS = [

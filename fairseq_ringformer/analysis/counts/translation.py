@@ -8,9 +8,9 @@ import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
 from ...errors import UserError
-from ...models.config import SIDES, RingFormerConfig
+from ...models.config import SIDES
 from ...models.dictionaries import numbered_dictionary
-from ...models.ringformer import RingFormerModel
+from ...models.ringformer import USER_DIR, RingFormerModel
 from .parts import PartCount, size, stack_parts, whole
 
 
@@ -30,7 +30,7 @@ def build_on_meta(
     model_class = ARCH_MODEL_REGISTRY.get(arch)
     if model_class is None or not issubclass(model_class, RingFormerModel):
         ours = sorted(name for name, cls in ARCH_MODEL_REGISTRY.items() if issubclass(cls, RingFormerModel))
-        raise UserError(f"unknown architecture {arch!r}: choose one of {', '.join(ours)}")
+        raise UserError(f"unknown architecture {arch!r}: choose one of {', '.join(ours)} ({USER_DIR})")
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     parser.error = _refuse
     model_class.add_args(parser)
@@ -40,7 +40,7 @@ def build_on_meta(
     try:
         ARCH_CONFIG_REGISTRY[arch](args)
         with torch.device("meta"):
-            return model_class.build_model(RingFormerConfig.from_namespace(args), task)
+            return model_class.build_model(args, task)
     except ValueError as error:
         raise UserError(str(error)) from None
 

@@ -37,7 +37,7 @@ def section(
         raise UserError(f"results of {table.name} are of rows that it does not have: name its file with --tables")
     lacking = ""
     if not table.vision:
-        lacking = add_significance(summary, table.baseline, references or _references(Path(results[0]["data"])))
+        lacking = add_significance(summary, table.baseline, references or _references(results[0]))
     text = markdown(table_rows(summary, table.baseline, metric))
     lines = [f"### {table.caption}", "", text, "", "; ".join(notes(summary))]
     if lacking:
@@ -52,9 +52,12 @@ def section(
     return {"grid": table.name, "text": "\n".join(lines), "rows": summary, "order": agreement(summary)}
 
 
-def _references(data: Path) -> Path | None:
+def _references(result: Mapping[str, Any]) -> Path | None:
+    named = Path(result.get("references", ""))
+    if named.is_file():
+        return named
     try:
-        return PreparedData.read(data).files("test")[1]
+        return PreparedData.read(Path(result["data"])).files("test")[1]
     except ValueError:
         return None
 

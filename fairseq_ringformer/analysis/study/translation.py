@@ -1,15 +1,14 @@
 """Runs of translation models: fairseq-train on prepared data, scored on its test set."""
 
-import contextlib
 import hashlib
-import io
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
-from ...files import read_checkpoint
+from ...errors import UserError, one_line
+from ...files import read_checkpoint, read_lines
 from ...text.prepared import PreparedData
 from ...text.scoring import PACKAGE, generation_command, read_hypotheses, score
 from ..counts.paper import Row, Table, as_flags
@@ -27,14 +26,36 @@ RESERVED = (
 EVALUATIONS = 10  # of the validation loss, during a training
 
 
+@dataclass(frozen=True)
+class BinarisedData(PreparedData):
+    """Data that no recipe made: what fairseq-preprocess wrote, and a file of references.
+
+    Attributes:
+        references: natural text of the test set in the target language, a line each.
+    """
+
+    references: Path = Path()
+
+    def files(self, subset: str) -> tuple[Path, Path]:
+        return self.raw / f"{subset}.{self.languages[0]}", self.references
+
+    def text(self, subset: str) -> tuple[list[str], list[str]]:
+        """No sources: scoring needs none."""
+        try:
+            return [], read_lines(self.references)
+        except (OSError, ValueError) as error:
+            raise UserError(f"--references {self.references}: {one_line(error)}") from None
+
+
 class Translation:
     """How the rows of a translation table are trained and scored.
 
     Args:
-        data: folder that a recipe's prepare.sh wrote.
+        data: folder that a recipe's prepare.sh wrote, or what is said of other data.
         table: whose settings hold.
         flags: of fairseq-train, which win over the table's.
         beam, lenpen: of fairseq-generate.
+        user_dir: of both.
 
     Raises:
         UserError: if `data` holds no prepared data.
@@ -42,38 +63,35 @@ class Translation:
 
     metric = "bleu"
 
-    def __init__(self, data: Path, table: Table, flags: Sequence[str], beam: int = 5, lenpen: float = 1.0):
+    def __init__(
+        self,
+        data: Path | PreparedData,
+        table: Table,
+        flags: Sequence[str],
+        beam: int = 5,
+        lenpen: float = 1.0,
+        user_dir: str = str(PACKAGE),
+    ):
         self.table, self.flags, self.beam, self.lenpen = table, list(flags), beam, lenpen
-        self.data = PreparedData.read(data)
+        self.data = data if isinstance(data, PreparedData) else PreparedData.read(data)
+        self.user_dir = user_dir
         self.data.check_binary()
         self.references = self.data.text("test")[1]
         self.fingerprint = _fingerprint(self.data.binary, self.references)
 
     def check(self, rows: Sequence[Row]) -> None:
         """UserError unless every row is a model, and fairseq-train accepts its flags."""
-        from fairseq import options
-
+        from ...models.training import check_device, parse
         from ..counts.translation import build_on_meta
 
         for word in self.flags:
             refuse(word, RESERVED, self.table)
         for row in rows:
             refuse_settings(row, RESERVED, self.table)
-            words = self._flags(row, 1, 1, 0)
-            complaint = io.StringIO()
             try:
-                with contextlib.redirect_stderr(complaint):
-                    options.parse_args_and_arch(options.get_training_parser(), [str(self.data.binary), *words])
-            except SystemExit:
-                last = complaint.getvalue().strip().splitlines()[-1]
-                raise UserError(f"{row.name}: {last.partition('error: ')[2] or last}") from None
-            except (SyntaxError, NameError, TypeError, ValueError) as error:  # fairseq evaluates some values
-                raise UserError(
-                    f"{row.name}: a flag of fairseq-train has a value that it cannot read: {error}"
-                ) from None
-            try:
+                check_device(parse([str(self.data.binary), *self._flags(row, 1, 1, 0)]))
                 build_on_meta(row.arch, as_flags(row.flags), 10, 10)
-            except ValueError as error:
+            except UserError as error:
                 raise UserError(f"{row.name}: {error}") from None
 
     def identity(self, row: Row, seed: int, updates: int, warmup: int) -> dict[str, Any]:
@@ -94,6 +112,7 @@ class Translation:
         """What all results of a study have in common."""
         return {
             "data": str(self.data.folder),
+            "references": str(self.data.files("test")[1]),
             "beam": self.beam,
             "lenpen": self.lenpen,
             "test": len(self.references),
@@ -113,7 +132,7 @@ class Translation:
         import torch
 
         source, target = self.data.languages
-        data = {"user-dir": PACKAGE, "source-lang": source, "target-lang": target, "num-workers": 0}
+        data = {"user-dir": self.user_dir, "source-lang": source, "target-lang": target, "num-workers": 0}
         interval = max(1, updates // EVALUATIONS)
         # Checkpoints and validation by updates alone, at the same ones for every row.
         saving = {
@@ -170,7 +189,7 @@ class Translation:
         """
         checkpoint = folder / "checkpoints" / LAST
         state = read_checkpoint(str(checkpoint))
-        flags = ["--lenpen", str(self.lenpen)]
+        flags = ["--lenpen", str(self.lenpen), "--user-dir", self.user_dir]
         call(generation_command(self.data, checkpoint, "test", self.beam, flags), folder / "generate.log")
         translations = read_hypotheses(folder / "generate.log", self.data, len(self.references))
         hypotheses = folder / f"hypotheses.{self.data.languages[1]}"

@@ -186,11 +186,14 @@ def test_what_is_trained_is_not_trained_on(prepared, capsys, monkeypatch):
     write_checkpoint({"model": {}, "optimizer_history": [{"num_updates": 50}]}, str(last))
     started = []
     monkeypatch.setattr(train.os, "execvpe", lambda *words: started.append(words))
+    checked = []
+    monkeypatch.setattr("fairseq_ringformer.models.training.check", checked.append)
     monkeypatch.setattr(train.shutil, "which", lambda name: name)
     base = ["--model", "ringformer", "--data", str(prepared / "strong"), "--output", str(run), "--gpus", "0"]
     assert train.main([*base, "--max-update", "50"]) == 0 and not started
     assert capsys.readouterr().out == f"train.sh: {run} is trained already: 50 updates\n"
     assert train.main([*base, "--max-update", "51"]) == 0 and len(started) == 1
+    assert [cfg.optimization.max_update for cfg in checked] == [51]
     assert train.main([*base, "--max-update=50"]) == 0 and len(started) == 1
 
 

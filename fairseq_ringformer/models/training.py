@@ -1,0 +1,200 @@
+"""What can be wrong with the flags of fairseq-train, found before it starts, each in one line."""
+
+import contextlib
+import difflib
+import io
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from fairseq import options, tasks, utils
+from fairseq.data import LanguagePairDataset
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.models import ARCH_MODEL_REGISTRY
+from fairseq.tasks import FairseqTask
+from omegaconf import DictConfig
+
+from ..errors import UserError, one_line
+from ..files import read_checkpoint
+from .assets import check_symbols
+from .ringformer import RingFormerModel
+
+# On a processor fairseq looks for a GPU or a TPU for them, or leaves them out without a word.
+OF_GPUS = ("memory_efficient_fp16", "fp16", "memory_efficient_bf16", "bf16", "amp")
+LAST = "checkpoint_last.pt"
+
+
+def parse(words: Sequence[str]) -> DictConfig:
+    """The settings that fairseq-train makes of its command line `words`.
+
+    Raises:
+        UserError: for what it does not accept.
+    """
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{ascii(word)} is not UTF-8, as fairseq needs it: choose another name") from None
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            args = options.parse_args_and_arch(options.get_training_parser(), list(words))
+        return convert_namespace_to_omegaconf(args)
+    except SystemExit as end:
+        if not end.code:  # --help
+            raise
+        last = complaint.getvalue().strip().splitlines()[-1]
+        raise UserError(_shorter(last.partition("error: ")[2] or last)) from None
+    except RuntimeError:
+        raise UserError("no model: name one with --arch, ringformer_base for one") from None
+    except Exception as error:  # fairseq evaluates some values, and Hydra reads them once more
+        raise UserError(f"a flag of fairseq-train has a value that it cannot read: {one_line(error)}") from None
+
+
+def _shorter(complaint: str) -> str:
+    """A complaint of argparse with, of many choices, those alone that are close to what was chosen."""
+    listed = re.fullmatch(r"(.*: invalid choice: '(.*)') \(choose from (.*)\)", complaint)
+    names = re.findall(r"[^', ]+", listed[3]) if listed else []
+    if len(names) < 30:
+        return complaint
+    close = difflib.get_close_matches(listed[2], names, n=3, cutoff=0.4)
+    return f"{listed[1]} (did you mean {', '.join(close)}?)" if close else listed[1]
+
+
+def check(cfg: DictConfig) -> None:
+    """Find what would end, or spoil, a training with the settings `cfg`.
+
+    Raises:
+        UserError: for settings that do not suit this machine, the data or each other, and for a checkpoint to go on from
+            that is of another model, dictionary or kind.
+    """
+    if not 0 <= cfg.common.seed < 2**32:
+        raise UserError(f"--seed {cfg.common.seed} must lie between 0 and {2**32 - 1}")
+    if cfg.dataset.max_tokens is None and cfg.dataset.batch_size is None:
+        raise UserError("no size of a batch: give --max-tokens or --batch-size")
+    check_device(cfg)
+    task = _task(cfg)
+    model = _model(cfg, task)
+    path, training = _checkpoint(cfg.checkpoint)
+    if path is not None:
+        _check_checkpoint(path, training, cfg, task, model)
+    _check_lengths(cfg, task)
+
+
+def check_device(cfg: DictConfig) -> None:
+    """UserError for settings that need a GPU where there is none."""
+    if torch.cuda.is_available() and not cfg.common.cpu:
+        return
+    for name in OF_GPUS:
+        if getattr(cfg.common, name):
+            flag = "--" + name.replace("_", "-")
+            raise UserError(
+                f"{flag} needs a GPU, this training is on the processor: use --autocast bf16 or leave it out"
+            )
+    distributed = cfg.distributed_training
+    if distributed.distributed_world_size > 1 and distributed.distributed_init_method is None:
+        raise UserError(
+            f"--distributed-world-size {distributed.distributed_world_size} needs as many GPUs: for processes on CPUs "
+            "use ringformer train --processes"
+        )
+
+
+def _task(cfg: DictConfig) -> FairseqTask:
+    data = getattr(cfg.task, "data", None)
+    if isinstance(data, str):
+        if os.pathsep in data and os.path.isdir(data):
+            raise UserError(
+                f"{data}: fairseq takes a name with a colon for a list of folders: rename it, or name a link"
+            )
+        for folder in utils.split_paths(data):
+            if not os.path.isdir(folder):
+                raise UserError(f"{folder}: no such data folder: fairseq-preprocess writes one")
+    try:
+        return tasks.setup_task(cfg.task)
+    except Exception as error:  # fairseq raises this very class
+        raise UserError(f"{data}: {one_line(error)}") from None
+
+
+def _model(cfg: DictConfig, task: FairseqTask) -> RingFormerModel | None:
+    """The model without its weights; None if it is not of this plug-in."""
+    kind = ARCH_MODEL_REGISTRY.get(cfg.model._name)
+    if kind is None or not issubclass(kind, RingFormerModel):
+        return None
+    try:
+        with torch.device("meta"):
+            return task.build_model(cfg.model)
+    except (ValueError, OSError) as error:
+        raise UserError(one_line(error)) from None
+
+
+def _checkpoint(cfg: DictConfig) -> tuple[str | None, bool]:
+    """The file that the training goes on from, if any, and whether that is its own training (not fine-tuning)."""
+    if cfg.restore_file == LAST:
+        path = os.path.join(cfg.save_dir, LAST)
+        if os.path.exists(path):
+            return path, not cfg.reset_optimizer
+        return cfg.finetune_from_model, False
+    if cfg.finetune_from_model:
+        raise UserError("--finetune-from-model and --restore-file exclude each other")
+    return cfg.restore_file, not cfg.reset_optimizer
+
+
+def _check_checkpoint(
+    path: str, resumes: bool, cfg: DictConfig, task: FairseqTask, model: RingFormerModel | None
+) -> None:
+    state = read_checkpoint(path)
+    if "state_dict" in state:
+        raise UserError(f"{path}: an image classifier's checkpoint, not a translation model's")
+    if not isinstance(state.get("model"), dict):
+        raise UserError(f"{path}: a readable file, but no fairseq checkpoint (it holds no model)")
+    if not isinstance(state.get("extra_state"), dict) or not state.get("optimizer_history"):
+        raise UserError(f"{path}: holds no state of a training to go on from")
+    if model is not None:
+        try:
+            model.upgrade_state_dict_named(dict(state["model"]), "")
+        except ValueError as error:
+            raise UserError(f"{path}: {error}") from None
+    check_symbols(state, path, task, cfg.task.data)
+    if cfg.ema.store_ema and "ema" not in state["extra_state"]:
+        raise UserError(
+            f"{path}: was trained without --store-ema, and fairseq cannot begin an average in the middle: leave "
+            "--store-ema out, or train from the start into another --save-dir"
+        )
+    if not resumes or "last_optimizer_state" not in state:
+        return
+    trained = state["optimizer_history"][-1].get("criterion_name")
+    criterion = type(task.build_criterion(cfg.criterion)).__name__
+    if trained != criterion:
+        raise UserError(
+            f"{path}: was trained with the criterion {trained}, not {criterion}: add --reset-optimizer to go on with "
+            "another, or choose another --save-dir"
+        )
+
+
+def _check_lengths(cfg: DictConfig, task: FairseqTask) -> None:
+    """Every sentence that fairseq does not leave out must fit a batch."""
+    subsets = [] if cfg.dataset.disable_validation else cfg.dataset.valid_subset.split(",")
+    limits = [(cfg.dataset.train_subset, "max_tokens"), *((subset, "max_tokens_valid") for subset in subsets)]
+    for subset, name in limits:
+        limit = getattr(cfg.dataset, name)
+        try:
+            task.load_dataset(subset, combine=False, epoch=1)
+        except OSError as error:
+            raise UserError(one_line(error)) from None
+        pairs: Any = task.dataset(subset)
+        if not isinstance(pairs, LanguagePairDataset) or pairs.tgt_sizes is None or limit is None:
+            continue
+        sizes = [(pairs.src_sizes, "source"), (pairs.tgt_sizes, "target")]
+        kept = True
+        for lengths, side in sizes:
+            most = [getattr(part, f"max_{side}_positions", None) for part in (cfg.task, cfg.model)]
+            kept = kept & (lengths <= min([number for number in most if number is not None], default=1 << 30))
+        longest = max(int(lengths[kept].max(initial=0)) for lengths, _ in sizes)
+        if longest > limit:
+            flag = "--" + name.replace("_", "-")
+            raise UserError(
+                f"{flag} {limit} is less than the longest sentence of {subset} has ({longest}): raise it, or leave such "
+                f"sentences out with --max-source-positions and --max-target-positions"
+            )

@@ -1,0 +1,124 @@
+"""ringformer train: what is wrong is said before fairseq starts, and what is right trains as by fairseq-train."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.cli.conftest import TINY
+from tests.cli.dictionaries import turn
+
+FLAGS = [*TINY, "--arch", "ringformer_tiny", "--encoder-embed-dim", "32", "--share-all-embeddings"]
+FLAGS += "--optimizer adam --lr 0.005 --max-tokens 400 --num-workers 0 --log-format none --max-update 2".split()
+
+
+@pytest.fixture
+def train(toy, tmp_path):
+    """The arguments of a short training; later flags win."""
+    return lambda *flags: ("train", toy.data, *FLAGS, "--cpu", "--save-dir", tmp_path / "run", *flags)
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)["model"]
+
+
+def test_it_trains_as_fairseq_train(toy, ringformer, train, tmp_path):
+    assert ringformer(*train())[0] == 0
+    words = [str(word) for word in train("--save-dir", tmp_path / "fairseq", "--user-dir", "fairseq_ringformer")[1:]]
+    subprocess.run([sys.executable, "-m", "fairseq_cli.train", *words], check=True, stdout=subprocess.DEVNULL)
+    found, expected = (weights(tmp_path / name / "checkpoint_last.pt") for name in ("run", "fairseq"))
+    assert all(torch.equal(found[name], weight) for name, weight in expected.items())
+
+
+def test_two_processes_are_one_with_twice_the_update_freq(toy, ringformer, train, tmp_path):
+    assert ringformer(*train("--update-freq", "2", "--save-dir", tmp_path / "one"))[0] == 0
+    words = [str(word) for word in train("--processes", "2", "--save-dir", tmp_path / "two")]
+    command = [sys.executable, "-m", "fairseq_ringformer.cli.main", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = (weights(tmp_path / name / "checkpoint_last.pt") for name in ("one", "two"))
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--arch", "ringformer_tiney"], "invalid choice: 'ringformer_tiney' (did you mean ringformer_tiny, "),
+        (["--signal-rnak", "2"], "unrecognized arguments: --signal-rnak 2"),
+        (["--lr", "2e-3x"], "a flag of fairseq-train has a value that it cannot read: "),
+        (["--adam-betas", "0.9", "0.98"], "unrecognized arguments: 0.98"),
+        (["--signal-rank", "99"], "encoder: signal rank 99 must lie between 1 and the embedding width, 32"),
+        (["--encoder-embed-path", "none.vec"], "none.vec: No such file or directory"),
+        (["--seed", "-5"], "--seed -5 must lie between 0 and 4294967295"),
+        (["--max-tokens", "1"], "--max-tokens 1 is less than the longest sentence of train has ("),
+        (["--max-tokens-valid", "2"], "--max-tokens-valid 2 is less than the longest sentence of valid has ("),
+        (["--valid-subset", "dev"], "Dataset not found: dev"),
+        (["--fp16"], "--fp16 needs a GPU, this training is on the processor: use --autocast bf16 or leave it out"),
+        (["--memory-efficient-fp16"], "--memory-efficient-fp16 needs a GPU"),
+        (["--amp"], "--amp needs a GPU"),
+        (["--bf16"], "--bf16 needs a GPU"),
+        (["--distributed-world-size", "2"], "for processes on CPUs use ringformer train --processes"),
+        (["--processes", "2", "--ddp-backend=legacy_ddp"], "--ddp-backend is set by --processes: leave it out"),
+        (["--restore-file", "none.pt"], "none.pt: no such checkpoint"),
+        (["--source-lang", "nl", "--target-lang", "en"], "dict.nl.txt: No such file or directory"),
+        (["--save-dir", os.fsdecode(b"\xff")], "'\\udcff' is not UTF-8, as fairseq needs it"),
+    ],
+)
+def test_mistakes(toy, refused, train, tmp_path, flags, text):
+    assert text in refused(*train(*flags))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("data", ["nowhere", "a:b"])
+def test_data_that_fairseq_cannot_read(refused, train, tmp_path, monkeypatch, data):
+    monkeypatch.chdir(tmp_path)
+    text = "nowhere: no such data folder: fairseq-preprocess writes one"
+    if data != "nowhere":
+        os.mkdir(data)
+        text = "a:b: fairseq takes a name with a colon for a list of folders: rename it, or name a link"
+    arguments = train()
+    assert text in refused(arguments[0], data, *arguments[2:])
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--encoder-layers", "3"], "the checkpoint is of another architecture than this RingFormerModel: it lacks "),
+        (["--store-ema"], "was trained without --store-ema, and fairseq cannot begin an average in the middle"),
+        (
+            ["--criterion", "label_smoothed_cross_entropy"],
+            "was trained with the criterion CrossEntropyCriterion, not LabelSmoothedCrossEntropyCriterion: add "
+            "--reset-optimizer",
+        ),
+    ],
+)
+def test_a_training_that_cannot_go_on(toy, ringformer, refused, train, tmp_path, flags, text):
+    assert ringformer(*train("--max-update", "1"))[0] == 0
+    last = tmp_path / "run" / "checkpoint_last.pt"
+    before = last.read_bytes()
+    assert f"{last}: {text}" in refused(*train(*flags))
+    if "--criterion" in flags:
+        assert ringformer(*train(*flags, "--reset-optimizer"))[0] == 0
+    else:
+        assert last.read_bytes() == before
+
+
+def test_other_dictionaries_of_the_same_size(toy, ringformer, refused, train, tmp_path):
+    assert ringformer(*train("--max-update", "1"))[0] == 0
+    turned = turn(toy.data, tmp_path / "turned")
+    arguments = train()
+    message = refused(arguments[0], turned, *arguments[2:])
+    last = tmp_path / "run" / "checkpoint_last.pt"
+    assert f"the data folder {turned} has other dictionaries than {last} was trained with: on the source" in message
+
+
+def test_checkpoints_of_others(toy, refused, train, tmp_path):
+    classifier, other = tmp_path / "classifier.pt", tmp_path / "other.pt"
+    torch.save({"state_dict": {}, "arch": "vit_ring_tiny_patch4_28"}, classifier)
+    torch.save({"weights": torch.ones(1)}, other)
+    for flag in ("--restore-file", "--finetune-from-model"):
+        assert f"{classifier}: an image classifier's checkpoint" in refused(*train(flag, classifier))
+        assert f"{other}: a readable file, but no fairseq checkpoint" in refused(*train(flag, other))
