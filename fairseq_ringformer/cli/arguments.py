@@ -16,16 +16,12 @@ THREADS_OF_A_CORE = 16
 
 def whole(least: int, most: int = MOST) -> Callable[[str], int]:
     """An argparse type: a whole number of at least `least`, and at most `most`."""
-    upwards = f"of at least {least}" if most == MOST else f"from {least} to {most}"
 
     def convert(text: str) -> int:
-        if not text.isdecimal() or not least <= int(text) <= most:
-            what = (
-                f"is too large: choose at most {most}"
-                if text.isdecimal() and int(text) > MOST
-                else f"is not a whole number {upwards}"
-            )
-            raise argparse.ArgumentTypeError(f"{text} {what}")
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least {least}")
+        if int(text) > most:
+            raise argparse.ArgumentTypeError(f"{text} is too large: choose at most {most}")
         return int(text)
 
     return convert
