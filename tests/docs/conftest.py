@@ -69,6 +69,7 @@ def prepared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("prepared") / "clone"
     for name in ("fairseq_ringformer", "examples", "scripts"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "hubconf.py", folder)
     (folder / ".venv").symlink_to(sys.prefix)
     _write_fashion(folder / "data/fashion_mnist/FashionMNIST/raw")
     (folder / "photos").mkdir()
