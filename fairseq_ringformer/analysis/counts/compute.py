@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from ...modules import Stack, plain
+from ...modules.sharing import BEFORE
 
 THIN, FOLDED = "thin", "folded"
 
@@ -52,6 +53,10 @@ def stack_compute(stack: Stack, length: int, memory_length: int = 0, side: str =
     if stack.signals is not None:
         tokens = {name: memory_length if name == "cross_attn.kv_proj" else length for name in config.signals}
         thin = sum(levels * tokens[name] * stack.signals_at(name).multiply_adds(0)[0] for name in config.signals)
+        if config.signal_input == "state":  # each part of a packed projection reads a norm of its own
+            packed = {name: stack.signals_at(name).parts for name, place in config.signals.items() if place == BEFORE}
+            weights = {name: stack.projections_at(name)[0].weight.numel() for name in packed}
+            thin += sum(levels * length * (parts - 1) * weights[name] for name, parts in packed.items())
         parts.append(PartCompute(f"{prefix}signals", thin, 0 if config.signal_input == "normalised" else thin))
     return parts
 

@@ -8,7 +8,7 @@ at the feed-forward's first projection (ffn): after it, ``W x + M x``, they are 
 import contextlib
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -53,37 +53,41 @@ class Watch:
         self.stack = stack
         self.present: Tensor | None = None
         self.memory_present: Tensor | None = None
-        self.projected: dict[str, list[Tensor]] = {}
-        self.read: dict[str, list[Tensor]] = {}
-        for name in stack.config.signals:
-            zeros = [torch.zeros((), dtype=torch.float64) for _ in range(stack.levels)]
-            self.projected[name], self.read[name] = zeros, list(zeros)
-        self.rows = 0
+        zero = torch.zeros((), dtype=torch.float64)
+        self.read = {name: [zero] * stack.levels for name in stack.config.signals}
+        # The same, unless signals stand beside a projection that reads the normalised state.
+        apart = stack.config.signal_input == "state"
+        self.projected = {
+            name: [zero] * stack.levels if apart and stack.signals_at(name).place == AFTER else self.read[name]
+            for name in self.read
+        }
+        self.rows = self.level = 0
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """While this lasts, the projections at which signals stand tell what they read."""
+        """While this lasts, signals tell what they read, and their projections where that is something else."""
         with contextlib.ExitStack() as handles:
-            for name in self.projected:
-                for projection in dict.fromkeys(self.stack.projections_at(name)):
-                    hook = partial(self._tell, name)
-                    handles.enter_context(projection.register_forward_pre_hook(hook, with_kwargs=True))
+            for name, read in self.read.items():
+                signals = self.stack.signals_at(name)
+                handles.enter_context(signals.register_forward_pre_hook(partial(self._tell, name)))
+                if self.projected[name] is not read:
+                    for projection in dict.fromkeys(self.stack.projections_at(name)):
+                        handles.enter_context(projection.register_forward_pre_hook(partial(self._tell_projected, name)))
             yield
 
-    def _tell(self, name: str, projection: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> None:
-        if kwargs["signal"].signals is not self.stack.signals_at(name):
-            return  # a feed-forward that both sides use, called by the other
-        present = self.memory_present if name == "cross_attn.kv_proj" else self.present
-        x, level = _rows(args[0], present), kwargs["signal"].level
-        read = x if kwargs.get("read") is None else _rows(kwargs["read"], present)
-        self.projected[name][level] = self.projected[name][level] + (x.T @ x).cpu()
-        self.read[name][level] = self.read[name][level] + (read.T @ read).cpu()
-        if level == 0 and name == next(iter(self.projected)):
+    def _tell(self, name: str, signals: nn.Module, args: tuple[Tensor, int]) -> None:
+        x, self.level = self._rows(name, args[0]), args[1]
+        self.read[name][self.level] = self.read[name][self.level] + (x.T @ x).cpu()
+        if self.level == 0 and name == next(iter(self.read)):
             self.rows += len(x)
 
+    def _tell_projected(self, name: str, projection: nn.Module, args: tuple[Tensor]) -> None:
+        x = self._rows(name, args[0])  # of the level whose signal was called before it
+        self.projected[name][self.level] = self.projected[name][self.level] + (x.T @ x).cpu()
 
-def _rows(x: Tensor, present: Tensor | None) -> Tensor:
-    return (x.flatten(0, 1) if present is None else x[present]).double()
+    def _rows(self, name: str, x: Tensor) -> Tensor:
+        present = self.memory_present if name == "cross_attn.kv_proj" else self.present
+        return (x.flatten(0, 1) if present is None else x[present]).double()
 
 
 class SignalReport:
