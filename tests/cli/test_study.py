@@ -139,6 +139,7 @@ def test_a_study_of_translators_and_its_report(tables, data, tmp_path, capfd):
     assert {path.name for path in (tmp_path / "report").iterdir()} == written
 
 
+@pytest.mark.slow
 def test_data_that_no_recipe_made(tables, data, tmp_path, capfd):
     """What fairseq-preprocess wrote, references and a sub-word model: the figures are those of prepared data."""
     output, binary, references = tmp_path / "out", tmp_path / "bin", tmp_path / "english.txt"

@@ -32,6 +32,7 @@ def test_it_trains_as_fairseq_train(toy, ringformer, train, tmp_path):
     assert all(torch.equal(found[name], weight) for name, weight in expected.items())
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_twice_the_update_freq(toy, ringformer, train, tmp_path):
     assert ringformer(*train("--update-freq", "2", "--save-dir", tmp_path / "one"))[0] == 0
     words = [str(word) for word in train("--processes", "2", "--save-dir", tmp_path / "two")]
