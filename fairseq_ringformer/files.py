@@ -83,8 +83,7 @@ def whole_folder(path: StrPath, sync: bool = True) -> Iterator[str]:
     try:
         if os.path.exists(target) and not os.path.isdir(target):
             raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
-        if os.path.exists(target):  # else a killed process may have left the only one
-            _remove_abandoned(target)
+        _remove_abandoned(target)
         shutil.rmtree(partial, ignore_errors=True)
         new, old = os.path.join(partial, "new"), os.path.join(partial, "old")
         os.makedirs(new)
@@ -125,14 +124,15 @@ def _partial(target: str) -> str:
 
 
 def _remove_abandoned(target: str) -> None:
-    """Remove what killed processes have left of writing `target`."""
+    """Remove what killed processes have left of writing `target`, unless the one from before is in it."""
     folder, name = os.path.split(target)
     with contextlib.suppress(OSError):
         for entry in os.listdir(folder):
             found = re.fullmatch(r"\.partial\.(\d{1,9})\.(.*)", entry, re.DOTALL)
             if found and found[2] == name[-50:] and not _is_running(int(found[1])):
                 left = os.path.join(folder, entry)
-                shutil.rmtree(left) if os.path.isdir(left) else os.remove(left)
+                if os.path.exists(target) or not os.path.exists(os.path.join(left, "old")):
+                    shutil.rmtree(left) if os.path.isdir(left) else os.remove(left)
 
 
 def _is_running(process: int) -> bool:

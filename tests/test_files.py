@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -123,10 +124,14 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, name):
         "with whole_folder(sys.argv[1]) as folder, whole_file(sys.argv[2]) as partial:\n"
         "    open(os.path.join(folder, 'x'), 'w').close(); open(partial, 'w').close(); os.kill(os.getpid(), 9)"
     )
-    (tmp_path / "folder").mkdir()
     assert subprocess.run([sys.executable, "-c", code, tmp_path / "folder", tmp_path / name]).returncode == -9
-    assert len(os.listdir(tmp_path)) == 3
+    (left,) = tmp_path.glob(".partial.*.folder")
+    shutil.copytree(left, kept := tmp_path / ".partial.999999999.folder")
+    (kept / "old").mkdir()  # killed between its two renamings
     write_text(tmp_path / name, "text")
+    with whole_folder(tmp_path / "folder"):
+        pass
+    assert sorted(os.listdir(tmp_path)) == sorted([kept.name, "folder", name])
     with whole_folder(tmp_path / "folder"):
         pass
     assert sorted(os.listdir(tmp_path)) == sorted(["folder", name])

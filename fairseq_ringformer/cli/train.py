@@ -15,6 +15,7 @@ import sys
 
 from .._fairseq import quiet
 from ..errors import UserError
+from ..export.runtime import cores
 from .arguments import positive
 from .errors import require_fairseq
 from .user_dir import for_fairseq
@@ -59,8 +60,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--processes is for CPUs: add --cpu (on GPUs, fairseq-train takes all that it sees)")
     if args.processes == 1:
         return _train(words)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores // args.processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // args.processes)))
     sys.stdout.flush()
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     # This process becomes the launcher, so that a signal to it ends all.
