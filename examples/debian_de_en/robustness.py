@@ -81,13 +81,14 @@ def main() -> None:
         rows.append(row(f"{name}, --no-normalise", translate(lines, [*flags, "--no-normalise"]), references, changed))
     # Headings and labels have no end that could be found.
     whole = [index for index, line in enumerate(sources) if line.endswith((".", "!", "?"))]
-    lines, wanted, apart = (
-        joined([text[index] for index in whole], args.sentences) for text in (sources, references, plain)
-    )
-    name = f"{args.sentences} a line"
-    rows.append(row(f"{len(whole)} sentences, one a line", apart, wanted, 0))
-    rows.append(row(name, translate(lines, flags), wanted, len(lines)))
-    rows.append(row(f"{name}, --no-split", translate(lines, [*flags, "--no-split"]), wanted, len(lines)))
+    if whole:
+        lines, wanted, apart = (
+            joined([text[index] for index in whole], args.sentences) for text in (sources, references, plain)
+        )
+        name = f"{args.sentences} a line"
+        rows.append(row(f"{len(whole)} sentences, one a line", apart, wanted, 0))
+        rows.append(row(name, translate(lines, flags), wanted, len(lines)))
+        rows.append(row(f"{name}, --no-split", translate(lines, [*flags, "--no-split"]), wanted, len(lines)))
     headers = ["source", "changed", "BLEU", "chrF", "length ratio"]
     print(tabulate(rows, headers, floatfmt=("", "", ".2f", ".2f", ".3f")))
     print(
