@@ -11,7 +11,7 @@ from tests.cli.conftest import TINY
 from tests.cli.dictionaries import turn
 
 FLAGS = [*TINY, "--arch", "ringformer_tiny", "--encoder-embed-dim", "32", "--share-all-embeddings"]
-FLAGS += "--optimizer adam --lr 0.005 --max-tokens 400 --num-workers 0 --log-format none --max-update 2".split()
+FLAGS += "--optimizer adam --lr 0.005 --max-tokens 400 --num-workers 0 --data-buffer-size 0 --log-format none --max-update 2".split()
 
 
 @pytest.fixture

@@ -184,7 +184,9 @@ class Fairseq:
 
 
 # By default fairseq drops the last batch of every set if its size is no multiple of 8.
-COMMON = ("--user-dir", str(USER_DIR), "--cpu", "--num-workers", "0", "--log-format", "json")
+# Without a thread that loads ahead: where a training of one update ends while that is at work, the process can abort.
+LOADING = ("--num-workers", "0", "--data-buffer-size", "0")
+COMMON = ("--user-dir", str(USER_DIR), "--cpu", *LOADING, "--log-format", "json")
 COMMON += ("--required-batch-size-multiple", "1")
 
 
