@@ -7,4 +7,4 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # As whoever runs a converted model does: CTranslate2 reads the environment once, when it is imported.
-choose_instructions(0)
+choose_instructions()

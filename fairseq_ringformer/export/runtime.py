@@ -4,8 +4,6 @@ import os
 
 # Bytes of weights from which a sentence alone is translated faster by all threads together; see :func:`layout`.
 LARGE_MODEL = 100_000_000
-# Bytes of weights from which products profit from weights that were laid out for them; see :func:`choose_instructions`.
-PACKED_MODEL = 20_000_000
 
 
 def cores() -> int:
@@ -13,12 +11,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def choose_instructions(weight_bytes: int) -> None:
+def choose_instructions() -> None:
     """Let CTranslate2 compute int8 rightly and fast on this processor; call this before it is imported.
 
     AVX-512, which it leaves out by default, gave 1.2 to 1.4 times as many sentences in int8 on two cores, at 128/512 and
-    512/2048; weights that are laid out for the products when they are loaded another tenth to models that a core's cache
-    does not hold. Without VNNI instructions, oneDNN, which it takes on AMD's processors, adds pairs of int8 products in 16
+    512/2048. Without VNNI instructions, oneDNN, which it takes on AMD's processors, adds pairs of int8 products in 16
     bits, and they overflow: log-probabilities of a random model were off by more than 1, with MKL by less than 0.3. What
     the environment says already is left alone.
     """
@@ -31,8 +28,6 @@ def choose_instructions(weight_bytes: int) -> None:
         os.environ.setdefault("CT2_USE_MKL", "1")
     if {"avx512f", "avx512cd", "avx512vl", "avx512bw", "avx512dq"} <= flags:
         os.environ.setdefault("CT2_FORCE_CPU_ISA", "AVX512")
-        if weight_bytes >= PACKED_MODEL:
-            os.environ.setdefault("CT2_USE_EXPERIMENTAL_PACKED_GEMM", "1")
 
 
 def layout(

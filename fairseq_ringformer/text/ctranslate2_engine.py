@@ -134,7 +134,7 @@ class CTranslate2Engine:
         self.codec = build_codec(recipe.subwords(folder, normalise), *self.languages)
         self.max_tokens, self.max_target_tokens = recipe.max_source_tokens, recipe.max_target_tokens
         size = os.path.getsize(os.path.join(folder, MODEL))
-        choose_instructions(size)
+        choose_instructions()
         kind, index = _place(device)
         counts = layout(threads or cores(), translators, size, alone, gpu=kind == "cuda")
         self.translator = _load(folder, kind, index, counts)

@@ -1,7 +1,13 @@
 """How many translators CTranslate2 gets, and threads each."""
 
+import importlib.util
+import inspect
+import re
+from pathlib import Path
+
 import pytest
 
+from fairseq_ringformer.export import runtime
 from fairseq_ringformer.export.runtime import layout
 
 
@@ -24,3 +30,12 @@ def test_layout(threads, wanted, megabytes, alone, expected):
 def test_a_gpu_has_one_translator_unless_told_otherwise():
     assert layout(64, None, 5 * 10**6, gpu=True) == (1, 64)
     assert layout(64, 4, 5 * 10**6, gpu=True) == (4, 16)
+
+
+def test_the_library_reads_what_is_set_for_it():
+    """A variable that it has renamed would be set for nobody."""
+    package = Path(importlib.util.find_spec("ctranslate2").origin).parent
+    libraries = [*package.glob("*.so*"), *package.parent.glob("ctranslate2.libs/*.so*")]
+    known = {name for path in libraries for name in re.findall(rb"CT2_[A-Z0-9_]+", path.read_bytes())}
+    names = set(re.findall(r"CT2_[A-Z0-9_]+", inspect.getsource(runtime)))
+    assert names and {name.encode() for name in names} <= known

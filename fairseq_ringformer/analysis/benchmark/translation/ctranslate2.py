@@ -23,7 +23,7 @@ def _converter(candidate: Candidate):
 
 def check_ctranslate2(candidate: Candidate, device: str) -> None:
     """Raise UserError if CTranslate2 has no such model, or not this compute type on `device`."""
-    choose_instructions(0)  # CTranslate2 chooses its instructions at the first question
+    choose_instructions()  # CTranslate2 chooses its instructions at the first question
     from ctranslate2 import get_supported_compute_types
 
     known = sorted(get_supported_compute_types(device))
@@ -62,7 +62,6 @@ class CTranslate2Generation:
         with tempfile.TemporaryDirectory() as work:
             folder = os.path.join(work, "model")
             size = export_to_ctranslate2(candidate, folder)
-            choose_instructions(size)
             self.queued = batch_size > 1
             self.layout = layout(threads, translators, size, not self.queued)
             self.translator = Translator(
