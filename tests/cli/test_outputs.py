@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.cli.classifiers import classifier, write_images
+from tests.vision.images import write_folder
 
 # The arguments that make a command write to `out`. Text and JSON can be streams.
 STREAMS = {
@@ -107,6 +108,54 @@ def test_a_link_stays_and_permissions_are_kept(name, it, ringformer, tmp_path):
     assert os.listdir(target) if name in FOLDERS else target.read_bytes() != b"before"
 
 
+def cka(it, prefix):
+    return ("cka", "--path", it.classifier, it.classifier, "--data", it.images, "--output", prefix, *CPU[:2])
+
+
+def test_pictures_are_files_and_their_figures_may_flow(it, ringformer, refused, tmp_path):
+    for ending in (".png", ".svg"):
+        (tmp_path / f"x{ending}").symlink_to("/dev/null")
+        assert f"--output {tmp_path}/x{ending} is a device or a pipe" in refused(*cka(it, tmp_path / "x"))
+        (tmp_path / f"x{ending}").unlink()
+    (tmp_path / "x.json").symlink_to("/dev/full")
+    assert "x.json: No space left on device" in in_one_line(ringformer(*cka(it, tmp_path / "x")), ["cka"])
+    assert (tmp_path / "x.json").is_char_device()
+    (tmp_path / "there.png").touch(0o600)
+    (tmp_path / "y.png").symlink_to("there.png")
+    assert ringformer(*cka(it, tmp_path / "y"))[0] == 0
+    assert os.readlink(tmp_path / "y.png") == "there.png" and (tmp_path / "there.png").stat().st_size > 5000
+    assert stat.S_IMODE((tmp_path / "there.png").stat().st_mode) == 0o600
+
+
+def test_pictures_on_a_full_disk(it, ringformer, tmp_path):
+    with small_disk(tmp_path / "disk", "64k"):
+        (tmp_path / "disk/x.png").write_text("before")
+        fill(tmp_path / "disk")
+        assert "No space left on device" in in_one_line(ringformer(*cka(it, tmp_path / "disk/x")), ["cka"])
+        assert sorted(os.listdir(tmp_path / "disk")) == ["filler", "x.png"]
+        assert (tmp_path / "disk/x.png").read_text() == "before"
+
+
+def test_a_training_whose_disk_is_full_keeps_its_checkpoint(it, ringformer, tmp_path):
+    images = write_folder(tmp_path / "images/train", size=32, mode="L").parent
+    write_folder(images / "validation", size=32, mode="L")
+    disk = tmp_path / "disk"
+    model = ("--model", "vit_ring_tiny_patch4_28", "--data", images, "--batch-size", 4, "--output", disk / "run", *CPU)
+    with small_disk(disk, "16m"):
+        assert ringformer("train-classifier", *model, "--epochs", 1)[0] == 0
+        before = (disk / "run/last.pt").read_bytes()
+        fill(disk)
+        again = ringformer("train-classifier", *model, "--epochs", 2)
+        assert again[0] != 0 and again[2].count("No space left on device") == 1 and "Traceback" not in again[2]
+        assert (disk / "run/last.pt").read_bytes() == before and not list(disk.rglob(".partial*"))
+
+
+def fill(folder):
+    with contextlib.suppress(OSError), open(folder / "filler", "wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(4096))
+
+
 @contextlib.contextmanager
 def small_disk(folder, size):
     folder.mkdir()
@@ -131,9 +180,7 @@ def test_a_full_disk_leaves_what_was_there(name, it, ringformer, tmp_path):
             output.mkdir()
         elif name != "translate":  # grows line by line, for whoever reads along: what was there is gone
             output.write_text("before")
-        with contextlib.suppress(OSError), open(disk / "filler", "wb", buffering=0) as filler:
-            while True:
-                filler.write(bytes(4096))
+        fill(disk)
         assert "No space left on device" in in_one_line(ringformer(*command), command)
         assert sorted(os.listdir(disk)) == ["filler", "out"]
         if name != "translate":
