@@ -53,6 +53,7 @@ def own(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_every_command_knows_it(toy, own, ringformer, tmp_path):
     """Trained, averaged, folded, exported and used to translate, in one process and as its user types it."""
     assert "unknown architecture 'own_ring_tiny'" in ringformer("params", "--arch", "own_ring_tiny")[2]
