@@ -108,13 +108,20 @@ def check_symbols(state: Mapping[str, Any], path: str, task: FairseqTask, data: 
         return False
     known = [dictionary(text) for text in assets["dictionaries"]]
     for side, here, there in zip(("source", "target"), (task.source_dictionary, task.target_dictionary), known):
-        for entry, (symbol, trained) in enumerate(zip(here.symbols, there.symbols)):
-            if symbol != trained:
-                raise UserError(
-                    f"the data folder {data} has other dictionaries than {path} was trained with: on the {side} side "
-                    f"entry {entry} is {symbol!r} against {trained!r}"
-                )
+        difference = first_difference(here, there)
+        if difference is not None:
+            raise UserError(
+                f"the data folder {data} has other dictionaries than {path} was trained with: on the {side} side {difference}"
+            )
     return True
+
+
+def first_difference(one: Dictionary, trained: Dictionary) -> str | None:
+    """Which entry is another in two dictionaries, and how, in words; None if there is none."""
+    for entry, (symbol, known) in enumerate(zip(one.symbols, trained.symbols)):
+        if symbol != known:
+            return f"entry {entry} is {symbol!r} against {known!r}"
+    return None
 
 
 def dictionary(text: str) -> Dictionary:

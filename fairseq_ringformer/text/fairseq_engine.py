@@ -19,7 +19,7 @@ from torch import Tensor
 from ..errors import UserError, one_line
 from ..export.checkpoints import read_fairseq_checkpoint
 from ..export.loading import OVERRIDES
-from ..models.assets import assets_of, check_symbols
+from ..models.assets import assets_of, check_symbols, first_difference
 from ..models.ringformer import USER_DIR, RingFormerModel
 from .stream import Hypothesis, Search, batches, longest_output
 from .subwords import Subwords, build_codec
@@ -206,13 +206,12 @@ def check_dictionaries(path: str, state: dict[str, Any], data: str, task: Transl
         if trained is None or len(trained) != known:
             continue
         compared.append(side)
-        for entry, (symbol, known_symbol) in enumerate(zip(dictionary.symbols, trained.symbols)):
-            if symbol != known_symbol:
-                raise UserError(
-                    f"the data folder {data} has other dictionaries than {path} was trained with, in {folder}: on the "
-                    f"{side} side entry {entry} is {symbol!r} against {known_symbol!r} (if {folder} was written anew since that "
-                    "training, rename it)"
-                )
+        difference = first_difference(dictionary, trained)
+        if difference is not None:
+            raise UserError(
+                f"the data folder {data} has other dictionaries than {path} was trained with, in {folder}: on the "
+                f"{side} side {difference} (if {folder} was written anew since that training, rename it)"
+            )
     return check_symbols(state, path, task, data) or len(compared) == len(sides)
 
 
