@@ -80,11 +80,8 @@ def _assets(args: argparse.Namespace, path: str) -> dict[str, Any]:
         task = build_task(path, state, args.data, (None, None))
         check_dictionaries(path, state, args.data, task)
         recipe = find_recipe(args.data)
-        if any(getattr(args, name) is not None for name in subwords.ARGUMENTS):
-            model = None if cut.bpe is None else "subwords.json" if cut.bpe == "wordpiece" else "subwords.model"
-            if model is not None:
-                cut.save_model(os.path.join(folder, model))
-            recipe = folder, {"bpe": cut.bpe, "bpe_model": model, "tokenizer": cut.tokenizer}
+        if any(getattr(args, name) for name in subwords.ARGUMENTS):
+            recipe = folder, cut.save(folder)
         languages = task.cfg.source_lang, task.cfg.target_lang
         return {KEY: collect(task.source_dictionary, task.target_dictionary, languages, recipe)}
 

@@ -7,7 +7,8 @@ from ..errors import UserError
 from ..text.prepared import RECIPE, recipe_normalisation, recipe_subwords
 from ..text.subwords import FILES, FLAGS, Subwords
 
-ARGUMENTS = ("bpe", *FILES.values(), "tokenizer")
+CUT = ("bpe", *FILES.values(), "tokenizer")
+ARGUMENTS = (*CUT, "no_normalise")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -34,7 +34,7 @@ from .errors import require_fairseq
 from .streams import check_input, counted, flushed, notices, open_input
 
 # What belongs to fairseq's data folder; an exported model knows it itself.
-DATA_FLAGS = ("data", "source_lang", "target_lang", *subwords.ARGUMENTS, "autocast")
+DATA_FLAGS = ("data", "source_lang", "target_lang", *subwords.CUT, "autocast")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

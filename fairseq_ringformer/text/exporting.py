@@ -1,6 +1,5 @@
 """A trained translator as a folder that translates without torch and fairseq: see :mod:`.ctranslate2_engine`."""
 
-import os
 from typing import Any
 
 from fairseq.models import FairseqEncoderDecoderModel
@@ -12,12 +11,6 @@ from ..files import whole_folder
 from .ctranslate2_engine import Recipe
 from .fairseq_engine import Languages, build_task, check_dictionaries
 from .subwords import Subwords
-
-SUBWORD_FILES = {
-    "sentencepiece": "sentencepiece.model",
-    "subword_nmt": "subword_nmt.codes",
-    "wordpiece": "tokenizer.json",
-}
 
 
 def export_translator(
@@ -51,21 +44,16 @@ def export_translator(
     with about(path):
         model = load_model(state)
         converter = RingConverter(model, task.source_dictionary.symbols, task.target_dictionary.symbols)
-    recipe = Recipe(
-        source_lang=task.cfg.source_lang,
-        target_lang=task.cfg.target_lang,
-        bpe=subwords.bpe,
-        bpe_model=SUBWORD_FILES.get(subwords.bpe),
-        tokenizer=subwords.tokenizer,
-        # One position is for the end of the sentence.
-        max_source_tokens=min(model.encoder.max_positions(), task.cfg.max_source_positions) - 1,
-        max_target_tokens=min(model.decoder.max_positions(), task.cfg.max_target_positions) - 1,
-        quantization=quantization,
-        normalisation=None if subwords.normalisation is None else subwords.normalisation.to_json(),
-    )
     with whole_folder(output) as folder:
         converter.convert(folder, quantization=quantization, force=True)
+        recipe = Recipe(
+            source_lang=task.cfg.source_lang,
+            target_lang=task.cfg.target_lang,
+            **subwords.save(folder),
+            # One position is for the end of the sentence.
+            max_source_tokens=min(model.encoder.max_positions(), task.cfg.max_source_positions) - 1,
+            max_target_tokens=min(model.decoder.max_positions(), task.cfg.max_target_positions) - 1,
+            quantization=quantization,
+        )
         recipe.write(folder)
-        if subwords.model is not None:
-            subwords.save_model(os.path.join(folder, recipe.bpe_model))
     return model

@@ -2,10 +2,12 @@
 
 import contextlib
 import io
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from .. import extras
 from ..errors import UserError
@@ -13,6 +15,7 @@ from .normalisation import Normalisation
 
 # fairseq's names of the sub-word kinds, and what it calls the file of each.
 FILES = {"sentencepiece": "sentencepiece_model", "subword_nmt": "bpe_codes", "wordpiece": "wordpiece_model"}
+SAVED_AS = {"sentencepiece": "sentencepiece.model", "subword_nmt": "subword_nmt.codes", "wordpiece": "tokenizer.json"}
 LINE_BREAKS = re.compile(r"[\r\n]+")
 FLAGS = {kind: "--" + name.replace("_", "-") for kind, name in FILES.items()}
 
@@ -41,19 +44,24 @@ class Subwords:
     tokenizer: str | None
     normalisation: Normalisation | None = None
 
-    def save_model(self, path: str) -> None:
-        """Write the sub-word model as one file.
+    def save(self, folder: str) -> dict[str, Any]:
+        """Write the sub-word model, if there is one, into `folder`; what a ``recipe.json`` there says of all this.
 
         Raises:
             UserError: if WordPieces cannot be had.
             OSError: if it cannot be written.
         """
-        if self.bpe == "wordpiece":
-            from .wordpieces import WordPieces
+        name = None if self.bpe is None else SAVED_AS[self.bpe]
+        if name is not None:
+            path = os.path.join(folder, name)
+            if self.bpe == "wordpiece":
+                from .wordpieces import WordPieces
 
-            WordPieces.load(self.model).save(path)
-        else:
-            shutil.copyfile(self.model, path)
+                WordPieces.load(self.model).save(path)
+            else:
+                shutil.copyfile(self.model, path)
+        normalisation = None if self.normalisation is None else self.normalisation.to_json()
+        return dict(bpe=self.bpe, bpe_model=name, tokenizer=self.tokenizer, normalisation=normalisation)
 
 
 def check_kind(bpe: str) -> str:

@@ -1,5 +1,6 @@
 """A checkpoint that has left its data behind: it carries languages, dictionaries and sub-words."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -87,6 +88,24 @@ def test_data_and_subwords_are_put_into_a_checkpoint_that_has_none(toy, alone, r
     turned = turn(toy.data, tmp_path / "turned")
     complaint = refused("average", alone / "mean.pt", "--data", turned, *model, "--output", tmp_path / "other.pt")
     assert "other dictionaries than" in complaint
+
+
+def test_what_was_done_to_the_training_text_travels(toy, alone, ringformer, refused, tmp_path):
+    """By the recipe, also where flags name the sub-words; and not where a flag says so."""
+    data, output = tmp_path / "bin", tmp_path / "new.pt"
+    shutil.copytree(toy.data, data)
+    recipe = {"bpe": "sentencepiece", "bpe_model": str(toy.root / "toy.model"), "normalisation": {"form": "NFC"}}
+    (data / "recipe.json").write_text(json.dumps(recipe))
+    command = ("average", alone / "mean.pt", "--output", output)
+    for flags, form in (
+        ((), "NFC"),
+        (("--sentencepiece-model", toy.root / "toy.model"), "NFC"),
+        (("--no-normalise",), None),
+    ):
+        assert ringformer(*command, "--data", data, *flags)[0] == 0
+        held = torch.load(output, weights_only=True)["task_state"][KEY]["recipe"]
+        assert (held["normalisation"] or {}).get("form") == form
+    assert "--no-normalise says how the text of --data was cut: add --data DIR" in refused(*command, "--no-normalise")
 
 
 @pytest.mark.parametrize("name", ["../outside", "/tmp/outside", "..", ""])
