@@ -12,6 +12,7 @@ import torch
 
 from fairseq_ringformer import _fairseq
 from fairseq_ringformer.errors import UserError
+from tests.hostile import Harm
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -87,11 +88,7 @@ def test_safe_loading_takes_what_checkpoints_hold_and_no_more(tmp_path):
     loaded = torch.load(path, weights_only=True)
     assert loaded["args"].arch == "a" and loaded["loss"] == 1.5 and loaded["updates"] == 3
 
-    class Evil:
-        def __reduce__(self):
-            return (Path.touch, (tmp_path / "executed",))
-
-    torch.save({"model": Evil()}, path)
+    torch.save({"model": Harm(tmp_path / "executed")}, path)
     with pytest.raises(pickle.UnpicklingError):
         torch.load(path, weights_only=True)
     assert not (tmp_path / "executed").exists()

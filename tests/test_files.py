@@ -13,6 +13,7 @@ import torch
 
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.files import is_stream, read_checkpoint, whole_file, whole_folder, write_checkpoint, write_text
+from tests.hostile import Harm
 
 FAILURES = [OSError(28, "No space left on device"), UserError("a mistake"), KeyboardInterrupt()]
 
@@ -171,14 +172,6 @@ def test_what_the_system_refuses_is_not_called_damaged(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "load", refuse)
     with pytest.raises(UserError, match="a.pt: cannot be read .Permission denied."):
         read_checkpoint(str(tmp_path / "a.pt"))
-
-
-class Harm:
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
 
 
 @pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])

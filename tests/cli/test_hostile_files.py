@@ -1,7 +1,6 @@
 """Whatever command reads a file that somebody else made: nothing in it is executed, and one line says what it is."""
 
 import json
-import os
 import pickle
 import shutil
 
@@ -9,17 +8,7 @@ import pytest
 import torch
 
 from tests.cli.classifiers import write_images
-
-
-class Harm:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
-
+from tests.hostile import Harm
 
 FILES = {
     "a pickle": lambda path, harm, whole: path.write_bytes(pickle.dumps(harm)),

@@ -6,6 +6,8 @@ import shutil
 import pytest
 import torch
 
+from tests.hostile import Harm
+
 REFUSED_FLAGS = {
     "heads": (
         ("--encoder-attention-heads", "3"),
@@ -143,20 +145,10 @@ def test_truncated_checkpoint(fairseq, toy, trained, tmp_path):
     assert path.stat().st_size == len(content) // 2, "a failed resume leaves the file alone"
 
 
-class Malicious:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
-
-
 @pytest.mark.parametrize("save", [torch.save, lambda state, path: path.write_bytes(pickle.dumps(state))])
 def test_a_checkpoint_that_runs_code_is_refused(save, fairseq, toy, tmp_path):
     marker, path = tmp_path / "executed", tmp_path / "checkpoint_last.pt"
-    save({"args": Malicious(marker), "model": {}}, path)
+    save({"args": Harm(marker), "model": {}}, path)
     for use in (
         lambda: fairseq.generate(toy.data, str(path)),
         lambda: fairseq.train(toy.data, "--max-update", "1", save_dir=tmp_path),

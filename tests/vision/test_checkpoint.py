@@ -7,6 +7,7 @@ import torch
 
 from fairseq_ringformer.files import write_checkpoint
 from fairseq_ringformer.vision.checkpoint import build_model, input_config, load_classifier
+from tests.hostile import Harm
 from tests.vision.images import damage
 
 STOCK = dict(img_size=8, patch_size=4, embed_dim=16, depth=2, num_heads=2, in_chans=1)
@@ -84,17 +85,9 @@ def test_files_that_are_no_checkpoints(tmp_path):
         load_classifier(path)
 
 
-class Malicious:
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
-
-
 @pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
 def test_nothing_in_a_checkpoint_is_executed(tmp_path, write):
-    write({"arch": Malicious(tmp_path / "harm")}, tmp_path / "bad.pt")
+    write({"arch": Harm(tmp_path / "harm")}, tmp_path / "bad.pt")
     with pytest.raises(ValueError, match="nothing in it was executed"):
         load_classifier(str(tmp_path / "bad.pt"))
     assert not (tmp_path / "harm").exists()
