@@ -26,7 +26,7 @@ from .._fairseq import quiet
 from ..errors import UserError
 from ..export.checkpoints import read_fairseq_checkpoint
 from ..extras import require
-from ..text.stream import Engine, Search, Translated, read_groups, translate_groups
+from ..text.stream import MOST_LINES, Engine, Search, Translated, read_groups, translate_groups
 from . import subwords
 from .arguments import check_output, positive, refuse_flags, threads
 from .checkpoints import data_folder, split_paths
@@ -69,7 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-tokens", type=positive, default=4096, metavar="N", help="most source tokens at once; default: 4096"
     )
     group.add_argument(
-        "--buffer-size", type=positive, metavar="N", help="most lines to read before translating; default: 1024"
+        "--buffer-size",
+        type=positive,
+        metavar="N",
+        help=f"most lines to read before translating; default: {MOST_LINES}",
     )
     group.add_argument(
         "--autocast", choices=("none", "bf16"), help="with --path: compute in bfloat16 or not; default: as in training"
@@ -89,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     note = notices("translate")
     with quiet(), contextlib.ExitStack() as stack:
         source = stack.enter_context(_open_input(args))
-        size = args.buffer_size or 1024
+        size = args.buffer_size or MOST_LINES
         engine = _load(args, alone=size == 1 or source.isatty())
         target = stack.enter_context(_open_output(args))
         groups = translate_groups(read_groups(source, size, note), engine, note, split=not args.no_split)

@@ -20,12 +20,10 @@ from typing import BinaryIO
 
 from ..errors import UserError
 from ..files import whole_file
-from ..text.stream import read_groups
+from ..text.stream import MOST_LINES, read_groups
 from ..text.wordpieces import WordPieces
 from .arguments import check_output, refuse_flags
 from .streams import STANDARD, check_input, counted, flushed, notices, open_input
-
-MOST = 1024  # lines at once
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
     convert = pieces.encode_lines if args.encode is not None else lambda lines: map(pieces.decode, lines)
     for source, target in targets.items():
         with open_input(source) as stream:
-            groups = map(convert, read_groups(stream, MOST, lambda text, source=source: note(f"{source}: {text}")))
+            groups = map(
+                convert, read_groups(stream, MOST_LINES, lambda text, source=source: note(f"{source}: {text}"))
+            )
             if target is None:
                 _write(counted(flushed(groups, sys.stdout.buffer), stream, sys.stdout), sys.stdout.buffer)
                 continue

@@ -16,6 +16,7 @@ BOM = b"\xef\xbb\xbf"
 # Input pauses where nothing comes for PAUSE seconds. Lines that trickle in without one wait LONGEST_WAIT at most.
 PAUSE, LONGEST_WAIT = 0.02, 0.2
 CHUNK = 1 << 16
+MOST_LINES = 1024  # that are read before they are worked on
 # Languages that are written without blanks between sentences.
 WITHOUT_BLANKS = frozenset("bo ja km lo my th yue zh".split())
 
