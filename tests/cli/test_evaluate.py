@@ -7,8 +7,9 @@ from fairseq_ringformer.vision.checkpoint import input_config, load_classifier
 from fairseq_ringformer.vision.classifier import RingClassifier
 from fairseq_ringformer.vision.data import eval_transform, open_images
 from tests.cli.classifiers import classifier, write_images
+from tests.hostile import Harm
 from tests.vision.images import damage, encoded, write_folder, write_splits
-from tests.vision.test_checkpoint import Malicious, stock
+from tests.vision.test_checkpoint import stock
 
 CLASSES = tuple("abcdefg")
 
@@ -133,7 +134,7 @@ def test_other_forms_that_cannot_be_read(refused, tmp_path):
     (tmp_path / "folder" / "config.json").write_text(
         '{"architecture": "vit_ring_tiny_patch4_28", "pretrained_cfg": {}}'
     )
-    torch.save({"head.weight": Malicious(tmp_path / "harm")}, tmp_path / "folder" / "pytorch_model.bin")
+    torch.save({"head.weight": Harm(tmp_path / "harm")}, tmp_path / "folder" / "pytorch_model.bin")
     assert "timm cannot read this folder" in refused("predict", "--path", tmp_path / "folder", "x.png")
     assert not (tmp_path / "harm").exists()
     (tmp_path / "x.onnx").write_bytes(b"\x08\x0a nothing of the kind")
