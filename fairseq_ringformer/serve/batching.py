@@ -1,0 +1,168 @@
+"""Texts that wait at the same time are translated at the same time."""
+
+import asyncio
+import collections
+import concurrent.futures
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+# Of a batch that a translator gets at once: enough for its own batches, few enough that who comes next waits little.
+MOST_TEXTS, MOST_CHARACTERS = 64, 8192
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to search; texts of equal settings share a batch."""
+
+    beam: int = 5
+    nbest: int = 1
+    alignment: bool = False
+
+
+class Translator(Protocol):
+    """What this room needs of :class:`..text.Translator`; it is called from several threads."""
+
+    languages: tuple[str, str]  # source and target
+
+    def translate(self, texts: Sequence[str], *, beam: int, nbest: int, alignment: bool) -> list[Any]:
+        """A translation of each text, in their order."""
+
+    def close(self) -> None: ...
+
+
+class Busy(Exception):
+    """As many requests wait as may."""
+
+
+class Failed(Exception):
+    """A text could not be translated; the cause says why."""
+
+
+@dataclass(eq=False)
+class _Request:
+    texts: Sequence[str]
+    settings: Settings
+    done: asyncio.Future
+    taken: int = 0  # texts that a worker has
+    missing: int = 0  # texts without a translation
+    results: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.missing, self.results = len(self.texts), [None] * len(self.texts)
+
+
+class Batcher:
+    """Gathers the texts of requests for one translator. Use it within one event loop.
+
+    A worker without work takes what waits, at once: a request that is alone waits for nobody. While all workers are at
+    work, requests gather, and the next batch takes a text of each in turn, so that a long list delays no single sentence.
+
+    Args:
+        translator: what translates.
+        most_waiting: requests that may wait.
+        workers: batches that are translated side by side.
+    """
+
+    def __init__(self, translator: Translator, most_waiting: int, workers: int = 1):
+        self.translator, self.most_waiting, self._count = translator, most_waiting, workers
+        self._waiting: collections.deque[_Request] = collections.deque()
+        self._arrived = asyncio.Event()
+        self._workers: list[asyncio.Task] = []
+        self._threads = concurrent.futures.ThreadPoolExecutor(workers, "translate")
+
+    def start(self) -> None:
+        self._workers = [asyncio.create_task(self._work()) for _ in range(self._count)]
+
+    async def close(self) -> None:
+        """Stop; the translator is closed as soon as it is idle."""
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        await asyncio.to_thread(self._threads.shutdown)
+        self.translator.close()
+
+    async def translate(self, texts: Sequence[str], settings: Settings) -> list[Any]:
+        """The translations of `texts`, in their order. If it is cancelled, what no worker has yet is left out.
+
+        Raises:
+            Busy: if too many requests wait.
+            Failed: if one of the texts cannot be translated.
+        """
+        if not texts:
+            return []
+        if len(self._waiting) >= self.most_waiting:
+            raise Busy
+        request = _Request(texts, settings, asyncio.get_running_loop().create_future())
+        self._waiting.append(request)
+        self._arrived.set()
+        try:
+            return await request.done
+        finally:
+            self._leave(request)
+
+    def _leave(self, request: _Request) -> None:
+        if request in self._waiting:
+            self._waiting.remove(request)
+
+    async def _work(self) -> None:
+        while True:
+            await self._arrived.wait()
+            if self._waiting:
+                await self._run(self._take())
+            else:
+                self._arrived.clear()
+
+    def _take(self) -> list[tuple[_Request, int]]:
+        """The next batch: requests, and the index of one of their texts."""
+        settings = self._waiting[0].settings
+        turns = collections.deque(request for request in self._waiting if request.settings == settings)
+        batch: list[tuple[_Request, int]] = []
+        size = 0
+        while turns and len(batch) < MOST_TEXTS and size < MOST_CHARACTERS:
+            request = turns.popleft()
+            batch.append((request, request.taken))
+            size += len(request.texts[request.taken])
+            request.taken += 1
+            self._waiting.remove(request)
+            if request.taken < len(request.texts):
+                turns.append(request)
+                self._waiting.append(request)  # behind those who have had no turn
+        return batch
+
+    async def _run(self, batch: list[tuple[_Request, int]]) -> None:
+        call = self._call(batch[0][0].settings, [request.texts[index] for request, index in batch])
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # Rust's panics are no Exception
+            if len(batch) == 1:
+                _fail(batch[0][0], error)
+            else:  # one text is no reason to refuse the others
+                for one in batch:
+                    await self._run([one])
+            return
+        for (request, index), translation in zip(batch, found, strict=True):
+            request.results[index] = translation
+            request.missing -= 1
+            if not request.missing and not request.done.done():
+                request.done.set_result(request.results)
+
+    def _call(self, settings: Settings, texts: list[str]) -> Callable[[], list[Any]]:
+        def call() -> list[Any]:
+            found = self.translator.translate(
+                texts, beam=settings.beam, nbest=settings.nbest, alignment=settings.alignment
+            )
+            if len(found) != len(texts):
+                raise ValueError(f"{len(texts)} texts have become {len(found)} translations")
+            return found
+
+        return call
+
+
+def _fail(request: _Request, cause: BaseException) -> None:
+    if not request.done.done():
+        error = Failed()
+        error.__cause__ = cause
+        request.done.set_exception(error)
