@@ -13,6 +13,7 @@ SENTENCES = ["sentencex>=1.0.32"]
 SUBWORDS = [*SENTENCEPIECE, "subword-nmt>=0.3.8", "sacremoses>=0.1.1", "tokenizers>=0.20", "huggingface_hub"]
 FIGURES = ["matplotlib"]
 SCORES = ["sacrebleu>=2.4"]
+DEPLOY = ["ctranslate2>=4.5", *SENTENCEPIECE, *SENTENCES]
 FAIRSEQ = [*TORCH, "fairseq-fixed>=0.12.3.1", *SCORES, *SENTENCES, *SUBWORDS]
 EXTRAS = {
     # The ring alone, fairseq_ringformer.modules, for other people's code.
@@ -33,7 +34,9 @@ EXTRAS = {
         "onnxscript",
     ],
     # A translator that was exported to CTranslate2, without torch; the export itself is fairseq's with this.
-    "deploy": ["ctranslate2>=4.5", *SENTENCEPIECE, *SENTENCES],
+    "deploy": DEPLOY,
+    # That translator as a service over HTTP.
+    "serve": [*DEPLOY, "starlette>=0.40", "uvicorn>=0.30"],
     # Sub-words that are not sentencepiece's, for a deployed translator or for text by itself.
     "subwords": SUBWORDS,
     # Beside fairseq or vision: CKA, maps, distances, benchmark, studies.
@@ -42,7 +45,7 @@ EXTRAS = {
     "recipes": [*FAIRSEQ, *FIGURES, "lxml", "num2words"],
 }
 # ruff's style and mypy's findings change with their versions.
-DEV = ["pytest>=8", "pytest-xdist", "ruff==0.17.*", "mypy==2.4.*", "pre-commit", "peft"]
+DEV = ["pytest>=8", "pytest-xdist", "ruff==0.17.*", "mypy==2.4.*", "pre-commit", "peft", "libretranslatepy"]
 TYPES = ["types-PyYAML", "types-psutil", "types-tabulate", "types-tqdm"]
 
 setup(

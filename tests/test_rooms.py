@@ -21,7 +21,7 @@ FLOORS = [
     ["models", "vision"],
     ["export"],
     ["text"],
-    ["analysis"],
+    ["analysis", "serve"],
     ["cli"],
 ]
 
