@@ -16,12 +16,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..errors import UserError, one_line
-from .batching import Batcher, Busy, Failed, Translator
+from .batching import Batcher, Busy, Failed, Settings, Translator
 from .guard import Guard
 from .languages import name_of
 from .messages import AUTO, Query, Refusal, answer, read_query
 from .page import page
 
+FIVE_BEAMS = Settings()
 # Of LibreTranslate's addresses those that are not here.
 ABSENT = {
     "/detect": "languages are not detected here: name the source",
@@ -74,7 +75,7 @@ class Service:
 
     Args:
         translators: by what they translate, each pair once.
-        beam: width of the beam where a request names none.
+        defaults: how to search where a request does not say.
         workers: batches of a translator that are translated side by side.
         note: told, in a line, of what could not be translated.
 
@@ -87,11 +88,11 @@ class Service:
         translators: Sequence[Translator],
         limits: Limits,
         access: Access,
-        beam: int,
+        defaults: Settings,
         workers: int,
         note: Callable[[str], None],
     ):
-        self.limits, self.access, self.beam, self.note = limits, access, beam, note
+        self.limits, self.access, self.defaults, self.note = limits, access, defaults, note
         self.batchers: dict[tuple[str, str], Batcher] = {}
         for translator in translators:
             pair = translator.languages
@@ -121,7 +122,7 @@ class Service:
             "suggestions": False,
             "filesTranslation": False,
             "supportedFilesFormat": [],
-            "beam": self.beam,
+            "beam": self.defaults.beam,
         }
         return JSONResponse(fields)
 
@@ -141,7 +142,7 @@ class Service:
 
     async def _translate(self, request: Request) -> Response:
         body = await self._body(request)
-        query = read_query(request.headers.get("content-type", ""), body, self.beam)
+        query = read_query(request.headers.get("content-type", ""), body, self.defaults)
         source, batcher = self._admit(query)
         work = asyncio.create_task(batcher.translate(query.texts, query.settings))
         gone = asyncio.create_task(_gone(request))
@@ -202,12 +203,12 @@ def build_app(
     translators: Sequence[Translator],
     limits: Limits = Limits(),
     access: Access = Access(),
-    beam: int = 5,
+    defaults: Settings = FIVE_BEAMS,
     workers: int = 1,
     note: Callable[[str], None] = print,
 ) -> Starlette:
     """The service as an ASGI application; see :class:`Service`."""
-    service = Service(translators, limits, access, beam, workers, note)
+    service = Service(translators, limits, access, defaults, workers, note)
     allowed = Middleware(
         CORSMiddleware,
         allow_origins=access.origins,

@@ -4,7 +4,7 @@ import asyncio
 import collections
 import concurrent.futures
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 # Of a batch that a translator gets at once: enough for its own batches, few enough that who comes next waits little.
@@ -16,6 +16,7 @@ class Settings:
     """How to search; texts of equal settings share a batch."""
 
     beam: int = 5
+    lenpen: float = 1.0
     nbest: int = 1
     alignment: bool = False
 
@@ -25,7 +26,7 @@ class Translator(Protocol):
 
     languages: tuple[str, str]  # source and target
 
-    def translate(self, texts: Sequence[str], *, beam: int, nbest: int, alignment: bool) -> list[Any]:
+    def translate(self, texts: Sequence[str], **settings: Any) -> list[Any]:
         """A translation of each text, in their order."""
 
     def close(self) -> None: ...
@@ -151,9 +152,8 @@ class Batcher:
 
     def _call(self, settings: Settings, texts: list[str]) -> Callable[[], list[Any]]:
         def call() -> list[Any]:
-            found = self.translator.translate(
-                texts, beam=settings.beam, nbest=settings.nbest, alignment=settings.alignment
-            )
+            # Scores cost time, and are answered beside an alignment alone.
+            found = self.translator.translate(texts, **asdict(settings), scores=settings.alignment)
             if len(found) != len(texts):
                 raise ValueError(f"{len(texts)} texts have become {len(found)} translations")
             return found

@@ -7,7 +7,7 @@ import json
 import re
 import urllib.parse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .batching import Settings
@@ -52,12 +52,12 @@ class Query:
         return sum(max(1, len(text)) for text in self.texts)
 
 
-def read_query(content_type: str, body: bytes, beam: int) -> Query:
+def read_query(content_type: str, body: bytes, defaults: Settings) -> Query:
     """The request in `body`.
 
     Args:
         content_type: JSON, or a form's; empty is a form's.
-        beam: width of the beam where the request names none.
+        defaults: how to search where the request does not say.
 
     Raises:
         Refusal: if it is none, or asks for what there is not.
@@ -72,10 +72,10 @@ def read_query(content_type: str, body: bytes, beam: int) -> Query:
     if _text(fields, "format", "text") != "text":
         raise Refusal(400, "format: only text is translated here; take the text out of the markup")
     alternatives = _whole(fields, "alternatives", 0, 0, MOST_BEAM - 1)
-    width = _whole(fields, "beam", max(beam, alternatives + 1), 1, MOST_BEAM)
+    width = _whole(fields, "beam", max(defaults.beam, alternatives + 1), 1, MOST_BEAM)
     if width <= alternatives:
         raise Refusal(400, f"{alternatives} alternatives need a beam of at least {alternatives + 1}")
-    settings = Settings(width, alternatives + 1, _truth(fields, "alignment"))
+    settings = replace(defaults, beam=width, nbest=alternatives + 1, alignment=_truth(fields, "alignment"))
     source, target = _text(fields, "source"), _text(fields, "target")
     return Query([_plain(text) for text in texts], listed, source, target, settings, _text(fields, "api_key", ""))
 

@@ -23,7 +23,8 @@ class Shouting:
         self.gate.set()
         self.closed = False
 
-    def translate(self, texts, *, beam, nbest, alignment):
+    def translate(self, texts, *, beam, lenpen, nbest, alignment, scores):
+        assert scores == alignment
         self.batches.append((list(texts), beam, nbest, alignment))
         assert self.gate.wait(10)
         if any(text in self.broken for text in texts):

@@ -11,6 +11,7 @@ import pytest
 
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.serve.app import Access, Limits, build_app
+from fairseq_ringformer.serve.batching import Settings
 from tests.serve.fake import Shouting, served
 
 LIMITS = Limits(characters=40, waiting=1, seconds=5)
@@ -45,7 +46,7 @@ def test_alternatives_are_the_other_hypotheses(client):
 
 
 def test_the_search_is_the_requests(client):
-    with served(translator := Shouting(), beam=3) as own:
+    with served(translator := Shouting(), defaults=Settings(beam=3)) as own:
         own.translate()
         own.translate(beam=2, alternatives=1, alignment=True)
     assert translator.batches == [(["eins"], 3, 1, False), (["eins"], 2, 2, True)]
