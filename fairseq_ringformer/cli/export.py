@@ -16,13 +16,12 @@ from contextlib import ExitStack
 
 from .._fairseq import quiet
 from ..errors import UserError, about
-from ..export.checkpoints import check_fairseq_checkpoint, is_classifier
+from ..export.checkpoints import check_fairseq_checkpoint, data_folder, is_classifier
 from ..files import read_checkpoint, whole_file
 from ..text.ctranslate2_engine import FORMAT, MODEL, holds_model
 from ..text.subwords import build_codec
 from . import subwords
 from .arguments import check_output, check_output_folder, refuse_flags
-from .checkpoints import data_folder
 from .errors import require_fairseq, require_timm
 
 ONNX = "onnx"
@@ -41,7 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="replace the exported model that --output holds")
     text = parser.add_argument_group("CTranslate2")
     text.add_argument(
-        "--data", metavar="DIR", help="folder that fairseq-preprocess has written; default: what the checkpoint carries"
+        "--data",
+        "--dict",
+        metavar="DIR",
+        help="folder with the dictionaries that fairseq-preprocess has written; default: what the checkpoint carries",
     )
     text.add_argument("--quantization", choices=QUANTIZATIONS, help="type of the weights; default: float32")
     text.add_argument("-s", "--source-lang", metavar="LANG", help="default: as in training")

@@ -9,11 +9,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..export.checkpoints import check_fairseq_checkpoint, is_classifier
+from ..export.checkpoints import check_fairseq_checkpoint, data_folder, is_classifier
 from ..extras import require
 from ..files import read_checkpoint
 from .arguments import SEED, add_machine_arguments, check_output, positive, refuse_flags
-from .checkpoints import data_folder
 from .errors import require_fairseq, require_timm
 
 if TYPE_CHECKING:

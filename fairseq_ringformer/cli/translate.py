@@ -19,17 +19,17 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
 from .._fairseq import quiet
 from ..errors import UserError
-from ..export.checkpoints import read_fairseq_checkpoint
+from ..export.checkpoints import data_folder, read_fairseq_checkpoint, split_paths
 from ..extras import require
-from ..text.stream import MOST_LINES, Engine, Search, Translated, read_groups, translate_groups
+from ..text.stream import MOST_LINES, Translation, read_groups
+from ..text.translator import Translator
 from . import subwords
 from .arguments import check_output, positive, refuse_flags, threads
-from .checkpoints import data_folder, split_paths
 from .errors import require_fairseq
 from .streams import check_input, counted, flushed, notices, open_input
 
@@ -93,10 +93,10 @@ def run(args: argparse.Namespace) -> int:
     with quiet(), contextlib.ExitStack() as stack:
         source = stack.enter_context(_open_input(args))
         size = args.buffer_size or MOST_LINES
-        engine = _load(args, alone=size == 1 or source.isatty())
+        translator = _load(args, note, alone=size == 1 or source.isatty())
         target = stack.enter_context(_open_output(args))
-        groups = translate_groups(read_groups(source, size, note), engine, note, split=not args.no_split)
-        lines = flushed(groups, target)
+        search = dict(beam=args.beam, nbest=args.nbest, lenpen=args.lenpen, scores=args.json)
+        lines = flushed(translator.groups(read_groups(source, size, note), **search), target)
         # A few lines of the command line are not worth a count.
         for line in lines if args.text else counted(lines, source, target):
             target.write(_format(line, args.json).encode() + b"\n")
@@ -123,34 +123,27 @@ def _check(args: argparse.Namespace) -> None:
     check_output(args.output, [args.input] if args.input else [], stream=True)
 
 
-def _load(args: argparse.Namespace, alone: bool) -> Engine:
-    search = Search(args.beam, args.lenpen, args.nbest, args.batch_size, args.max_tokens)
+def _load(args: argparse.Namespace, note: Callable[[str], None], alone: bool) -> Translator:
+    options: dict[str, Any] = dict(
+        device=args.device,
+        threads=args.threads,
+        split=not args.no_split,
+        batch_size=args.batch_size,
+        max_batch_tokens=args.max_tokens,
+        note=note,
+    )
     if args.model is not None:
-        from ..text.ctranslate2_engine import CTranslate2Engine
-
-        return CTranslate2Engine(
-            args.model,
-            search,
-            args.device,
-            args.threads,
-            args.translators,
-            alone=alone,
-            scores=args.json,
-            normalise=not args.no_normalise,
-        )
+        if not os.path.isdir(args.model):
+            raise UserError(f"{args.model}: no such model folder")
+        normalise = not args.no_normalise
+        return Translator(args.model, translators=args.translators, alone=alone, normalise=normalise, **options)
     require_fairseq()
-    import torch
-
-    from ..text.fairseq_engine import FairseqEngine
-
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    paths, languages = split_paths(args.path), (args.source_lang, args.target_lang)
+    first = split_paths(args.path)[0]
     with contextlib.ExitStack() as stack:
-        state = read_fairseq_checkpoint(paths[0]) if args.data is None else {}
-        data = data_folder(args.data, paths[0], state, stack)
-        cut = subwords.find_subwords(args, data)
-        return FairseqEngine(paths, data, cut, search, args.device, languages, args.autocast)
+        state = read_fairseq_checkpoint(first) if args.data is None else {}
+        data = data_folder(args.data, first, state, stack)
+        options.update(data=data, subwords=subwords.find_subwords(args, data), autocast=args.autocast)
+        return Translator(args.path, languages=(args.source_lang, args.target_lang), **options)
 
 
 @contextlib.contextmanager
@@ -177,7 +170,7 @@ def _open_output(args: argparse.Namespace) -> Iterator[BinaryIO]:
         raise UserError(f"cannot write {args.output}: {error.strerror}") from None
 
 
-def _format(line: Translated, as_json: bool) -> str:
+def _format(line: Translation, as_json: bool) -> str:
     if not as_json:
         return line.text
     hypotheses = [{"text": found.text, "score": round(found.score, 4)} for found in line.hypotheses]

@@ -92,6 +92,7 @@ class RingConverter(Converter):
             pre_norm=self.pre_norm[side],
             activation=self.activation,
             layernorm_embedding=host.layernorm_embedding is not None,
+            **({"alignment_heads": self.heads[side]} if side == "decoder" else {}),
         )
         embeddings = spec.embeddings[0] if isinstance(spec.embeddings, list) else spec.embeddings
         embeddings.weight = host.embed_tokens.weight.clone()

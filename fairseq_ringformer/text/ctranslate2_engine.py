@@ -12,7 +12,7 @@ from ..export.runtime import choose_instructions, cores, layout
 from ..files import write_text
 from .normalisation import Normalisation
 from .prepared import RECIPE
-from .stream import Hypothesis, Search, batches, longest_output
+from .stream import Alignment, Hypothesis, Search, batches, longest_output
 from .subwords import Subwords, build_codec, check_kind
 
 FORMAT = "ctranslate2"
@@ -105,12 +105,10 @@ class CTranslate2Engine:
 
     Args:
         folder: what ``ringformer export`` has written.
-        search: how to search.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``.
         threads: CPU threads in all; None for one for each core that this process may use.
         translators: batches translated side by side; None for the choice of :func:`layout`.
         alone: whether sentences come one at a time.
-        scores: whether scores are wanted; without them a greedy search is quicker, and its scores are not numbers.
         normalise: whether text is normalised as the training text was.
 
     Raises:
@@ -120,15 +118,12 @@ class CTranslate2Engine:
     def __init__(
         self,
         folder: str,
-        search: Search,
         device: str = "auto",
         threads: int | None = None,
         translators: int | None = None,
         alone: bool = False,
-        scores: bool = True,
         normalise: bool = True,
     ):
-        self.search, self.scores = search, scores
         recipe = Recipe.read(folder)
         self.languages = recipe.source_lang, recipe.target_lang
         self.codec = build_codec(recipe.subwords(folder, normalise), *self.languages)
@@ -142,32 +137,40 @@ class CTranslate2Engine:
     def count(self, text: str) -> int:
         return len(self._tokens(text))
 
-    def translate(self, sentences: list[str]) -> list[list[Hypothesis]]:
+    def close(self) -> None:
+        self.translator.unload_model()
+
+    def translate(self, sentences: list[str], search: Search) -> list[list[Hypothesis]]:
         tokens = [self._tokens(sentence) for sentence in sentences]
         lengths = [len(line) + 1 for line in tokens]
         running = []
-        for batch in batches(lengths, self.search.batch_size, self.search.max_batch_tokens):
+        # CTranslate2 4.8 confuses the attention of sentences in a batch whose beams end at different steps.
+        most = 1 if search.alignment and search.beam > 1 else search.batch_size
+        for batch in batches(lengths, most, search.max_batch_tokens):
             sources = [tokens[index] for index in batch]
-            running.append((batch, self._search(sources, longest_output(lengths[batch[0]])), self._empty(sources)))
+            empty = self._empty(sources) if search.scores else [None] * len(sources)
+            running.append((batch, self._search(sources, search, longest_output(lengths[batch[0]])), empty))
         results: list[list[Hypothesis]] = [[] for _ in sentences]
         for batch, translated, empty in running:
             for index, hypotheses, scored in zip(batch, translated, empty, strict=True):
-                results[index] = self._hypotheses(_result(hypotheses), scored and _result(scored).log_probs[0])
+                score = scored and _result(scored).log_probs[0]
+                results[index] = self._hypotheses(tokens[index], _result(hypotheses), score, search.lenpen)
         return results
 
     def _tokens(self, text: str) -> list[str]:
         # Text that looks like a special symbol is not one.
         return [UNK if token in SPECIAL else token for token in self.codec.encode(text).split()]
 
-    def _search(self, sources: list[list[str]], longest: int) -> list[Any]:
+    def _search(self, sources: list[list[str]], search: Search, longest: int) -> list[Any]:
         return self.translator.translate_batch(
             sources,
             asynchronous=True,
-            beam_size=self.search.beam,
-            num_hypotheses=self.search.nbest,
+            beam_size=search.beam,
+            num_hypotheses=search.nbest,
             # At exactly 0 the search would stop at the first finished hypothesis.
-            length_penalty=self.search.lenpen or 1e-9,
-            return_scores=self.scores,
+            length_penalty=search.lenpen or 1e-9,
+            return_scores=search.scores,
+            return_attention=search.alignment,
             # Lengths count the end of the sentence, if it is asked for.
             return_end_token=True,
             suppress_sequences=[[PAD]],
@@ -176,13 +179,11 @@ class CTranslate2Engine:
         )
 
     def _empty(self, sources: list[list[str]]) -> list[Any]:
-        """What the empty translation of each source scores, if scores are wanted; see :meth:`_hypotheses`."""
-        if not self.scores:
-            return [None] * len(sources)
+        """What the empty translation of each source scores; see :meth:`_hypotheses`."""
         return self.translator.score_batch(sources, [[]] * len(sources), asynchronous=True, max_input_length=0)
 
-    def _hypotheses(self, result: Any, empty: float | None) -> list[Hypothesis]:
-        """The hypotheses of a sentence, whose empty translation has the log probability `empty`.
+    def _hypotheses(self, source: list[str], result: Any, empty: float | None, lenpen: float) -> list[Hypothesis]:
+        """The hypotheses of the tokens `source`, whose empty translation has the log probability `empty`.
 
         No hypothesis is empty. CTranslate2 gives that probability to the others, fairseq does not: so it is taken off.
         """
@@ -192,9 +193,13 @@ class CTranslate2Engine:
             if empty is not None:
                 # The empty one can have all of the probability, as far as float32 tells.
                 rest = max(-math.expm1(empty), FLOAT32_EPSILON)
-                score = result.scores[index] + math.log(rest) / len(tokens) ** self.search.lenpen
-            words = " ".join(token for token in tokens if token not in (BOS, EOS))
-            hypotheses.append(Hypothesis(self.codec.decode(words), score / math.log(2)))
+                score = result.scores[index] + math.log(rest) / len(tokens) ** lenpen
+            words = [token for token in tokens if token not in (BOS, EOS)]
+            alignment = None
+            if result.attention:
+                rows = (row for token, row in zip(tokens, result.attention[index]) if token not in (BOS, EOS))
+                alignment = Alignment(tuple(source), tuple(words), tuple(tuple(row[: len(source)]) for row in rows))
+            hypotheses.append(Hypothesis(self.codec.decode(" ".join(words)), score / math.log(2), alignment))
         return hypotheses
 
 

@@ -1,9 +1,12 @@
 """Translating with fairseq's checkpoints and beam search."""
 
 import argparse
+import contextlib
+import dataclasses
 import math
 import os
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +15,18 @@ from fairseq import checkpoint_utils, tasks, utils
 from fairseq.data import Dictionary
 from fairseq.data.data_utils import collate_tokens, infer_language_pair
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+from fairseq.sequence_generator import SequenceGenerator
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..errors import UserError, one_line
-from ..export.checkpoints import read_fairseq_checkpoint
+from ..export.checkpoints import data_folder, read_fairseq_checkpoint, split_paths
 from ..export.loading import OVERRIDES
 from ..models.assets import assets_of, check_symbols, first_difference
 from ..models.ringformer import USER_DIR, RingFormerModel
-from .stream import Hypothesis, Search, batches, longest_output
+from .prepared import RECIPE, recipe_subwords
+from .stream import Alignment, Hypothesis, Search, batches, longest_output
 from .subwords import Subwords, build_codec
 
 Languages = tuple[str | None, str | None]
@@ -34,7 +39,6 @@ class FairseqEngine:
         paths: checkpoints.
         data: folder of ``fairseq-preprocess`` with the dictionaries.
         subwords: how raw text was cut before it.
-        search: how to search.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``.
         languages: source and target, for what the checkpoint and the names in `data` leave open.
         autocast: ``none`` or ``bf16``; None for what the checkpoints were trained with.
@@ -48,12 +52,13 @@ class FairseqEngine:
         paths: list[str],
         data: str,
         subwords: Subwords,
-        search: Search,
         device: str = "auto",
         languages: Languages = (None, None),
         autocast: str | None = None,
     ):
-        self.search, self.device = search, choose_device(device)
+        self.device = choose_device(device)
+        self._lock = threading.Lock()  # a generator and its models search one batch at a time
+        self._generators: dict[tuple[int, float], SequenceGenerator] = {}
         self.models = []
         self.task = None
         for path in paths:
@@ -64,9 +69,6 @@ class FairseqEngine:
             del state  # fairseq reads it again
             self.models.append(_load_model(path, self.task, autocast).to(self.device))
         self.dictionary = self.task.target_dictionary
-        self.generator = self.task.build_generator(
-            self.models, argparse.Namespace(beam=search.beam, lenpen=search.lenpen)
-        )
         positions = utils.resolve_max_positions(
             self.task.max_positions(), *[model.max_positions() for model in self.models]
         )
@@ -77,11 +79,17 @@ class FairseqEngine:
     def count(self, text: str) -> int:
         return len(self._tokens(text)) - 1
 
-    def translate(self, sentences: list[str]) -> list[list[Hypothesis]]:
+    def close(self) -> None:
+        self.models.clear()
+        self._generators.clear()
+
+    def translate(self, sentences: list[str], search: Search) -> list[list[Hypothesis]]:
         tokens = [self._tokens(sentence) for sentence in sentences]
         results: list[list[Hypothesis]] = [[] for _ in sentences]
-        for batch in batches([len(line) for line in tokens], self.search.batch_size, self.search.max_batch_tokens):
-            for index, hypotheses in zip(batch, self._translate_batch([tokens[index] for index in batch])):
+        for batch in batches([len(line) for line in tokens], search.batch_size, search.max_batch_tokens):
+            with self._lock:
+                found = self._translate_batch([tokens[index] for index in batch], search)
+            for index, hypotheses in zip(batch, found):
                 results[index] = hypotheses
         return results
 
@@ -92,27 +100,89 @@ class FairseqEngine:
         tokens[:-1][tokens[:-1] < dictionary.nspecial] = dictionary.unk()
         return tokens
 
-    def _translate_batch(self, tokens: list[Tensor]) -> list[list[Hypothesis]]:
+    def _generator(self, search: Search) -> SequenceGenerator:
+        """fairseq's search, built once for each kind."""
+        kind = search.beam, search.lenpen
+        if kind not in self._generators:
+            settings = argparse.Namespace(beam=search.beam, lenpen=search.lenpen)
+            self._generators[kind] = self.task.build_generator(self.models, settings)
+        return self._generators[kind]
+
+    def _translate_batch(self, tokens: list[Tensor], search: Search) -> list[list[Hypothesis]]:
         pad, eos = self.dictionary.pad(), self.dictionary.eos()
         net_input = {
             "src_tokens": collate_tokens(tokens, pad, eos, left_pad=True).to(self.device),
             "src_lengths": torch.tensor([len(line) for line in tokens], device=self.device),
         }
-        self.generator.max_len_b = longest_output(len(tokens[0]))
+        generator = self._generator(search)
+        generator.max_len_b = longest_output(len(tokens[0]))
+        for model in self.models:
+            if isinstance(model, RingFormerModel):  # fairseq's own always tells
+                model.decoder.make_generation_fast_(need_attn=search.alignment)
         try:
-            results = self.task.inference_step(self.generator, self.models, {"net_input": net_input})
+            results = self.task.inference_step(generator, self.models, {"net_input": net_input})
         except torch.cuda.OutOfMemoryError:
             raise UserError("out of GPU memory: lower --max-tokens, --batch-size or --beam, or use the CPU") from None
         except RuntimeError as error:
             if "allocate memory" not in str(error):
                 raise
             raise UserError("out of memory: lower --max-tokens, --batch-size or --beam") from None
-        return [[self._hypothesis(result) for result in beam[: self.search.nbest]] for beam in results]
+        strip = generator.symbols_to_strip_from_output
+        return [
+            [self._hypothesis(line, result, strip, search.alignment) for result in beam[: search.nbest]]
+            for line, beam in zip(tokens, results)
+        ]
 
-    def _hypothesis(self, result: dict[str, Tensor]) -> Hypothesis:
-        strip = self.generator.symbols_to_strip_from_output
-        words = self.dictionary.string(result["tokens"].int().cpu(), extra_symbols_to_ignore=strip)
-        return Hypothesis(self.codec.decode(words), result["score"].item() / math.log(2))
+    def _hypothesis(self, source: Tensor, result: dict[str, Tensor], strip: set[int], aligned: bool) -> Hypothesis:
+        tokens = result["tokens"].int().cpu()
+        words = self.dictionary.string(tokens, extra_symbols_to_ignore=strip)
+        alignment = None
+        if aligned:
+            symbols = tuple(self.task.source_dictionary[token] for token in source[:-1])
+            kept = [place for place, token in enumerate(tokens.tolist()) if token not in strip]
+            # `(source, target)`, padding on the source's left.
+            weights = result["attention"].cpu()[-len(source) : -1, kept].T
+            target = tuple(self.dictionary[tokens[place]] for place in kept)
+            alignment = Alignment(symbols, target, tuple(map(tuple, weights.tolist())))
+        return Hypothesis(self.codec.decode(words), result["score"].item() / math.log(2), alignment)
+
+
+def load_engine(
+    path: str,
+    data: str | None = None,
+    languages: Languages = (None, None),
+    subwords: Subwords | None = None,
+    autocast: str | None = None,
+    normalise: bool = True,
+    device: str = "auto",
+    threads: int | None = None,
+) -> FairseqEngine:
+    """The engine of a checkpoint, or of several between colons.
+
+    Args:
+        data: folder with their dictionaries; None for what the first checkpoint carries.
+        languages: source and target, each None for what the checkpoints or `data` say.
+        subwords: how text is cut; None for what the recipe in `data` says.
+        autocast: ``none`` or ``bf16``; None for what they were trained with.
+        normalise: whether text is normalised as the training text was.
+        device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``.
+        threads: of torch on the CPU; None to leave them as they are.
+
+    Raises:
+        UserError: if these are not there or do not belong together.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    paths = split_paths(path)
+    with contextlib.ExitStack() as stack:
+        state = read_fairseq_checkpoint(paths[0]) if data is None else {}
+        data = data_folder(data, paths[0], state, stack)
+        subwords = subwords or recipe_subwords(data)
+        if subwords is None:
+            raise UserError(f"no {RECIPE} in {data} or beside it: say how its text was cut")
+        if not normalise:
+            subwords = dataclasses.replace(subwords, normalisation=None)
+        return FairseqEngine(paths, data, subwords, device, languages, autocast)
 
 
 def choose_device(name: str) -> torch.device:

@@ -24,8 +24,8 @@ GOES_ON = re.compile(r"[,;:!?)\]}]")
 ELLIPSIS, DASH = re.compile(r"(?:\.\.\.|…)\s*$"), re.compile(r"[-–—]\s")
 # Behind these a sentence needs a blank; behind a Chinese full stop it does not.
 NEEDS_BLANK = re.compile(r"[.!?…:;\"')\]”’“»]$")
-# Ends of lines that are none of a file's, of paragraphs and pages.
-BREAKS = re.compile(r"[\r\v\f\x85\u2028\u2029]\s*")
+# Ends of lines, of paragraphs and pages.
+BREAKS = re.compile(r"[\r\n\v\f\x85\u2028\u2029]\s*")
 TAIL = 40  # characters before an end that say whether it is one
 OPENING, CLOSING = "\"'([{“‘„‚«»‹›", "\"')]}”’“‘«»‹›"
 BEGINNING = re.compile(rf"[.!?][{re.escape(CLOSING)}]* +[{re.escape(OPENING)}]*[^\W\d_]")

@@ -22,16 +22,33 @@ WITHOUT_BLANKS = frozenset("bo ja km lo my th yue zh".split())
 
 
 @dataclass(frozen=True)
+class Alignment:
+    """Where the decoder looked: its last level's attention over the source, averaged over heads.
+
+    Attributes:
+        source, target: tokens, as the model knows them.
+        weights: `(target, source)`; what a row lacks of one went to the end of its sentence. Of several sentences each
+            looks at itself alone.
+    """
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    weights: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
 class Hypothesis:
     """One translation.
 
     Attributes:
         text: raw text of the target language.
         score: log probability (base 2) per token, as fairseq-generate prints it; higher is better.
+        alignment: if it was asked for.
     """
 
     text: str
     score: float
+    alignment: Alignment | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,8 @@ class Search:
         beam: width of the beam.
         lenpen: exponent of the length that scores are divided by.
         nbest: hypotheses to return.
+        alignment: whether hypotheses say where the decoder looked.
+        scores: whether scores are wanted; without them CTranslate2's greedy search is quicker, and scores are not numbers.
         batch_size: most sentences in a batch.
         max_batch_tokens: most source tokens in a batch, padding counted.
     """
@@ -49,12 +68,14 @@ class Search:
     beam: int = 5
     lenpen: float = 1.0
     nbest: int = 1
+    alignment: bool = False
+    scores: bool = True
     batch_size: int = 32
     max_batch_tokens: int = 4096
 
 
 class Engine(Protocol):
-    """What translates sentences."""
+    """What translates sentences, from any thread."""
 
     max_tokens: int  # the longest sentence that the model takes, in tokens
     languages: tuple[str, str]  # source and target
@@ -62,18 +83,21 @@ class Engine(Protocol):
     def count(self, text: str) -> int:
         """Tokens of `text`; 0 if there is nothing to translate."""
 
-    def translate(self, sentences: list[str]) -> list[list[Hypothesis]]:
+    def translate(self, sentences: list[str], search: Search) -> list[list[Hypothesis]]:
         """Hypotheses of each sentence, in the order of `sentences`, best first; every sentence fits `max_tokens`."""
+
+    def close(self) -> None:
+        """Free the model's memory."""
 
 
 @dataclass(frozen=True)
-class Translated:
-    """A line and its translation.
+class Translation:
+    """A text and its translation.
 
     Attributes:
-        number: of the line, from 1.
-        source: the line.
-        hypotheses: best first; none for a line with nothing to translate.
+        number: of the text, from 1: the line of a file.
+        source: the text.
+        hypotheses: best first; none for a text with nothing to translate.
         pieces: what was translated by itself, and the best hypothesis of each.
     """
 
@@ -84,6 +108,7 @@ class Translated:
 
     @property
     def text(self) -> str:
+        """The best hypothesis' text; empty where there is nothing to translate."""
         return self.hypotheses[0].text if self.hypotheses else ""
 
 
@@ -175,8 +200,8 @@ def _readiness(stream: BinaryIO) -> Callable[[float | None], bool]:
 
 
 def translate_groups(
-    groups: Iterable[list[str]], engine: Engine, note: Callable[[str], None], split: bool = True
-) -> Iterator[list[Translated]]:
+    groups: Iterable[Sequence[str]], engine: Engine, search: Search, note: Callable[[str], None], split: bool = True
+) -> Iterator[list[Translation]]:
     """Translate groups of lines, in order, all that is in a group at once.
 
     Args:
@@ -190,14 +215,14 @@ def translate_groups(
     number = 0
     for group in groups:
         cuts = [_cut(at, line, engine, segmenter.split, split, note) for at, line in enumerate(group, start=number + 1)]
-        hypotheses = iter(engine.translate([line[piece] for line, cut in zip(group, cuts) for piece in cut]))
+        hypotheses = iter(engine.translate([line[piece] for line, cut in zip(group, cuts) for piece in cut], search))
         translated = []
         for line, cut in zip(group, cuts):
             number += 1
             found = list(itertools.islice(hypotheses, len(cut)))
             gaps = [line[before.stop : after.start] for before, after in itertools.pairwise(cut)]
             pieces = [(line[piece], beam[0]) for piece, beam in zip(cut, found)]
-            translated.append(Translated(number, line, join(found, gaps, engine.languages[1]), pieces))
+            translated.append(Translation(number, line, join(found, gaps, engine.languages[1]), pieces))
         yield translated
 
 
@@ -205,17 +230,40 @@ def join(pieces: list[list[Hypothesis]], gaps: list[str], language: str) -> list
     """Hypotheses of a line from those of its pieces: the best of each joined, the second best, and so on.
 
     Args:
-        gaps: what stands between the pieces in the source. Blanks join their translations as well, unless only one of
-            the languages is written with blanks between sentences.
+        gaps: what stands between the pieces in the source. Line ends join their translations as well, and so do blanks,
+            unless only one of the languages is written with blanks between sentences.
         language: of the translations.
     """
     bare = re.split("[-_]", language.lower())[0] in WITHOUT_BLANKS
-    glue = ["", *("" if bare else gap if gap.isspace() and "\r" not in gap else " " for gap in gaps)]
+    glue = ["", *(_glue(gap, bare) for gap in gaps)]
     hypotheses = []
     for parts in zip(*pieces):
         text = "".join(blank + part.text for blank, part in zip(glue, parts))
-        hypotheses.append(Hypothesis(text, sum(part.score for part in parts) / len(parts)))
+        score = sum(part.score for part in parts) / len(parts)
+        hypotheses.append(Hypothesis(text, score, join_alignments([part.alignment for part in parts])))
     return hypotheses
+
+
+def _glue(gap: str, bare: bool) -> str:
+    if "\n" in gap:
+        return "\n" * gap.count("\n")
+    return "" if bare else gap if gap.isspace() and "\r" not in gap else " "
+
+
+def join_alignments(parts: Sequence[Alignment | None]) -> Alignment | None:
+    """The alignment of sentences one after another, each with its own source; None if one has none."""
+    source: list[str] = []
+    target: list[str] = []
+    rows: list[tuple[float, ...]] = []
+    length = sum(len(part.source) for part in parts if part is not None)
+    for part in parts:
+        if part is None:
+            return None
+        before, after = len(source), length - len(source) - len(part.source)
+        rows += [(0.0,) * before + row + (0.0,) * after for row in part.weights]
+        source += part.source
+        target += part.target
+    return Alignment(tuple(source), tuple(target), tuple(rows))
 
 
 def _cut(

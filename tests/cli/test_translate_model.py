@@ -71,10 +71,10 @@ def test_special_symbols_in_the_text_are_text(toy, ringformer, tmp_path):
 
 
 def test_scores_are_numbers_where_the_empty_translation_has_all_probability(exported):
-    engine = CTranslate2Engine(str(exported), Search(), "cpu", threads=1)
-    result = argparse.Namespace(hypotheses=[["a", "</s>"]], scores=[-3.0])
+    engine = CTranslate2Engine(str(exported), "cpu", threads=1)
+    result = argparse.Namespace(hypotheses=[["a", "</s>"]], scores=[-3.0], attention=[])
     for empty in (0.0, 1e-9, -1e-12):
-        (found,) = engine._hypotheses(result, empty)
+        (found,) = engine._hypotheses([], result, empty, 1.0)
         assert -40 < found.score < 0
 
 
@@ -91,14 +91,14 @@ def test_threads_and_translators_change_nothing_but_speed(toy, exported, ringfor
 
 
 def test_translators_have_the_threads_they_were_given(exported):
-    engine = CTranslate2Engine(str(exported), Search(), "cpu", threads=4, translators=2)
+    engine = CTranslate2Engine(str(exported), "cpu", threads=4, translators=2)
     assert engine.translator.num_translators == 2
 
 
 def test_scores_only_on_request(exported):
     for beam in (1, 2):
-        engine = CTranslate2Engine(str(exported), Search(beam), "cpu", 1, scores=False)
-        ((hypothesis,),) = engine.translate(["eins zwei."])
+        engine = CTranslate2Engine(str(exported), "cpu", 1)
+        ((hypothesis,),) = engine.translate(["eins zwei."], Search(beam, scores=False))
         assert hypothesis.text == "one two." and math.isnan(hypothesis.score)
 
 

@@ -11,6 +11,7 @@ import pytest
 from fairseq_ringformer.text.sentences import Segmenter
 from fairseq_ringformer.text.stream import (
     Hypothesis,
+    Search,
     batches,
     longest_output,
     read_groups,
@@ -29,7 +30,7 @@ class Words:
     def count(self, text):
         return sum(len(word) if len(word) > 8 else 1 for word in text.split())
 
-    def translate(self, lines):
+    def translate(self, lines, search):
         self.calls.append(lines)
         assert all(0 < self.count(line) <= self.max_tokens and line == line.strip() for line in lines)
         return [[Hypothesis(line.upper(), -1.0), Hypothesis(line, -2.0)] for line in lines]
@@ -38,7 +39,7 @@ class Words:
 def shout(lines, group=100, engine=None, split=True):
     notes = []
     groups = [lines[start : start + group] for start in range(0, len(lines), group)]
-    translated = translate_groups(groups, engine or Words(), notes.append, split)
+    translated = translate_groups(groups, engine or Words(), Search(), notes.append, split)
     return [line for group in translated for line in group], notes
 
 
@@ -58,7 +59,7 @@ def test_lines_keep_their_number():
 def test_a_group_is_translated_when_it_has_come():
     taken, engine = [], Words()
     endless = (taken.append(number) or [f"line {number}.{part}" for part in range(3)] for number in range(10**9))
-    translated = translate_groups(endless, engine, print)
+    translated = translate_groups(endless, engine, Search(), print)
     assert [line.text for _ in range(2) for line in next(translated)][2:4] == ["LINE 0.2", "LINE 1.0"]
     assert len(taken) == 2 and [len(call) for call in engine.calls] == [3, 3]
 
