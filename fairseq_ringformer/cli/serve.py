@@ -114,7 +114,12 @@ def run(args: argparse.Namespace) -> int:
             Settings(args.beam, args.lenpen),
             note=lambda text: print(f"ringformer serve: {text}", flush=True),
         )
+        listening.listen()  # who reads the line below may ask
         pairs = ", ".join("{} to {}".format(*translator.languages) for translator in translators)
+        if not keys and not server.is_loopback(listening):
+            print(
+                "ringformer serve: whoever reaches this machine may use it: --api-key-file asks for a key", flush=True
+            )
         print(f"ringformer serve: {pairs} at {server.address(listening)} (Ctrl-C stops it)", flush=True)
         server.run(app, listening, args.timeout)
     return 0

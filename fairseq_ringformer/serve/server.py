@@ -1,5 +1,6 @@
 """Running the service on a socket, until it is told to stop."""
 
+import ipaddress
 import signal
 import socket
 
@@ -35,6 +36,11 @@ def address(found: socket.socket) -> str:
     """Where a browser on this machine finds what listens on `found`."""
     host, port = found.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def is_loopback(found: socket.socket) -> bool:
+    """Whether nobody on another machine can reach what listens on `found`."""
+    return ipaddress.ip_address(found.getsockname()[0]).is_loopback
 
 
 def run(app: Starlette, listening: socket.socket, seconds: float) -> None:

@@ -92,6 +92,7 @@ def test_sub_words_are_put_together(page):
         (["▁Fen", "ster", "▁zu"], [], "de", "Fenster:0+1 zu:2"),
         (["Fen@@", "ster", "zu"], [], "de", "Fenster:0+1 zu:2"),
         (["Fen", "##ster", "zu"], [], "de", "Fenster:0+1 zu:2"),
+        (["▁do", "n", "'", "t", "."], [], "en", "don't:0+1+2+3 .:4"),
         (["zu"], ["▁a"], "de", "zu:0"),
         (["▁窗", "口"], [], "zh", "窗:0 口:1"),
         (["a", "b"], [], "de", "a:0 b:1"),
