@@ -21,6 +21,7 @@ COMMANDS = {
     "fold": "a ring as a checkpoint of fairseq's own transformer, or timm's own VisionTransformer",
     "export": "convert a translator for CTranslate2, an image classifier to ONNX",
     "translate": "translate raw text with trained or exported models",
+    "distill": "make training data of a teacher's translations",
     "wordpiece": "cut text into WordPieces, and back; make fairseq's dictionary of them",
     "train-classifier": "train an image classifier",
     "evaluate": "measure an image classifier's accuracy",
