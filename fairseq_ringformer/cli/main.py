@@ -22,6 +22,7 @@ COMMANDS = {
     "export": "convert a translator for CTranslate2, an image classifier to ONNX",
     "translate": "translate raw text with trained or exported models",
     "serve": "translate over HTTP, with LibreTranslate's interface and a page",
+    "distill": "make training data of a teacher's translations",
     "wordpiece": "cut text into WordPieces, and back; make fairseq's dictionary of them",
     "train-classifier": "train an image classifier",
     "evaluate": "measure an image classifier's accuracy",

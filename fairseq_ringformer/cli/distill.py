@@ -1,0 +1,128 @@
+"""Make training data of a teacher's translations (sequence-level distillation, arXiv 1606.07947).
+
+  ringformer distill --teacher runs/vanilla_transformer_tiny/averaged.pt --data data/debian_de_en_quick_4000 \\
+      --output data/debian_de_en_quick_4000_distilled
+  examples/debian_de_en/train.sh --data data/debian_de_en_quick_4000_distilled --arch ringformer_tiny --output runs/student
+
+The output is a prepared set like --data, with its dictionaries, validation and test text; a student trains on it as on any.
+An interrupted run goes on with the same command, and ends as it would have.
+"""
+
+import argparse
+import math
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from .._fairseq import quiet
+from ..errors import UserError
+from ..export.checkpoints import data_folder, read_fairseq_checkpoint, split_paths
+from ..extras import require
+from ..text.prepared import PreparedData, recipe_subwords
+from ..text.translator import Translator
+from .arguments import check_output_folder, positive, threads
+from .errors import require_fairseq
+from .streams import notices
+
+ENGINES = ("ctranslate2", "fairseq")
+QUANTIZATION = "int8"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--teacher",
+        required=True,
+        metavar="PATH",
+        help="folder of ringformer export, or a checkpoint, or several between colons as an ensemble",
+    )
+    parser.add_argument("--data", required=True, metavar="DIR", help="a prepared set, with its recipe.json")
+    parser.add_argument("--output", required=True, metavar="DIR", help="the prepared set to write")
+    parser.add_argument("--force", action="store_true", help="replace the prepared set that --output holds")
+    parser.add_argument(
+        "--with-original", action="store_true", help="keep the original pairs, before the distilled ones"
+    )
+    parser.add_argument("--beam", type=positive, default=5, metavar="N", help="width of the beam; default: 5")
+    parser.add_argument(
+        "--lenpen", type=float, default=1.0, metavar="X", help="above 1 favours long output; default: 1"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="what runs a checkpoint: CTranslate2 in int8, or fairseq as in training; default: CTranslate2, fairseq for an "
+        "ensemble",
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
+    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads in all; default: one for each core")
+    parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="most lines at once; default: 32")
+    parser.add_argument(
+        "--max-tokens", type=positive, default=4096, metavar="N", help="most source tokens at once; default: 4096"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if not math.isfinite(args.lenpen):
+        raise UserError(f"--lenpen {args.lenpen} is no number")
+    folder = os.path.isdir(args.teacher)
+    if folder and args.engine == "fairseq":
+        raise UserError("--engine fairseq needs a checkpoint as --teacher: this one is exported")
+    data = PreparedData.read(Path(args.data))
+    check_output_folder(args.output, is_prepared, args.force)
+    if os.path.realpath(args.output) == os.path.realpath(args.data):
+        raise UserError(f"--output {args.output} is to be read: write to another folder")
+    require_fairseq()
+    require("sentencex", "tqdm")
+    from tqdm import tqdm
+
+    from ..text.distillation import Teaching, distill
+
+    teaching = Teaching(args.teacher, args.beam, args.lenpen, args.with_original)
+    with quiet(), _teacher(args, data) as translator:
+        pairs = distill(translator, data, Path(args.output), teaching, lambda chunks: tqdm(chunks, unit=" chunks"))
+    print(f"{pairs:,} training pairs, with the translations of {args.teacher}, written to {args.output}")
+    return 0
+
+
+def is_prepared(folder: str) -> bool:
+    """Whether `folder` is a prepared set."""
+    try:
+        PreparedData.read(Path(folder))
+    except UserError:
+        return False
+    return True
+
+
+@contextmanager
+def _teacher(args: argparse.Namespace, data: PreparedData) -> Iterator[Translator]:
+    from ..models.assets import assets_of
+    from ..text.exporting import export_translator
+
+    paths = [args.teacher] if os.path.isdir(args.teacher) else split_paths(args.teacher)
+    engine = args.engine or ("fairseq" if len(paths) > 1 else "ctranslate2")
+    if engine == "ctranslate2" and len(paths) > 1:
+        raise UserError("--engine ctranslate2 runs one checkpoint: give one, or --engine fairseq")
+    with ExitStack() as stack:
+        path = args.teacher
+        options: dict[str, Any] = {}
+        if not os.path.isdir(path):
+            state = read_fairseq_checkpoint(paths[0])
+            carried = data_folder(None if assets_of(state) else str(data.binary), paths[0], state, stack)
+            subwords = recipe_subwords(carried) or data.subwords
+            if engine == "ctranslate2":
+                path = stack.enter_context(tempfile.TemporaryDirectory(prefix="ringformer-"))
+                export_translator(paths[0], state, carried, data.languages, subwords, path, QUANTIZATION)
+            else:
+                options = dict(data=carried, subwords=subwords, languages=data.languages)
+        translator = Translator(
+            path,
+            split=False,
+            batch_size=args.batch_size,
+            max_batch_tokens=args.max_tokens,
+            device=args.device,
+            threads=args.threads,
+            note=notices("distill"),
+            **options,
+        )
+        yield stack.enter_context(translator)

@@ -1,0 +1,158 @@
+"""Sequence-level distillation (arXiv 1606.07947): a prepared set whose training targets are a teacher's translations."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..files import read_lines, whole_folder, write_text
+from .prepared import RECIPE, PreparedData
+from .subwords import build_codec
+from .translator import Translator
+
+# Sources that are translated, and written, at a time. Batches never cross these bounds: so a set that was interrupted is
+# made of the same batches, and is the same to the last bit.
+CHUNK = 2048
+TRAIN = "train"
+PROVENANCE = "PROVENANCE.md"
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How a teacher translates.
+
+    Attributes:
+        teacher: what to call it.
+        beam: width of its beam.
+        lenpen: exponent of the length that its scores are divided by.
+        with_original: whether the original pairs stay, before the distilled ones.
+    """
+
+    teacher: str
+    beam: int
+    lenpen: float
+    with_original: bool
+
+
+def distill(translator: Translator, data: PreparedData, output: Path, teaching: Teaching, progress: Any = iter) -> int:
+    """Write `data` with its training sources' translations for targets; all else, dictionaries included, is the same.
+
+    Translations gather in a folder beside `output`, so that a run that was interrupted goes on; `output` appears at the end.
+
+    Args:
+        translator: the teacher; it translates each source whole.
+        progress: wraps the iterable of chunks, and shows how many of them are done.
+
+    Returns:
+        training pairs written.
+
+    Raises:
+        UserError: if the teacher translates other languages, the interrupted run was another, or fairseq refuses the text.
+    """
+    if translator.languages != data.languages:
+        raise UserError(
+            f"{teaching.teacher} translates {' to '.join(translator.languages)}, {data.folder} is {' to '.join(data.languages)}"
+        )
+    sources, originals = data.text(TRAIN)
+    gathering = Path(f"{output}.distilling")
+    begun = _begin(gathering, data, teaching)
+    for chunk in progress(list(_missing(begun, len(sources)))):
+        translated = translator.translate(sources[chunk], beam=teaching.beam, lenpen=teaching.lenpen, scores=False)
+        with open(begun, "a", encoding="utf-8", newline="\n") as stream:
+            stream.writelines(f"{' '.join(line.text.split())}\n" for line in translated)
+            stream.flush()
+            os.fsync(stream.fileno())
+    pairs = list(zip(sources, read_lines(begun), strict=True))
+    if teaching.with_original:
+        pairs = [*zip(sources, originals, strict=True), *pairs]
+    pairs = [pair for pair in pairs if all(text.strip() for text in pair)]
+    with whole_folder(output) as folder:
+        _write(Path(folder), data, teaching, pairs)
+    shutil.rmtree(gathering)
+    return len(pairs)
+
+
+def _begin(gathering: Path, data: PreparedData, teaching: Teaching) -> Path:
+    """The file of the translations so far, which belong to the same work."""
+    work = json.dumps({"data": os.path.abspath(data.folder), **vars(teaching), "with_original": None}, indent=1)
+    said = gathering / "work.json"
+    if said.exists() and said.read_text(encoding="utf-8") != work:
+        raise UserError(
+            f"{gathering} holds what another teacher, search or data began: finish that, or delete the folder"
+        )
+    gathering.mkdir(exist_ok=True)
+    write_text(said, work)
+    return gathering / "translations"
+
+
+def _missing(begun: Path, count: int) -> Iterator[slice]:
+    """Chunks of `count` sources that are not translated; what is there of one that was cut off is taken away."""
+    whole = 0
+    if begun.exists():
+        with open(begun, "r+b") as stream:
+            lines = stream.readlines()
+            whole = sum(line.endswith(b"\n") for line in lines)
+            whole = whole if whole == count else whole // CHUNK * CHUNK
+            stream.truncate(sum(map(len, lines[:whole])))
+    for start in range(whole, count, CHUNK):
+        yield slice(start, min(start + CHUNK, count))
+
+
+def _write(folder: Path, data: PreparedData, teaching: Teaching, pairs: list[tuple[str, str]]) -> None:
+    raw, sub, binary = (folder / name for name in ("raw", "sub", "bin"))
+    others = shutil.ignore_patterns(f"{TRAIN}.*", ".*", "*.log")
+    shutil.copytree(data.raw, raw, ignore=others)
+    shutil.copytree(data.binary, binary, ignore=others)
+    if "sub" in data.details:
+        shutil.copytree(data.folder / data.details["sub"], sub, ignore=others)
+    sub.mkdir(exist_ok=True)
+    subwords = replace(data.subwords, normalisation=None)  # this text is as the recipe left it
+    for language, other, lines in zip(data.languages, reversed(data.languages), zip(*pairs)):
+        _write_lines(raw / f"{TRAIN}.{language}", lines)
+        _write_lines(sub / f"{TRAIN}.{language}", map(build_codec(subwords, language, other).encode, lines))
+    _binarise(sub / TRAIN, data, binary)
+    if (data.folder / "licences").is_dir():
+        shutil.copytree(data.folder / "licences", folder / "licences")
+    details = data.details | {"raw": raw.name, "sub": sub.name, "bin": binary.name, "distilled": vars(teaching)}
+    details |= data.subwords.save(str(folder))
+    write_text(folder / RECIPE, json.dumps(details, indent=2, ensure_ascii=False) + "\n")
+    came_from = data.folder / PROVENANCE
+    before = came_from.read_text(encoding="utf-8") if came_from.exists() else "# Where this text comes from\n"
+    write_text(folder / PROVENANCE, f"{before.rstrip()}\n\n{_provenance(teaching)}")
+
+
+def _provenance(teaching: Teaching) -> str:
+    original = "the original pairs, and then " if teaching.with_original else ""
+    return (
+        f"## Distilled\n\nThe training text is {original}its sources with what {teaching.teacher} made of them (beam "
+        f"{teaching.beam}, length penalty {teaching.lenpen:g}): machine translations. Validation and test text is untouched.\n"
+    )
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    with open(path, "w", encoding="utf-8", newline="\n") as stream:
+        stream.writelines(f"{line}\n" for line in lines)
+
+
+def _binarise(prefix: Path, data: PreparedData, folder: Path) -> None:
+    """fairseq's own preprocessing of training text, with the dictionaries of `data`."""
+    source, target = data.languages
+    command = [sys.executable, "-m", "fairseq_cli.preprocess", "--source-lang", source, "--target-lang", target]
+    command += ["--trainpref", str(prefix), "--destdir", str(folder)]
+    command += [
+        "--srcdict",
+        str(data.binary / f"dict.{source}.txt"),
+        "--tgtdict",
+        str(data.binary / f"dict.{target}.txt"),
+    ]
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    if run.returncode:
+        last = (run.stderr.strip().splitlines() or [f"exit status {run.returncode}"])[-1]
+        raise UserError(f"fairseq-preprocess failed ({last})")
+    (folder / "preprocess.log").unlink(missing_ok=True)  # of folders that are gone

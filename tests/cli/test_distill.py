@@ -1,0 +1,121 @@
+"""``ringformer distill`` on the toy's set."""
+
+import json
+import shutil
+
+import pytest
+
+from fairseq_ringformer.text import distillation
+from fairseq_ringformer.text.prepared import PreparedData
+from fairseq_ringformer.text.translator import Translator
+
+
+@pytest.fixture
+def prepared(toy, tmp_path):
+    """The toy's data as a prepared set."""
+    folder = tmp_path / "data"
+    (folder / "raw").mkdir(parents=True)
+    for subset in ("train", "valid"):
+        for language in ("de", "en"):
+            shutil.copy(toy.root / f"{subset}.{language}", folder / "raw")
+    shutil.copytree(toy.data, folder / "bin")
+    shutil.copy(toy.root / "toy.model", folder)
+    recipe = json.loads((toy.root / "recipe.json").read_text())
+    (folder / "recipe.json").write_text(json.dumps({**recipe, "raw": "raw", "bin": "bin"}))
+    return folder
+
+
+def text(folder, subset, language):
+    return (folder / "raw" / f"{subset}.{language}").read_text(encoding="utf-8")
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_targets_are_the_teachers(toy, exported, prepared, ringformer, tmp_path):
+    output = tmp_path / "distilled"
+    command = ("distill", "--teacher", exported, "--data", prepared, "--output", output, "--beam", 2, "--threads", 1)
+    status, out, err = ringformer(*command)
+    assert (status, out) == (0, f"200 training pairs, with the translations of {exported}, written to {output}\n"), err
+    flags = ("--beam", 2, "--no-split", "--threads", 1)
+    assert (
+        text(output, "train", "en")
+        == ringformer("translate", "--model", exported, "--input", prepared / "raw" / "train.de", *flags)[1]
+    )
+    for subset, language in (("train", "de"), ("valid", "de"), ("valid", "en")):
+        assert text(output, subset, language) == text(prepared, subset, language)
+    data = PreparedData.read(output)
+    assert data.details["distilled"] == dict(teacher=str(exported), beam=2, lenpen=1.0, with_original=False)
+    assert "machine translations" in (output / "PROVENANCE.md").read_text()
+    assert not (tmp_path / "distilled.distilling").exists()
+    # fairseq reads it, with the dictionaries of before.
+    before, after = (contents(folder / "bin") for folder in (prepared, output))
+    assert all(after[path] == before[path] for path in before if not path.name.startswith(("train", "preprocess")))
+    from fairseq.data import Dictionary, data_utils
+
+    dictionary = Dictionary.load(str(output / "bin" / "dict.en.txt"))
+    lines = data_utils.load_indexed_dataset(str(output / "bin" / "train.de-en.en"), dictionary)
+    assert dictionary.string(lines[0], "sentencepiece") == text(output, "train", "en").splitlines()[0]
+    assert "is there already" in ringformer(*command)[2]
+
+
+def test_originals_come_first(toy, prepared, ringformer, tmp_path):
+    """With fairseq for engine."""
+    teacher = ("--teacher", toy.run / "checkpoint_last.pt", "--engine", "fairseq", "--beam", 1)
+    output = ("--output", tmp_path / "both", "--with-original")
+    assert ringformer("distill", *teacher, "--data", prepared, *output)[0] == 0
+    path = ("--path", toy.run / "checkpoint_last.pt", "--data", toy.data, "--no-split", "--beam", 1)
+    translated = ringformer("translate", *path, "--input", prepared / "raw" / "train.de")[1]
+    assert text(tmp_path / "both", "train", "de") == 2 * text(prepared, "train", "de")
+    assert text(tmp_path / "both", "train", "en") == text(prepared, "train", "en") + translated
+
+
+def test_an_interrupted_run_ends_as_it_would_have(toy, prepared, ringformer, tmp_path, monkeypatch):
+    """A checkpoint for teacher, too."""
+    monkeypatch.setattr(distillation, "CHUNK", 64)
+    command = ("distill", "--teacher", toy.run / "checkpoint_last.pt", "--data", prepared, "--beam", 2, "--output")
+    assert ringformer(*command, tmp_path / "whole")[0] == 0
+    translate, calls, output = Translator.translate, [], tmp_path / "resumed"
+
+    def interrupted(self, texts, **search):
+        calls.append(len(texts))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return translate(self, texts, **search)
+
+    monkeypatch.setattr(Translator, "translate", interrupted)
+    assert ringformer(*command, output)[0] == 130 and not output.exists()
+    begun = tmp_path / "resumed.distilling" / "translations"
+    assert begun.read_text().count("\n") == 128
+    with open(begun, "a", encoding="utf-8") as stream:
+        stream.write("cut o")
+    refused = ringformer(*command, output, "--lenpen", 2)
+    assert refused[0] == 2 and "another teacher, search or data began" in refused[2]
+    assert ringformer(*command, output)[0] == 0
+    assert calls == [64, 64, 64, 64, 8]
+    assert contents(output) == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (("--teacher", "nothing.pt"), "nothing.pt"),
+        (("--data", "nowhere"), "holds no prepared data"),
+        (("--lenpen", "nan"), "--lenpen nan is no number"),
+        (("--output", "data"), "is a folder that holds something else|is there already"),
+    ],
+)
+def test_mistakes(toy, prepared, ringformer, tmp_path, monkeypatch, flags, expected):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = toy.run / "checkpoint_last.pt"
+    status, _, err = ringformer("distill", "--teacher", checkpoint, "--data", prepared, "--output", "new", *flags)
+    assert status == 2 and err.count("\n") == 1 and any(part in err for part in expected.split("|"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_teacher_of_other_languages(exported, prepared, ringformer, tmp_path):
+    recipe = json.loads((prepared / "recipe.json").read_text())
+    (prepared / "recipe.json").write_text(json.dumps({**recipe, "source_lang": "en", "target_lang": "de"}))
+    err = ringformer("distill", "--teacher", exported, "--data", prepared, "--output", tmp_path / "new")[2]
+    assert "translates de to en" in err and "is en to de" in err
