@@ -16,7 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from ..errors import UserError, one_line
-from .batching import Batcher, Busy, Failed, Settings, Translator
+from ..text import Translator
+from .batching import Batcher, Busy, Failed, Settings
 from .guard import Guard
 from .languages import name_of
 from .messages import AUTO, Query, Refusal, answer, read_query

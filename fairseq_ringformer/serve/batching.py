@@ -5,7 +5,9 @@ import collections
 import concurrent.futures
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+
+from ..text import Translator
+from ..text.stream import Translation
 
 # Of a batch that a translator gets at once: enough for its own batches, few enough that who comes next waits little.
 MOST_TEXTS, MOST_CHARACTERS = 64, 8192
@@ -19,17 +21,6 @@ class Settings:
     lenpen: float = 1.0
     nbest: int = 1
     alignment: bool = False
-
-
-class Translator(Protocol):
-    """What this room needs of :class:`..text.Translator`; it is called from several threads."""
-
-    languages: tuple[str, str]  # source and target
-
-    def translate(self, texts: Sequence[str], **settings: Any) -> list[Any]:
-        """A translation of each text, in their order."""
-
-    def close(self) -> None: ...
 
 
 class Busy(Exception):
@@ -47,7 +38,7 @@ class _Request:
     done: asyncio.Future
     taken: int = 0  # texts that a worker has
     missing: int = 0  # texts without a translation
-    results: list[Any] = field(default_factory=list)
+    results: list[Translation | None] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.missing, self.results = len(self.texts), [None] * len(self.texts)
@@ -60,7 +51,7 @@ class Batcher:
     work, requests gather, and the next batch takes a text of each in turn, so that a long list delays no single sentence.
 
     Args:
-        translator: what translates.
+        translator: what translates; it is closed with this.
         most_waiting: requests that may wait.
         workers: batches that are translated side by side.
     """
@@ -83,7 +74,7 @@ class Batcher:
         await asyncio.to_thread(self._threads.shutdown)
         self.translator.close()
 
-    async def translate(self, texts: Sequence[str], settings: Settings) -> list[Any]:
+    async def translate(self, texts: Sequence[str], settings: Settings) -> list[Translation]:
         """The translations of `texts`, in their order. If it is cancelled, what no worker has yet is left out.
 
         Raises:
@@ -150,8 +141,8 @@ class Batcher:
             if not request.missing and not request.done.done():
                 request.done.set_result(request.results)
 
-    def _call(self, settings: Settings, texts: list[str]) -> Callable[[], list[Any]]:
-        def call() -> list[Any]:
+    def _call(self, settings: Settings, texts: list[str]) -> Callable[[], list[Translation]]:
+        def call() -> list[Translation]:
             # Scores cost time, and are answered beside an alignment alone.
             found = self.translator.translate(texts, **asdict(settings), scores=settings.alignment)
             if len(found) != len(texts):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..text.stream import Hypothesis, Translation
 from .batching import Settings
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
@@ -80,12 +81,12 @@ def read_query(content_type: str, body: bytes, defaults: Settings) -> Query:
     return Query([_plain(text) for text in texts], listed, source, target, settings, _text(fields, "api_key", ""))
 
 
-def answer(query: Query, source: str, translations: Sequence[Any]) -> dict[str, Any]:
+def answer(query: Query, source: str, translations: Sequence[Translation]) -> dict[str, Any]:
     """What is answered to `query`.
 
     Args:
         source: language of the texts.
-        translations: of each text, see :class:`..text.Translation`.
+        translations: of each text.
     """
     columns: dict[str, list[Any]] = {"translatedText": [found.text for found in translations]}
     if query.source == AUTO:
@@ -98,7 +99,7 @@ def answer(query: Query, source: str, translations: Sequence[Any]) -> dict[str, 
     return columns if query.listed else {name: column[0] for name, column in columns.items()}
 
 
-def _piece(source: str, hypothesis: Any) -> dict[str, Any]:
+def _piece(source: str, hypothesis: Hypothesis) -> dict[str, Any]:
     found = hypothesis.alignment
     alignment = None
     if found is not None:
