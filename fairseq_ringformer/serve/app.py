@@ -77,7 +77,6 @@ class Service:
     Args:
         translators: by what they translate, each pair once.
         defaults: how to search where a request does not say.
-        workers: batches of a translator that are translated side by side.
         note: told, in a line, of what could not be translated.
 
     Raises:
@@ -90,7 +89,6 @@ class Service:
         limits: Limits,
         access: Access,
         defaults: Settings,
-        workers: int,
         note: Callable[[str], None],
     ):
         self.limits, self.access, self.defaults, self.note = limits, access, defaults, note
@@ -99,7 +97,7 @@ class Service:
             pair = translator.languages
             if pair in self.batchers:
                 raise UserError(f"two models translate {pair[0]} to {pair[1]}: give one")
-            self.batchers[pair] = Batcher(translator, limits.waiting, workers)
+            self.batchers[pair] = Batcher(translator, limits.waiting)
 
     def targets(self) -> dict[str, list[str]]:
         """Every language, and into what it is translated."""
@@ -205,11 +203,10 @@ def build_app(
     limits: Limits = Limits(),
     access: Access = Access(),
     defaults: Settings = FIVE_BEAMS,
-    workers: int = 1,
     note: Callable[[str], None] = print,
 ) -> Starlette:
     """The service as an ASGI application; see :class:`Service`."""
-    service = Service(translators, limits, access, defaults, workers, note)
+    service = Service(translators, limits, access, defaults, note)
     allowed = Middleware(
         CORSMiddleware,
         allow_origins=access.origins,

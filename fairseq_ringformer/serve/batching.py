@@ -36,7 +36,7 @@ class _Request:
     texts: Sequence[str]
     settings: Settings
     done: asyncio.Future
-    taken: int = 0  # texts that a worker has
+    taken: int = 0  # texts that the translator has, or had
     missing: int = 0  # texts without a translation
     results: list[Translation | None] = field(default_factory=list)
 
@@ -47,35 +47,34 @@ class _Request:
 class Batcher:
     """Gathers the texts of requests for one translator. Use it within one event loop.
 
-    A worker without work takes what waits, at once: a request that is alone waits for nobody. While all workers are at
+    What waits while the translator has no work it gets at once: a request that is alone waits for nobody. While it is at
     work, requests gather, and the next batch takes a text of each in turn, so that a long list delays no single sentence.
+    (Two batches side by side were slower: a translator's own threads share one already.)
 
     Args:
         translator: what translates; it is closed with this.
         most_waiting: requests that may wait.
-        workers: batches that are translated side by side.
     """
 
-    def __init__(self, translator: Translator, most_waiting: int, workers: int = 1):
-        self.translator, self.most_waiting, self._count = translator, most_waiting, workers
+    def __init__(self, translator: Translator, most_waiting: int):
+        self.translator, self.most_waiting = translator, most_waiting
         self._waiting: collections.deque[_Request] = collections.deque()
         self._arrived = asyncio.Event()
-        self._workers: list[asyncio.Task] = []
-        self._threads = concurrent.futures.ThreadPoolExecutor(workers, "translate")
+        self._worker: asyncio.Task | None = None
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "translate")
 
     def start(self) -> None:
-        self._workers = [asyncio.create_task(self._work()) for _ in range(self._count)]
+        self._worker = asyncio.create_task(self._work())
 
     async def close(self) -> None:
         """Stop; the translator is closed as soon as it is idle."""
-        for worker in self._workers:
-            worker.cancel()
-        await asyncio.gather(*self._workers, return_exceptions=True)
-        await asyncio.to_thread(self._threads.shutdown)
+        if self._worker is not None:
+            self._worker.cancel()
+        await asyncio.to_thread(self._thread.shutdown)
         self.translator.close()
 
     async def translate(self, texts: Sequence[str], settings: Settings) -> list[Translation]:
-        """The translations of `texts`, in their order. If it is cancelled, what no worker has yet is left out.
+        """The translations of `texts`, in their order. If it is cancelled, what the translator has not yet is left out.
 
         Raises:
             Busy: if too many requests wait.
@@ -125,7 +124,7 @@ class Batcher:
     async def _run(self, batch: list[tuple[_Request, int]]) -> None:
         call = self._call(batch[0][0].settings, [request.texts[index] for request, index in batch])
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, call)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # Rust's panics are no Exception

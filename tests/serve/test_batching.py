@@ -11,11 +11,11 @@ from tests.serve.fake import Shouting
 GREEDY = Settings(beam=1)
 
 
-def run(translator, scenario, most_waiting=100, workers=1):
+def run(translator, scenario, most_waiting=100):
     """The result of `scenario(batcher)`."""
 
     async def main():
-        batcher = Batcher(translator, most_waiting, workers)
+        batcher = Batcher(translator, most_waiting)
         batcher.start()
         try:
             return await scenario(batcher)
