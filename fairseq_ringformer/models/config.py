@@ -154,6 +154,9 @@ class RingFormerConfig(FairseqDataclass):
             "channels that it reads)"
         },
     )
+    signal_lr_scale: float = field(
+        default=1.0, metadata={"help": "learning rate of level signals, as a multiple of that of everything else"}
+    )
     coordinates: Optional[ChoiceEnum(list(COORDINATES))] = field(
         default=None,
         metadata={
@@ -273,6 +276,8 @@ def refuse_meaningless(cfg: RingFormerConfig) -> None:
         raise UserError("--offload-activations is not supported: use --checkpoint-activations")
     if not 0 < cfg.norm_eps < math.inf:
         raise UserError(f"--norm-eps {cfg.norm_eps} must be above 0")
+    if not 0 < cfg.signal_lr_scale < math.inf:
+        raise UserError(f"--signal-lr-scale {cfg.signal_lr_scale} must be above 0")
     for option, choices in (
         ("alignment_layer", range(cfg.decoder_layers)),
         ("alignment_heads", range(1, cfg.decoder_attention_heads + 1)),

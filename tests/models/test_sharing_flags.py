@@ -100,6 +100,7 @@ def test_norms_per_level_and_apart():
         ),
         (("--coordinates", "released"), "--signal low-rank excludes --coordinates"),
         (("--signal-init-std", "0"), "signal_init_std 0.0 must be above 0"),
+        (("--signal-lr-scale", "nan"), "--signal-lr-scale nan must be above 0"),
         (
             ("--ffn-sharing", "none", "--ffn-norm-sharing", "own"),
             "--ffn-norm-sharing has no meaning here: there is no feed-forward",
