@@ -28,13 +28,15 @@ NAMES = {
 NORMS = {"self_attn": "self_attn_layer_norm", "cross_attn": "encoder_attn_layer_norm", "ffn": "final_layer_norm"}
 
 
+# What a sub-layer adds to the state comes from these.
+OUTPUTS = ("out_proj", "fc2")
+
+
 def why_not_plain(stack: Stack) -> str | None:
     """What keeps `stack` from being plain layers; None if nothing does."""
     if stack.static_signal is not None:
-        return (
-            "static signals (Universal Transformer) do not fold: they are added to the state before every level, and a "
-            "plain layer has no place for that"
-        )
+        added = "static signals (Universal Transformer)" if stack.config.adds_steps else "positions at every level"
+        return f"{added} do not fold: they are added to the state before every level, and a plain layer has no place for that"
     if stack.config.signal_input == "state" and stack.signals:
         return (
             "signals that read the state before its norm (signal_input 'state') do not fold: a plain layer's projection "
@@ -51,8 +53,8 @@ def plain_layers(stack: Stack) -> list[PlainLayer]:
     once. A stack without feed-forward gets one of a single hidden channel, all zero; see :func:`_with_feed_forward`.
 
     Raises:
-        UserError: if the stack has a static signal, or signals that read another state than their projections do,
-            which no weight can hold.
+        UserError: if the stack adds positions or steps to the state, or has signals that read another state than their
+            projections do, which no weight can hold.
     """
     problem = why_not_plain(stack)
     if problem:
@@ -62,12 +64,21 @@ def plain_layers(stack: Stack) -> list[PlainLayer]:
         for name, (prefix, packed) in NAMES[part].items():
             projections = stack.projections_at(f"{part}.{name}")
             weights = fold(projections, stack.signals_at(f"{part}.{name}"))
-            for layer, projection, weight in zip(layers, projections, weights):
-                layer.update(_unpack(prefix, packed, weight, projection.bias))
+            biases = [projection.bias for projection in projections]
+            if name in OUTPUTS and stack.config.residual_scale != 1.0:
+                weights, biases = (_scaled(tensors, stack.config.residual_scale) for tensors in (weights, biases))
+            for layer, weight, bias in zip(layers, weights, biases):
+                layer.update(_unpack(prefix, packed, weight, bias))
         for level, layer in enumerate(layers):
             norm = stack.norms[stack.norm_of[part]].at(level)
             layer.update(_unpack(NORMS[part], (), norm.weight, norm.bias))
     return layers if stack.ffn is not None else [_with_feed_forward(stack, layer) for layer in layers]
+
+
+def _scaled(tensors: list[Tensor | None], factor: float) -> list[Tensor | None]:
+    """`tensors`, of which several may be the same one, times `factor`."""
+    scaled = {id(tensor): factor * tensor for tensor in tensors if tensor is not None}
+    return [scaled.get(id(tensor)) for tensor in tensors]
 
 
 def _unpack(prefix: str, packed: tuple[str, ...], weight: Tensor, bias: Tensor | None) -> PlainLayer:

@@ -15,7 +15,8 @@ from torch import Tensor
 from ..errors import UserError
 from ..modules import Architecture, StackConfig, parse_signals, resolve
 from ..modules.kernels import gelu
-from ..modules.sharing import SHARING_FORMS, SHORT_SIGNALS, SIGNALS
+from ..modules.projection import INITS
+from ..modules.sharing import COORDINATES, RESIDUAL_SCALES, SHARING_FORMS, SHORT_SIGNALS, SIGNALS
 
 SIDES = ("encoder", "decoder")
 NORM_EPS = 1e-5  # fairseq's own transformer has no other
@@ -31,6 +32,10 @@ OPTIONS = (
     "signal_rank",
     "signals",
     *SHORT_SIGNALS,
+    "signal_init_std",
+    "coordinates",
+    "position_per_level",
+    "residual_scale",
 )
 
 
@@ -112,7 +117,8 @@ class RingFormerConfig(FairseqDataclass):
         default=None,
         metadata={
             "help": "what tells levels apart: low-rank (eq. 6 and 7), full-rank (Table 4), static (the coordinate "
-            "embedding of Universal Transformers) or none; default: the architecture's"
+            "embedding of Universal Transformers), steps (its coordinates of the level, positions at the input) or none; "
+            "default: the architecture's"
         },
     )
     signal_rank: Optional[int] = field(
@@ -139,6 +145,42 @@ class RingFormerConfig(FairseqDataclass):
         metadata={
             "help": "signal of the feed-forward before its first projection (eq. 7), after it (inter, Table 4) or "
             "none; default: before, where the signal is low-rank or full-rank"
+        },
+    )
+    signal_init_std: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "deviation that the factor of low-rank signals that is not zero starts with; default: 1 / sqrt(the "
+            "channels that it reads)"
+        },
+    )
+    signal_lr_scale: float = field(
+        default=1.0, metadata={"help": "learning rate of level signals, as a multiple of that of everything else"}
+    )
+    coordinates: Optional[ChoiceEnum(list(COORDINATES))] = field(
+        default=None,
+        metadata={
+            "help": "sinusoids of --signal static and steps and of --position-per-level: dehghani (arXiv 1807.03819), or "
+            "released, with a frequency for each channel, as in the baseline that the RingFormer paper compares with; "
+            "default: dehghani"
+        },
+    )
+    position_per_level: bool = field(
+        default=False,
+        metadata={
+            "help": "add sinusoids of the positions to the state before every level instead of once, as --signal static "
+            "does, beside any other signal; does not fold"
+        },
+    )
+    residual_scale: Optional[ChoiceEnum(list(RESIDUAL_SCALES))] = field(
+        default=None,
+        metadata={"help": "constant in front of every sub-layer's output: 1/N, N the levels of its side, or none (1)"},
+    )
+    init: ChoiceEnum(list(INITS)) = field(
+        default="xavier",
+        metadata={
+            "help": "how all weights but embeddings and signals start: xavier (the output head like embeddings), or "
+            "normal-0.02, the output head too"
         },
     )
 
@@ -234,6 +276,8 @@ def refuse_meaningless(cfg: RingFormerConfig) -> None:
         raise UserError("--offload-activations is not supported: use --checkpoint-activations")
     if not 0 < cfg.norm_eps < math.inf:
         raise UserError(f"--norm-eps {cfg.norm_eps} must be above 0")
+    if not 0 < cfg.signal_lr_scale < math.inf:
+        raise UserError(f"--signal-lr-scale {cfg.signal_lr_scale} must be above 0")
     for option, choices in (
         ("alignment_layer", range(cfg.decoder_layers)),
         ("alignment_heads", range(1, cfg.decoder_attention_heads + 1)),
@@ -270,6 +314,11 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
     sharing = resolve(getattr(architecture, side), given, levels, cross_attn=side == "decoder", name=flags.__getitem__)
     if sharing["signal"] == "static" and getattr(cfg, f"{side}_learned_pos"):
         raise UserError(f"--signal static excludes --{side}-learned-pos: it adds its own positions before every level")
+    if cfg.position_per_level:
+        for option in (f"{side}_learned_pos", "no_token_positional_embeddings"):
+            if getattr(cfg, option):
+                flag = "--" + option.replace("_", "-")
+                raise UserError(f"--position-per-level excludes {flag}: it adds sinusoids before every level")
     if sharing["ffn"] is None and getattr(cfg, f"{side}_ffn_norm_sharing") is not None:
         raise UserError(f"--{side}-ffn-norm-sharing has no meaning here: there is no feed-forward in the {side}")
     try:
@@ -282,6 +331,7 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
             attn_bias=cfg.attn_bias,
             ffn_bias=cfg.ffn_bias,
             norm_eps=cfg.norm_eps,
+            init=str(cfg.init),
             memory_dim=cfg.encoder_embed_dim,
             activation=_activation(str(cfg.activation_fn)),
             dropout=cfg.dropout,

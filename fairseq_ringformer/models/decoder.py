@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..modules import Bank, DecoderCache, Stack, StackConfig, StackOutput
 from ..modules.kernels import span
 from ..modules.prepared import Prepared
+from ..modules.projection import INITS
 from .config import RingFormerConfig
 from .embedding import InputEmbedding, fairseq_dropout
 from .encoder import EncoderOut, sentences_of
@@ -50,7 +51,10 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
         self.output_bias = None
         if not (cfg.share_decoder_input_output_embed or cfg.share_all_embeddings):
             self.output_projection = nn.Linear(stack.embed_dim, len(dictionary), bias=cfg.output_bias)
-            nn.init.normal_(self.output_projection.weight, std=stack.embed_dim**-0.5)
+            if stack.init == "xavier":  # as embeddings do, which it may be tied to
+                nn.init.normal_(self.output_projection.weight, std=stack.embed_dim**-0.5)
+            else:
+                INITS[stack.init](self.output_projection.weight)
             if cfg.output_bias:
                 nn.init.zeros_(self.output_projection.bias)
         elif cfg.output_bias:

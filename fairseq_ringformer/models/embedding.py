@@ -18,7 +18,8 @@ COMPUTE_DTYPES = {"none": None, "bf16": torch.bfloat16}
 class InputEmbedding:
     """What encoder and decoder share in front of their stacks; mixed into fairseq's base classes.
 
-    The host sets its `stack` first: a static signal carries the positions itself (arXiv 1807.03819, section 2.1).
+    The host sets its `stack` first: where that adds positions before every level, there are none here (arXiv 1807.03819,
+    section 2.1).
     """
 
     def build_input(self, cfg: RingFormerConfig, side: str, embed_tokens: nn.Embedding, register: bool = True) -> None:
@@ -40,7 +41,7 @@ class InputEmbedding:
         self.compute_dtype = COMPUTE_DTYPES[str(cfg.autocast)]
         self.embed_scale = 1.0 if cfg.no_scale_embedding else math.sqrt(embed_dim)
         self.embed_positions = None
-        if not cfg.no_token_positional_embeddings and self.stack.static_signal is None:
+        if not cfg.no_token_positional_embeddings and not self.stack.config.adds_positions:
             learned = getattr(cfg, f"{side}_learned_pos")
             self.embed_positions = PositionalEmbedding(self.max_tokens, embed_dim, self.padding_idx, learned=learned)
         self.layernorm_embedding = nn.LayerNorm(embed_dim, eps=cfg.norm_eps) if cfg.layernorm_embedding else None
@@ -62,8 +63,8 @@ class InputEmbedding:
         return dropout(x, self.dropout_module)
 
     def token_positions(self, tokens: Tensor) -> Tensor | None:
-        """Positions counted from 1, padding 0, `(batch, length)`, for the static signal; None if there is none."""
-        if self.stack.static_signal is None:
+        """Positions counted from 1, padding 0, `(batch, length)`, if the stack adds them before every level; else None."""
+        if not self.stack.config.adds_positions:
             return None
         return utils.make_positions(tokens, self.padding_idx) - self.padding_idx
 

@@ -22,6 +22,7 @@ from .config import RingFormerConfig, refuse_meaningless, refuse_unused_signals,
 from .decoder import RingFormerDecoder
 from .embedding import COMPUTE_DTYPES
 from .encoder import RingFormerEncoder
+from .signal_rate import scale_signal_rate
 
 # Embedding width, feed-forward width, heads, levels per side. Small is the ablations' size, base and large are Table
 # 1's (RingFormer, section 4 and appendix A.1); tiny trains within minutes on two CPU cores.
@@ -117,7 +118,10 @@ class RingFormerModel(FairseqEncoderDecoderModel):
         # The criterion that learns alignments reads the attention of every training pass.
         decoder.need_attn = bool(getattr(getattr(task, "cfg", None), "load_alignments", False))
         remember(task)
-        return cls(cfg, encoder, decoder)
+        model = cls(cfg, encoder, decoder)
+        if cfg.signal_lr_scale != 1.0:
+            scale_signal_rate(task, model, cfg.signal_lr_scale)
+        return model
 
     @classmethod
     def from_pretrained(

@@ -1,5 +1,6 @@
 """What a stack is built from: sizes, sharing maps and signals, checked before anything is allocated."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -7,7 +8,8 @@ from torch import Tensor
 
 from ..errors import UserError
 from .kernels import gelu
-from .sharing import ADAPTIVE, SIGNALS, SharingMap, parse_signals
+from .projection import INITS
+from .sharing import ADAPTIVE, COORDINATES, SIGNALS, SharingMap, parse_signals
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,21 @@ class StackConfig:
         cross_attn: sharing map of the attention over `memory`, or None for a stack without it (an encoder).
         ffn_norm: sharing map of the feed-forward's norm; None follows `norm`.
         norm_per: ``sublayer``, or ``level`` to reuse one norm for all the sub-layers of a level.
-        signal: ``low-rank`` (eq. 6 and 7), ``full-rank``, ``static`` (Universal Transformer) or ``none``.
+        signal: ``low-rank`` (eq. 6 and 7), ``full-rank``, ``static`` (Universal Transformer: coordinates of position and
+            step, added to the state before every level), ``steps`` (those of the step alone) or ``none``.
         signal_rank: rank r of low-rank signals; None for ``max(1, embed_dim // 16)`` (the paper's).
+        signal_init_std: deviation that the factor of low-rank signals that is not zero starts with; None for
+            ``in_features ** -0.5``.
         signals: where low-rank and full-rank signals stand: projection, such as ``self_attn.qkv_proj``, to ``after`` or
             ``before`` (eq. 6 and 7: ``{"self_attn.qkv_proj": "after", "ffn.fc1": "before"}``).
         signal_input: what signals read: the ``normalised`` state, as their projections do (the paper's equations), or the
             ``state`` before its norm (its published vision models: ``W LN(x) + M x`` after a projection, ``W LN(x + M x)``
             before it), which needs `pre_norm` and does not fold.
+        position_per_level: the coordinates of positions, without those of steps, are added to the state before every
+            level, beside any signal but ``static``; this does not fold.
+        coordinates: which sinusoids both are, ``dehghani`` or ``released``; see :func:`~.signals.coordinate_table`.
+        init: how the weights of projections start: ``xavier`` (uniform) or ``normal-0.02``, of this deviation.
+        residual_scale: in front of every sub-layer's output: ``x + residual_scale * out``.
         pre_norm: normalise each sub-layer's input, with a final norm, instead of each residual sum.
         memory_dim: channels of the memory that cross-attention reads; None for `embed_dim`.
         dropout: on each sub-layer's output; `attention_dropout` on attention weights; `activation_dropout` after the
@@ -52,7 +62,12 @@ class StackConfig:
     signal: str = "none"
     signal_rank: int | None = None
     signals: Mapping[str, str] = field(default_factory=dict)
+    signal_init_std: float | None = None
     signal_input: str = "normalised"
+    position_per_level: bool = False
+    coordinates: str = "dehghani"
+    init: str = "xavier"
+    residual_scale: float = 1.0
     pre_norm: bool = False
     attn_bias: bool = False
     ffn_bias: bool = False
@@ -76,11 +91,17 @@ class StackConfig:
             ("signal", self.signal, SIGNALS),
             ("signal input", self.signal_input, ("normalised", "state")),
             ("norm_per", self.norm_per, ("sublayer", "level")),
+            ("coordinates", self.coordinates, COORDINATES),
+            ("init", self.init, INITS),
         ):
             if value not in choices:
                 raise UserError(f"{name} {value!r} is unknown: choose one of {', '.join(choices)}")
         if self.signal == "low-rank" and not 1 <= self.rank <= self.embed_dim:
             raise UserError(f"signal rank {self.rank} must lie between 1 and the embedding width, {self.embed_dim}")
+        if self.signal_init_std is not None and not 0 < self.signal_init_std < math.inf:
+            raise UserError(f"signal_init_std {self.signal_init_std} must be above 0: nothing would ever learn")
+        if self.position_per_level and self.signal == "static":
+            raise UserError("signal 'static' excludes position_per_level: it adds positions before every level itself")
         if self.signals and self.signal not in ADAPTIVE:
             raise UserError(f"signal {self.signal!r} stands at no projection, but signals names some")
         for projection in parse_signals(self.signals) if self.signals else ():
@@ -101,6 +122,16 @@ class StackConfig:
         maps = ("self_attn", "cross_attn", "ffn", "norm", "ffn_norm")
         shortened = {name: getattr(self, name)[:levels] for name in maps if getattr(self, name) is not None}
         return replace(self, **shortened)
+
+    @property
+    def adds_positions(self) -> bool:
+        """Whether positions are added to the state before every level, and so not to its input."""
+        return self.signal == "static" or self.position_per_level
+
+    @property
+    def adds_steps(self) -> bool:
+        """Whether the step, the number of the level, is added to the state before every level."""
+        return self.signal in ("static", "steps")
 
     @property
     def rank(self) -> int:

@@ -76,12 +76,14 @@ def dropout(x: Tensor, module: nn.Module) -> Tensor:
     return x if p == 0.0 else x * keep_noise(x, p)
 
 
-def add_dropped(residual: Tensor, x: Tensor, module: nn.Module) -> Tensor:
-    """``residual + dropout(x)``, in one pass."""
+def add_dropped(residual: Tensor, x: Tensor, module: nn.Module, scale: float = 1.0) -> Tensor:
+    """``residual + scale * dropout(x)``, in one pass."""
     if _elsewhere(x):
-        return residual + module(x)
+        return torch.add(residual, module(x), alpha=scale)
     p = drop_probability(module)
-    return residual + x if p == 0.0 else torch.addcmul(residual, x, keep_noise(x, p))
+    if p == 0.0:
+        return torch.add(residual, x, alpha=scale)
+    return torch.addcmul(residual, x, keep_noise(x, p), value=scale)
 
 
 def keep_noise(x: Tensor, p: float) -> Tensor:

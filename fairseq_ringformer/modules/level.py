@@ -23,8 +23,8 @@ class Level(NamedTuple):
 
     `projections` by name, such as ``self_attn.qkv_proj``, map `(batch, length, in)` to `(batch, length, out)` with the
     level's signal; `norms` and `dropouts` are by sub-layer (``activation`` is the dropout within the feed-forward,
-    ``sublayer`` that on outputs). `step` is the level's part of a static signal; `skip` the probability of skipping its
-    sub-layers.
+    ``sublayer`` that on outputs). `step` is the step part of a static signal, `(embed_dim,)`; `skip` the probability of
+    skipping its sub-layers.
     """
 
     number: int
@@ -39,8 +39,8 @@ class Context(NamedTuple):
     """What is the same for every level of a pass.
 
     `mask` is the additive one of the self-attention; `causal` says that it hides the future and nothing else.
-    `positions` is the position part of a static signal, `(batch, length, embed_dim)`; `need_weights` are the levels whose
-    attention weights are returned.
+    `positions` is the position part of a static signal, `(batch, length, embed_dim)`, where every level adds it;
+    `need_weights` are the levels whose attention weights are returned.
     """
 
     config: StackConfig
@@ -61,8 +61,11 @@ def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWe
     need_weights = level.number in context.need_weights
     attn_weights: AttnWeights = {}
 
-    if context.positions is not None:  # the Universal Transformer's signal (arXiv 1807.03819, eq. 2)
-        x = x + context.positions + level.step.to(x.dtype)
+    # The Universal Transformer's signal has both parts (arXiv 1807.03819, section 2.1).
+    if context.positions is not None:
+        x = x + context.positions
+    if level.step is not None:
+        x = x + level.step.to(x.dtype)
 
     # Self-attention, eq. 6: queries, keys and values are W x + M x.
     with span("self_attn"):
@@ -109,8 +112,8 @@ def _enter(part: str, x: Tensor, level: Level, config: StackConfig) -> Tensor:
 
 
 def _leave(part: str, x: Tensor, out: Tensor, level: Level, config: StackConfig) -> Tensor:
-    """The state after a sub-layer: ``x + out``, or with post-norm its norm."""
-    x = add_dropped(x, drop_path(out, level.skip), level.dropouts["sublayer"])
+    """The state after a sub-layer: ``x + out`` (with `residual_scale`, times that), or with post-norm its norm."""
+    x = add_dropped(x, drop_path(out, level.skip), level.dropouts["sublayer"], config.residual_scale)
     return x if config.pre_norm else level.norms[part](x)
 
 

@@ -31,12 +31,21 @@ class SelfAttention(Part):
         bias: whether the projections have biases.
         dropout: drops attention weights.
         device, dtype: of the weights.
+        init: how the weights start, one of :data:`~.projection.INITS`.
     """
 
-    def __init__(self, embed_dim: int, bias: bool = False, dropout: nn.Module | None = None, device=None, dtype=None):
+    def __init__(
+        self,
+        embed_dim: int,
+        bias: bool = False,
+        dropout: nn.Module | None = None,
+        device=None,
+        dtype=None,
+        init: str = "xavier",
+    ):
         super().__init__()
-        self.qkv_proj = Projection(embed_dim, 3 * embed_dim, bias, device, dtype)
-        self.out_proj = Projection(embed_dim, embed_dim, bias, device, dtype)
+        self.qkv_proj = Projection(embed_dim, 3 * embed_dim, bias, device, dtype, init)
+        self.out_proj = Projection(embed_dim, embed_dim, bias, device, dtype, init)
         self.dropout = dropout if dropout is not None else nn.Dropout(0.0)
 
 
@@ -49,6 +58,7 @@ class CrossAttention(Part):
         bias: whether the projections have biases.
         dropout: drops attention weights.
         device, dtype: of the weights.
+        init: how the weights start, one of :data:`~.projection.INITS`.
     """
 
     def __init__(
@@ -59,16 +69,19 @@ class CrossAttention(Part):
         dropout: nn.Module | None = None,
         device=None,
         dtype=None,
+        init: str = "xavier",
     ):
         super().__init__()
-        self.q_proj = Projection(embed_dim, embed_dim, bias, device, dtype)
-        self.kv_proj = Projection(memory_dim, 2 * embed_dim, bias, device, dtype)
-        self.out_proj = Projection(embed_dim, embed_dim, bias, device, dtype)
+        self.q_proj = Projection(embed_dim, embed_dim, bias, device, dtype, init)
+        self.kv_proj = Projection(memory_dim, 2 * embed_dim, bias, device, dtype, init)
+        self.out_proj = Projection(embed_dim, embed_dim, bias, device, dtype, init)
         self.dropout = dropout if dropout is not None else nn.Dropout(0.0)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         super().reset_parameters()
+        if self.q_proj.init != "xavier":
+            return
         # As large as the queries, keys and values of a self-attention, which are drawn as one matrix (3 d, d).
         for weight in (self.q_proj.weight, *self.kv_proj.weight.chunk(2)):
             nn.init.xavier_uniform_(weight, gain=2**-0.5)
@@ -83,6 +96,7 @@ class FeedForward(Part):
         bias: whether both projections have biases.
         dropout: after the activation.
         device, dtype: of the weights.
+        init: how the weights start, one of :data:`~.projection.INITS`.
     """
 
     def __init__(
@@ -93,10 +107,11 @@ class FeedForward(Part):
         dropout: nn.Module | None = None,
         device=None,
         dtype=None,
+        init: str = "xavier",
     ):
         super().__init__()
-        self.fc1 = Projection(embed_dim, ffn_dim, bias, device, dtype)
-        self.fc2 = Projection(ffn_dim, embed_dim, bias, device, dtype)
+        self.fc1 = Projection(embed_dim, ffn_dim, bias, device, dtype, init)
+        self.fc2 = Projection(ffn_dim, embed_dim, bias, device, dtype, init)
         self.dropout = dropout if dropout is not None else nn.Dropout(0.0)
 
 

@@ -1,6 +1,7 @@
 """The projections of the ring: a weight that levels share, with the signal of the level that computes."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -10,12 +11,25 @@ from torch import Tensor, nn
 from .sharing import AFTER
 from .signals import LevelSignals, Signal
 
+INITS: dict[str, Callable[[Tensor], Tensor]] = {
+    "xavier": nn.init.xavier_uniform_,
+    "normal-0.02": partial(nn.init.normal_, std=0.02),
+}
+
 
 class Projection(nn.Linear):
     """``W x + b``, shared by levels; with a level's signal M ``W x + b + M x`` (eq. 6) or ``W (x + M x) + b`` (eq. 7).
 
-    It computes in the type of its input, whatever the type of the weights.
+    It computes in the type of its input, whatever the type of the weights. These start by `init`, one of :data:`INITS`.
     """
+
+    init = "xavier"
+
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, device=None, dtype=None, init: str = "xavier"
+    ):
+        self.init = init  # nn.Linear draws its weights at once
+        super().__init__(in_features, out_features, bias, device, dtype)
 
     def forward(self, x: Tensor, signal: Signal | None = None) -> Tensor:
         """The projection of `x` `(..., in_features)`, `(..., out_features)`.
@@ -37,8 +51,8 @@ class Projection(nn.Linear):
         return out if bias is None else out + bias
 
     def reset_parameters(self) -> None:
-        """Initialise as Transformers do: Xavier-uniform weights, zero biases."""
-        nn.init.xavier_uniform_(self.weight)
+        """Draw the weight, by default as Transformers do, Xavier-uniform; the bias starts at zero."""
+        INITS[self.init](self.weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 

@@ -31,8 +31,10 @@ PROJECTIONS = {
     "cross_attn": ("q_proj", "kv_proj", "out_proj"),
     "ffn": ("fc1", "fc2"),
 }
-SIGNALS = ("low-rank", "full-rank", "static", "none")
+SIGNALS = ("low-rank", "full-rank", "static", "steps", "none")
 ADAPTIVE = ("low-rank", "full-rank")  # computed from the state; they stand at projections
+COORDINATES = ("dehghani", "released")  # of static signals; see .signals.coordinate_table
+RESIDUAL_SCALES = ("none", "1/N")
 # Options that are short for one projection's signal, and what their values (Table 4's) mean there.
 SHORT_SIGNALS = {
     "attention_signal": ("self_attn.qkv_proj", {"after": AFTER, "before": BEFORE, "none": None}),
@@ -192,7 +194,8 @@ def resolve(
     Args:
         overrides: values by option, absent or None where the row's holds: ``self_attn_sharing``, ``cross_attn_sharing``,
             ``ffn_sharing``, ``norm_sharing``, ``ffn_norm_sharing`` (``as-norms`` follows the norms), ``norm_per``,
-            ``signal``, ``signal_rank``, ``signals`` and its short forms ``attention_signal`` and ``ffn_signal``.
+            ``signal``, ``signal_rank``, ``signals`` and its short forms ``attention_signal`` and ``ffn_signal``,
+            ``signal_init_std``, ``coordinates``, ``position_per_level``, ``residual_scale``.
         levels: of the stack.
         cross_attn: whether it reads a memory. Signals of parts that the stack lacks are left out.
         name: what to call an option in errors.
@@ -214,6 +217,25 @@ def resolve(
     signal = given.get("signal", row.signal)
     if "signal_rank" in given and signal != "low-rank":
         raise UserError(f"{name('signal')} {signal} excludes {name('signal_rank')}: only low-rank signals have a rank")
+    if "signal_init_std" in given and signal != "low-rank":
+        raise UserError(
+            f"{name('signal')} {signal} excludes {name('signal_init_std')}: only low-rank signals have a factor to draw"
+        )
+    position_per_level = bool(given.get("position_per_level"))
+    if position_per_level and signal == "static":
+        raise UserError(
+            f"{name('signal')} static excludes {name('position_per_level')}: it adds positions before every level itself"
+        )
+    if "coordinates" in given and signal not in ("static", "steps") and not position_per_level:
+        raise UserError(
+            f"{name('signal')} {signal} excludes {name('coordinates')}: those are of signals static and steps, and of "
+            f"{name('position_per_level')}"
+        )
+    residual_scale = given.get("residual_scale", "none")
+    if residual_scale not in RESIDUAL_SCALES:
+        raise UserError(
+            f"{name('residual_scale')} {residual_scale!r} is unknown: choose one of {', '.join(RESIDUAL_SCALES)}"
+        )
     signals = _resolve_signals(row, given, signal, name)
     return {
         **maps,
@@ -223,6 +245,10 @@ def resolve(
         "signal": signal,
         "signal_rank": given.get("signal_rank"),
         "signals": {where: place for where, place in signals.items() if maps[where.partition(".")[0]] is not None},
+        "signal_init_std": given.get("signal_init_std"),
+        "coordinates": given.get("coordinates", "dehghani"),
+        "position_per_level": position_per_level,
+        "residual_scale": 1.0 if residual_scale == "none" else 1.0 / levels,
     }
 
 

@@ -76,21 +76,34 @@ class LevelSignals(nn.Module):
 
 
 class LowRankSignals(LevelSignals):
-    """``M = up @ down`` of rank `rank` (the paper's A B^T). `up` starts at zero, so training starts from the plain ring."""
+    """``M = up @ down`` of rank `rank` (the paper's A B^T). `up` starts at zero, so training starts from the plain ring.
+
+    `down` starts normal, with deviation `init_std`; None for ``in_dim ** -0.5``.
+    """
 
     def __init__(
-        self, levels: int, parts: int, in_dim: int, out_dim: int, place: str, rank: int, device=None, dtype=None
+        self,
+        levels: int,
+        parts: int,
+        in_dim: int,
+        out_dim: int,
+        place: str,
+        rank: int,
+        device=None,
+        dtype=None,
+        init_std: float | None = None,
     ):
         super().__init__(levels, parts, in_dim, out_dim, place)
         if not 1 <= rank <= min(in_dim, out_dim):
             raise UserError(f"signal rank {rank} must lie between 1 and {min(in_dim, out_dim)}, the width it reads")
         self.rank = rank
+        self.init_std = in_dim**-0.5 if init_std is None else init_std
         self.down = nn.Parameter(torch.empty(levels, parts, rank, in_dim, device=device, dtype=dtype))
         self.up = nn.Parameter(torch.empty(levels, parts, out_dim, rank, device=device, dtype=dtype))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        nn.init.normal_(self.down, std=self.in_dim**-0.5)
+        nn.init.normal_(self.down, std=self.init_std)
         nn.init.zeros_(self.up)
 
     def forward(self, x: Tensor, level: int) -> Tensor:
@@ -168,13 +181,20 @@ def _times(shared: Tensor, matrices: Tensor) -> Tensor:
     return torch.bmm(shared, side_by_side).view(parts, -1, levels, n).permute(2, 0, 1, 3)
 
 
-def coordinate_table(size: int, embed_dim: int, device=None, dtype=None) -> Tensor:
+def coordinate_table(size: int, embed_dim: int, device=None, dtype=None, coordinates: str = "dehghani") -> Tensor:
     """Sinusoids `(size, embed_dim)` of the indices 0..size-1, sine on even and cosine on odd channels, exact in `dtype`.
 
-    Row ``n``, channels ``2j`` and ``2j + 1``: ``sin(n / 10000^(2j/d))`` and ``cos(n / 10000^(2j/d))``.
+    ``dehghani`` (arXiv 1807.03819, eq. 4 and 5), channels ``2j`` and ``2j + 1`` of row ``n``: ``sin(n / 10000^(2j/d))`` and
+    ``cos(n / 10000^(2j/d))``. ``released``, as in the Universal Transformer that the RingFormer paper compares with:
+    channels count from k = 1, each with a frequency of its own, ``f(n / 10000^(2k/d))``, f the sine for even k and the
+    cosine for odd k.
     """
     channel = torch.arange(embed_dim, dtype=torch.float64)
-    frequency = torch.exp(-math.log(10000.0) / embed_dim * 2 * torch.div(channel, 2, rounding_mode="floor"))
+    if coordinates == "released":
+        channel = rate = channel + 1
+    else:
+        rate = torch.div(channel, 2, rounding_mode="floor")
+    frequency = torch.exp(-math.log(10000.0) / embed_dim * 2 * rate)
     angle = torch.arange(size, dtype=torch.float64).unsqueeze(1) * frequency
     return torch.where(channel % 2 == 0, angle.sin(), angle.cos()).to(
         device=device, dtype=dtype or torch.get_default_dtype()
@@ -185,17 +205,25 @@ class StaticSignal(nn.Module):
     """Coordinate embedding ``P^t[i] = S[i] + S[t]`` of the Universal Transformer (arXiv 1807.03819, section 2.1).
 
     Positions i and steps t count from 1; nothing is learned. It enters the residual stream, so it does not fold.
+
+    Args:
+        embed_dim: channels of the state.
+        levels: N.
+        size: positions that the table begins with; it grows.
+        coordinates: which sinusoids S are; see :func:`coordinate_table`.
     """
 
-    def __init__(self, embed_dim: int, levels: int, size: int = 256, device=None, dtype=None):
+    def __init__(
+        self, embed_dim: int, levels: int, size: int = 256, device=None, dtype=None, coordinates: str = "dehghani"
+    ):
         super().__init__()
-        self.embed_dim, self.levels = embed_dim, levels
-        table = coordinate_table(max(size, levels + 1), embed_dim, device, dtype)
+        self.embed_dim, self.levels, self.coordinates = embed_dim, levels, coordinates
+        table = coordinate_table(max(size, levels + 1), embed_dim, device, dtype, coordinates)
         self.register_buffer("table", table, persistent=False)
 
     def reset_parameters(self) -> None:
         """Compute the table anew, after it was built without memory (torch's meta device)."""
-        self.table = coordinate_table(*self.table.shape, self.table.device, self.table.dtype)
+        self._resize(self.table.size(0))
 
     def _apply(self, fn, recurse=True):
         super()._apply(fn, recurse)
@@ -215,7 +243,10 @@ class StaticSignal(nn.Module):
 
     def _grow(self, needed: int) -> None:
         if needed > self.table.size(0):
-            self.table = coordinate_table(2 * needed, self.embed_dim, self.table.device, self.table.dtype)
+            self._resize(2 * needed)
+
+    def _resize(self, size: int) -> None:
+        self.table = coordinate_table(size, self.embed_dim, self.table.device, self.table.dtype, self.coordinates)
 
     def step(self, level: int) -> Tensor:
         """``S[t]`` of `level` (counted from 0, so t = level + 1), `(embed_dim,)`."""

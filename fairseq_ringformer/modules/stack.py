@@ -82,16 +82,20 @@ class Stack(nn.Module):
 
         def self_attention() -> SelfAttention:
             return SelfAttention(
-                width, config.attn_bias, make_dropout(config.attention_dropout, "self_attn"), **factory
+                width,
+                config.attn_bias,
+                make_dropout(config.attention_dropout, "self_attn"),
+                **factory,
+                init=config.init,
             )
 
         def cross_attention() -> CrossAttention:
             dropout = make_dropout(config.attention_dropout, "cross_attn")
-            return CrossAttention(width, memory_dim, config.attn_bias, dropout, **factory)
+            return CrossAttention(width, memory_dim, config.attn_bias, dropout, **factory, init=config.init)
 
         def feed_forward() -> FeedForward:
             dropout = make_dropout(config.activation_dropout, "activation")
-            return FeedForward(width, config.ffn_dim, config.ffn_bias, dropout, **factory)
+            return FeedForward(width, config.ffn_dim, config.ffn_bias, dropout, **factory, init=config.init)
 
         def norm() -> Norm:
             return Norm(width, eps=config.norm_eps, **factory)
@@ -106,8 +110,9 @@ class Stack(nn.Module):
         self.signals = nn.ModuleDict() if config.signals else None
         for name, place in config.signals.items():
             self._add_signals(name, place, factory)
-        static = config.signal == "static"
-        self.static_signal = StaticSignal(width, self.levels, **factory) if static else None
+        self.static_signal = None
+        if config.adds_positions or config.adds_steps:
+            self.static_signal = StaticSignal(width, self.levels, **factory, coordinates=config.coordinates)
         self.dropout = make_dropout(config.dropout, "sublayer")
         self.final_norm = norm() if config.pre_norm else None
 
@@ -143,7 +148,7 @@ class Stack(nn.Module):
         if self.config.signal == "full-rank":
             signals: LevelSignals = FullRankSignals(*sizes, **factory)
         else:
-            signals = LowRankSignals(*sizes, self.config.rank, **factory)
+            signals = LowRankSignals(*sizes, self.config.rank, **factory, init_std=self.config.signal_init_std)
         self.signals[_key(name)] = signals
 
     @property
@@ -203,8 +208,8 @@ class Stack(nn.Module):
         Args:
             x: embedded input `(batch, length, embed_dim)`.
             padding_mask: true where `x` is padding, `(batch, length)`; None if nothing is.
-            positions: integer positions counted from 1 `(batch, length)`, for the static signal; None if they are 1 to
-                `length` in every row.
+            positions: integer positions counted from 1 `(batch, length)`, where every level adds them; None if they are 1
+                to `length` in every row.
             memory: what cross-attention reads, `(batch, src_len, memory_dim)`. Not needed once it is in `cache`.
             memory_padding_mask: true where `memory` is padding, `(batch, src_len)`.
             causal: each position sees itself and what precedes it.
@@ -248,7 +253,7 @@ class Stack(nn.Module):
     ) -> Context:
         """What all levels share in a pass over `x`."""
         coordinates = None
-        if self.static_signal is not None:
+        if self.config.adds_positions:
             signal = self.static_signal
             coordinates = signal.first(x.size(1)) if positions is None else signal.positions(positions)
             coordinates = coordinates.to(x.dtype)

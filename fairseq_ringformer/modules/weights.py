@@ -126,7 +126,7 @@ def _bind(stack: Stack, project: Callable[[str], list[Project]], norm: Callable 
             {name: of_level[level] for name, of_level in projections.items()},
             norms[level],
             dropouts,
-            None if stack.static_signal is None else stack.static_signal.step(level),
+            stack.static_signal.step(level) if stack.config.adds_steps else None,
             stack.config.drop_path * level / (stack.levels - 1) if stack.training and stack.levels > 1 else 0.0,
         )
         for level in range(stack.levels)

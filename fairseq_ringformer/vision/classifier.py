@@ -44,7 +44,8 @@ class RingClassifier(nn.Module):
         self_attn_sharing, ffn_sharing, norm_sharing, ffn_norm_sharing: sharing maps (``own``, ``one``, ``cycle:K``,
             ``sequence:K``, ``0,0,1``); ``ffn_sharing="none"`` leaves the feed-forward out.
         norm_per: ``sublayer``, or ``level`` to reuse one norm for both sub-layers of a level.
-        signal: ``low-rank``, ``full-rank``, ``static`` or ``none``; signal_rank: r (embed_dim // 16).
+        signal: ``low-rank``, ``full-rank``, ``static``, ``steps`` or ``none``; signal_rank: r (embed_dim // 16);
+            signal_init_std: of the factor that does not start at zero (embed_dim ** -0.5).
         signals: where they stand, as ``{"self_attn.qkv_proj": "after", "ffn.fc1": "before"}`` or
             ``"self_attn.qkv_proj:after,ffn.fc1:before"``; any of ``self_attn.qkv_proj``, ``self_attn.out_proj``,
             ``ffn.fc1`` and ``ffn.fc2``. Short for two of them: attention_signal (``after``, ``before`` or ``none``) and
@@ -52,6 +53,10 @@ class RingClassifier(nn.Module):
         signal_input: what signals read: the ``normalised`` state, as in the paper's equations (folds into a plain
             VisionTransformer), or the ``state`` before its norm, as in the models behind the paper's Tables 2 and 3:
             queries, keys and values are ``W LN(x) + M x``, the feed-forward reads ``LN(x + M x)`` (does not fold).
+        position_per_level: add fixed positions before every level instead of once (does not fold).
+        coordinates: sinusoids of a static signal and of `position_per_level`: ``dehghani`` (default) or ``released``.
+        residual_scale: in front of every sub-layer's output: ``none``, or ``1/N`` for one over the number of levels.
+        init: how the weights of the stack start, ``xavier`` or ``normal-0.02``.
         drop_rate: dropout before the head. The others are timm's: pos_drop_rate on embeddings, proj_drop_rate on
             sub-layer outputs and after the activation (the paper: 0.1 for both), attn_drop_rate on attention weights,
             drop_path_rate of stochastic depth at the last level.
@@ -86,7 +91,12 @@ class RingClassifier(nn.Module):
         signals: str | Mapping[str, str] | None = None,
         attention_signal: str | None = None,
         ffn_signal: str | None = None,
+        signal_init_std: float | None = None,
         signal_input: str = "normalised",
+        position_per_level: bool = False,
+        coordinates: str | None = None,
+        residual_scale: str = "none",
+        init: str = "xavier",
         drop_rate: float = 0.0,
         pos_drop_rate: float = 0.0,
         proj_drop_rate: float = 0.0,
@@ -115,6 +125,10 @@ class RingClassifier(nn.Module):
             signals=signals,
             attention_signal=attention_signal,
             ffn_signal=ffn_signal,
+            signal_init_std=signal_init_std,
+            position_per_level=position_per_level,
+            coordinates=coordinates,
+            residual_scale=residual_scale,
         )
         sharing = resolve(VISION_ROWS[architecture], overrides, depth)
         for projection in parse_signals(signals) if signals else ():
@@ -126,6 +140,7 @@ class RingClassifier(nn.Module):
             ffn_dim=ffn_dim,
             **sharing,
             signal_input=signal_input,
+            init=init,
             pre_norm=True,
             attn_bias=True,
             ffn_bias=True,
@@ -149,7 +164,9 @@ class RingClassifier(nn.Module):
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim, **factory))
         length = self.patch_embed.num_patches + 1
         self.fixed_positions = self.pos_embed = None
-        if config.signal != "static":
+        if position_per_level and pos_embed == "learned":
+            raise UserError("position_per_level excludes pos_embed 'learned': it adds sinusoids before every level")
+        if not config.adds_positions:
             if pos_embed == "fixed":
                 self.fixed_positions = FixedPositions(length, embed_dim, **factory)
             else:

@@ -33,6 +33,7 @@ FORMS = {
         )
         for place in ("after", "before")
     },
+    "scaled outputs": ("ringformer", ("--residual-scale", "1/N", "--attn-bias", "--ffn-bias")),
     "no feed-forward at all": ("ringformer", ("--ffn-sharing", "none")),
 }
 OPTIONS = {

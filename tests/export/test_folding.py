@@ -114,8 +114,9 @@ def test_a_fold_is_the_signal_in_the_weight():
         torch.testing.assert_close(x @ layer["fc1.weight"].T, moved @ stack.ffn[0].fc1.weight.T, atol=1e-5, rtol=1e-5)
 
 
-def test_what_levels_share_is_stored_once():
-    first, *rest = plain_layers(ring("ringformer").decoder.stack)
+@pytest.mark.parametrize("flags", [(), ("--residual-scale", "1/N")])
+def test_what_levels_share_is_stored_once(flags):
+    first, *rest = plain_layers(ring("ringformer", *flags).decoder.stack)
     shared = {name for name in first if all(layer[name].data_ptr() == first[name].data_ptr() for layer in rest)}
     assert shared == {
         "self_attn.out_proj.weight",
@@ -145,6 +146,11 @@ def test_no_feed_forward_is_one_channel():
 def test_static_signals_do_not_fold(flags):
     with pytest.raises(ValueError, match=r"static signals \(Universal Transformer\) do not fold: they are added"):
         transformer_state(ring("universal_transformer", *flags))
+
+
+def test_positions_at_every_level_do_not_fold():
+    with pytest.raises(ValueError, match="positions at every level do not fold: they are added to the state before"):
+        transformer_state(ring("ringformer", "--position-per-level"))
 
 
 @pytest.mark.parametrize("flags", [(), ("--share-all-embeddings",)])

@@ -28,6 +28,11 @@ VARIANTS = {
     "tied output": ("vanilla_transformer", ("--share-decoder-input-output-embed", "--layernorm-embedding")),
     "unequal sides": ("ringformer", ("--decoder-embed-dim", "16", "--decoder-layers", "2", "--encoder-layers", "4")),
     "static ring": ("ringformer", ("--signal", "static")),
+    "steps": ("universal_transformer", ("--signal", "steps")),
+    "positions at every level": (
+        "ringformer",
+        ("--position-per-level", "--coordinates", "released", "--residual-scale", "1/N"),
+    ),
     "cycle": ("ringformer", ("--self-attn-sharing", "cycle:2", "--ffn-sharing", "sequence:2")),
     "signals everywhere": ("ringformer", ("--signals", EVERYWHERE)),
 }
@@ -295,6 +300,27 @@ def test_a_model_prepared_for_inference_gives_the_same_and_sees_changes(model, a
     assert not torch.equal(changed, before)
     with plain():
         torch.testing.assert_close(changed, scores(), atol=tolerance, rtol=tolerance)
+
+
+def test_positions_stand_at_the_input_or_at_every_level():
+    def table(*flags, arch="ringformer_tiny"):
+        return build(arch, *flags).encoder.embed_positions
+
+    assert table() is not None and table("--signal", "steps", arch="universal_transformer_tiny") is not None
+    assert table("--position-per-level") is None and table(arch="universal_transformer_tiny") is None
+
+
+def test_the_scale_is_that_of_each_side():
+    model = build("ringformer_tiny", "--residual-scale", "1/N", "--encoder-layers", "4")
+    assert model.encoder.stack.config.residual_scale == 1 / 4
+    assert model.decoder.stack.config.residual_scale == 1 / 3
+
+
+def test_the_head_starts_like_the_other_weights():
+    for flags, std in (((), 32**-0.5), (("--init", "normal-0.02"), 0.02)):
+        model = build("ringformer_tiny", *flags, vocabulary=600)
+        assert model.decoder.output_projection.weight.std().item() == pytest.approx(std, rel=0.05)
+        assert model.encoder.embed_tokens.weight.std().item() == pytest.approx(32**-0.5, rel=0.05)
 
 
 def test_signals_that_neither_side_has_are_refused():

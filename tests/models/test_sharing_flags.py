@@ -91,6 +91,17 @@ def test_norms_per_level_and_apart():
         (("--decoder-embed-dim", "30"), "decoder: embed_dim 30 is not divisible by the number of attention heads, 4"),
         (("--signal", "static", "--decoder-learned-pos"), "--signal static excludes --decoder-learned-pos"),
         (
+            ("--position-per-level", "--encoder-learned-pos"),
+            "--position-per-level excludes --encoder-learned-pos: it adds sinusoids before every level",
+        ),
+        (
+            ("--position-per-level", "--no-token-positional-embeddings"),
+            "--position-per-level excludes --no-token-positional-embeddings",
+        ),
+        (("--coordinates", "released"), "--signal low-rank excludes --coordinates"),
+        (("--signal-init-std", "0"), "signal_init_std 0.0 must be above 0"),
+        (("--signal-lr-scale", "nan"), "--signal-lr-scale nan must be above 0"),
+        (
             ("--ffn-sharing", "none", "--ffn-norm-sharing", "own"),
             "--ffn-norm-sharing has no meaning here: there is no feed-forward",
         ),

@@ -181,6 +181,8 @@ def test_the_gradient_passes_where_the_value_did_and_the_generator_decides():
     torch.manual_seed(1)
     added = kernels.add_dropped(residual, x, module)
     torch.testing.assert_close(added, residual + alone)
+    torch.manual_seed(1)
+    torch.testing.assert_close(kernels.add_dropped(residual, x, module, 0.2), residual + 0.2 * alone)
     added.sum().backward()
     assert torch.equal(x.grad == 0, alone == 0)
     assert not torch.equal(kernels.dropout(x, module), kernels.dropout(x, module))

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -92,6 +93,24 @@ def test_the_coordinate_table_is_the_formula(embed_dim, dtype, tolerance):
                 wave = math.sin if channel % 2 == 0 else math.cos
                 expected = wave(position / rate) + wave((level + 1) / rate)
                 assert table[0, index, channel].item() == pytest.approx(expected, abs=tolerance)
+
+
+@pytest.mark.parametrize("embed_dim", [8, 7])
+def test_the_released_coordinates_are_their_formula(embed_dim):
+    """f(i / 10000^(2k/d)) + f(t / 10000^(2k/d)), k from 1, f the sine for even k, else the cosine; i and t from 1."""
+    signal = StaticSignal(embed_dim, levels=3, size=4, coordinates="released").double()
+    looked_up = signal.positions(torch.tensor([[1, 2, 9]]))[0]  # 9 lies beyond the table, which grows
+    for level, (index, i), k in itertools.product(range(3), enumerate((1, 2, 9)), range(1, embed_dim + 1)):
+        wave, t = math.sin if k % 2 == 0 else math.cos, level + 1
+        expected = wave(i / 10000 ** (2 * k / embed_dim)) + wave(t / 10000 ** (2 * k / embed_dim))
+        assert (looked_up[index] + signal.step(level))[k - 1].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_deviation_of_the_factor_that_is_not_zero():
+    for given, expected in ((None, 512**-0.5), (1e-6, 1e-6)):
+        signals = LowRankSignals(3, 3, 512, 512, "after", 64, init_std=given)
+        assert signals.down.std().item() == pytest.approx(expected, rel=0.02)
+        assert not signals.up.any()
 
 
 def test_static_signals_store_nothing():

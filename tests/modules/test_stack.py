@@ -3,9 +3,10 @@ import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from fairseq_ringformer.modules import PROJECTIONS, Bank, DecoderCache, Stack, StackConfig
+from fairseq_ringformer.modules import PROJECTIONS, Bank, DecoderCache, Stack, StackConfig, coordinate_table
 from fairseq_ringformer.modules.sharing import RING_SIGNALS
 from fairseq_ringformer.modules.weights import called
 
@@ -20,6 +21,10 @@ VARIANTS = {
     "no ffn": dict(self_attn=OWN, cross_attn=OWN, ffn=None, norm=OWN, norm_per="level"),
     "universal": dict(signal="static", norm=ONE),
     "static ring": dict(signal="static"),
+    "steps": dict(signal="steps", norm=ONE),
+    "positions at every level, scaled": dict(
+        signal="low-rank", signals=RING_SIGNALS, position_per_level=True, coordinates="released", residual_scale=1 / 3
+    ),
     "plain": dict(),
     "ring": dict(signals=RING_SIGNALS),
     "ring, before attention": dict(signals={**RING_SIGNALS, "self_attn.qkv_proj": "before"}),
@@ -220,6 +225,50 @@ def test_states_and_weights_on_request(pre_norm):
     assert full.attn_weights[2]["cross_attn"][1, :, :, 3:].abs().max() == 0  # padding gets nothing
 
 
+@pytest.mark.parametrize(
+    "changes, positions_added, steps_added",
+    [
+        (dict(position_per_level=True, residual_scale=1 / 3), True, False),
+        (dict(signal="steps", residual_scale=1 / 3), False, True),
+        (dict(signal="static", coordinates="released"), True, True),
+    ],
+)
+@pytest.mark.parametrize("pre_norm", [False, True])
+@torch.no_grad()
+def test_what_is_added_and_scaled_written_out(changes, positions_added, steps_added, pre_norm):
+    stack = build("plain", decoder=False, pre_norm=pre_norm, attn_bias=True, ffn_bias=True, **changes)
+    scale, kind = stack.config.residual_scale, stack.config.coordinates
+    x, *_ = inputs()
+    table = coordinate_table(8, 16, coordinates=kind)
+    attn, ffn, states = stack.self_attn[0], stack.ffn[0], [x]
+    for level in range(3):
+        attn_norm, ffn_norm = (stack.norms[part].at(level) for part in ("self_attn", "ffn"))
+        x = x + (table[1:] if positions_added else 0) + (table[level + 1] if steps_added else 0)
+        query, key, value = (
+            attn.qkv_proj(attn_norm(x) if pre_norm else x).unflatten(-1, (3, 4, 4)).permute(2, 0, 3, 1, 4)
+        )
+        attended = torch.softmax(query @ key.mT / 2, dim=-1) @ value
+        x = x + scale * attn.out_proj(attended.transpose(1, 2).flatten(2))
+        x = x if pre_norm else attn_norm(x)
+        x = x + scale * ffn.fc2(F.gelu(ffn.fc1(ffn_norm(x) if pre_norm else x)))
+        x = x if pre_norm else ffn_norm(x)
+        states.append(x)
+    torch.testing.assert_close(stack(states[0], return_states=True).states, states, atol=1e-5, rtol=1e-5)
+
+
+def test_weights_start_as_init_says():
+    sizes = dict(embed_dim=256, num_heads=4, ffn_dim=512, self_attn=(0, 0), cross_attn=(0, 0), ffn=(0, 0), norm=(0, 0))
+    config = StackConfig(**sizes, signal="low-rank", signals=RING_SIGNALS, attn_bias=True, init="normal-0.02")
+    stack = Stack(config)
+    for name in stack.projection_names:
+        projection = stack.projections_at(name)[0]
+        assert projection.weight.std().item() == pytest.approx(0.02, rel=0.02)
+        assert projection.weight.abs().max() > 0.07  # normal, not uniform
+        assert projection.bias is None or not projection.bias.any()
+    assert stack.signals_at("ffn.fc1").down.std().item() == pytest.approx(1 / 16, rel=0.05)
+    assert (stack.norms["ffn"][0].weight == 1).all()
+
+
 @torch.no_grad()
 def test_levels_are_told_apart_by_their_signals_alone():
     stack = build("ring", norm=ONE)
@@ -345,7 +394,7 @@ def test_a_borrowed_feed_forward_is_used_and_not_stored():
         (dict(num_heads=5), "embed_dim 16 is not divisible by the number of attention heads, 5"),
         (dict(signal="low-rank", signal_rank=0), "signal rank 0 must lie between 1 and the embedding width, 16"),
         (dict(signal="low-rank", signal_rank=17), "signal rank 17 must lie between 1 and the embedding width, 16"),
-        (dict(signal="dynamic"), "signal 'dynamic' is unknown: choose one of low-rank, full-rank, static, none"),
+        (dict(signal="dynamic"), "signal 'dynamic' is unknown: choose one of low-rank, full-rank, static, steps, none"),
         (dict(signal="static", signals=RING_SIGNALS), "signal 'static' stands at no projection"),
         (dict(signal="low-rank", signals={"cross_attn.q_proj": "after"}), "the stack has no cross_attn.q_proj"),
         (
@@ -357,6 +406,10 @@ def test_a_borrowed_feed_forward_is_used_and_not_stored():
             "ffn.fc1:inter is neither ffn.fc1:after nor ffn.fc1:before",
         ),
         (dict(self_attn=()), "a stack needs at least one level"),
+        (dict(coordinates="polar"), "coordinates 'polar' is unknown: choose one of dehghani, released"),
+        (dict(init="zeros"), "init 'zeros' is unknown: choose one of xavier, normal-0.02"),
+        (dict(signal_init_std=0.0), "signal_init_std 0.0 must be above 0"),
+        (dict(signal="static", position_per_level=True), "signal 'static' excludes position_per_level"),
     ],
 )
 def test_impossible_stacks_are_refused(changes, message):

@@ -25,6 +25,7 @@ RINGS = {
     "one norm": dict(norm_sharing="one"),
     "no feed-forward": dict(ffn_sharing="none", ffn_signal="none"),
     "norm per level": dict(norm_per="level"),
+    "scaled outputs": dict(residual_scale="1/N"),
     "learned positions": dict(pos_embed="learned"),
     "average pooling": dict(global_pool="avg"),
 }

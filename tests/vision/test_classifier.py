@@ -392,6 +392,9 @@ def test_mixed_precision_computes_the_stack_in_bfloat16():
         (dict(signals="cross_attn.q_proj:after"), "signals: the model has no cross_attn.q_proj"),
         (dict(ffn_sharing="two"), "ffn_sharing"),
         (dict(drop_path_rate=1.0), "drop_path 1.0 must lie between 0 and 1"),
+        (dict(coordinates="released"), "signal low-rank excludes coordinates"),
+        (dict(residual_scale="half"), "residual_scale 'half' is unknown: choose one of none, 1/N"),
+        (dict(position_per_level=True, pos_embed="learned"), "position_per_level excludes pos_embed 'learned'"),
         (dict(depth=0), "depth 0: a model needs at least one level"),
     ],
 )
@@ -421,6 +424,28 @@ def test_signals_may_read_the_state_before_its_norm():
     model.reparameterize()
     with torch.no_grad():
         torch.testing.assert_close(model.stack(states[0]).state, stack.final_norm(x), atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_positions_at_every_level_and_scaled_outputs_survive_pruning():
+    model = small("vit_ring_tiny_patch4_28", position_per_level=True, coordinates="released", residual_scale="1/N")
+    assert model.fixed_positions is None
+    expected = coordinate_table(18, 32, coordinates="released")[1:]
+    torch.testing.assert_close(model.stack.static_signal.first(17), expected)
+    x = model.embed(images(model))
+    before = model.stack(x, return_states=True, stop=2).states[-1]
+    model.prune_intermediate_layers([1], prune_head=False)
+    torch.testing.assert_close(model.stack(x, return_states=True).states[-1], before)
+
+
+@torch.no_grad()
+def test_init_draws_the_weights_of_the_stack_alone():
+    model = small("vit_ring_tiny_patch4_28", init="normal-0.02", embed_dim=128, ffn_dim=256)
+    for part in (model.stack.self_attn[0], model.stack.ffn[0]):
+        for projection in part.children():
+            if isinstance(projection, torch.nn.Linear):
+                assert projection.weight.std().item() == pytest.approx(0.02, rel=0.03)
+    assert model.patch_embed.proj.weight.std().item() == pytest.approx(1 / 8, rel=0.1)
 
 
 @pytest.mark.parametrize(

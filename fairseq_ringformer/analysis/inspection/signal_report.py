@@ -107,7 +107,7 @@ class SignalReport:
         stacks = sides(model)
         if not all(isinstance(stack, Stack) for stack in stacks.values()):
             raise ValueError("a stock model has no level signals: take the checkpoint that it was folded from")
-        if all(stack.static_signal is not None for stack in stacks.values()):
+        if all(stack.config.adds_steps for stack in stacks.values()):
             raise ValueError(
                 "its signals are static (Universal Transformer): fixed coordinates added to the state, nothing learned"
             )
