@@ -3,6 +3,7 @@
   ringformer benchmark --size base
   ringformer benchmark --size small --autocast bf16 --json small.json --plot small.png
   ringformer benchmark --arch ringformer_small --against vanilla_transformer_small --measure training --rounds 9
+  ringformer benchmark --size base --device cuda --precision fp16
   ringformer benchmark --arch vit_ring_512_l6_patch16_224 --mixed-precision bf16
 
 Translation models meet fairseq's transformer, image classifiers (vit_ring_..., which need no fairseq) timm's
@@ -37,6 +38,8 @@ TRANSLATION = {
     "ctranslate2": [],
     "translators": None,
     "data": None,
+    "precision": "float32",
+    "compile": False,
     "criterion": "cross_entropy",
     "max_tokens": 4096,
     "beam": [5, 1],
@@ -44,6 +47,8 @@ TRANSLATION = {
 VISION = {"images": None, "mixed_precision": "no"}
 # What is measured with the help of a flag; the others are of use to every measure.
 USED_BY = {
+    "precision": ("training", "generation", "memory"),
+    "compile": ("training", "memory"),
     "criterion": ("training", "memory"),
     "max_tokens": ("training", "memory"),
     "images": ("training", "memory"),
@@ -93,6 +98,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     translation.add_argument("--vocab-size", type=positive, metavar="N", help="dictionary entries (8000)")
     translation.add_argument(
         "--autocast", choices=("none", "bf16"), help="measure --arch also with --autocast of this value"
+    )
+    translation.add_argument(
+        "--precision",
+        choices=("float32", "bf16", "fp16"),
+        help="of weights and products on both sides, as fairseq's common.bf16 and --fp16 train (float32)",
+    )
+    translation.add_argument(
+        "--compile",
+        action="store_true",
+        default=None,
+        help="measure --arch also with its stacks compiled by torch.compile (training and memory alone)",
     )
     translation.add_argument(
         "--ctranslate2",
@@ -218,6 +234,13 @@ def _translation(args: argparse.Namespace, given: Sequence[str]):
     measures = _choose_measures(args, MEASURES, given)
     if args.translators is not None and not args.ctranslate2:
         raise UserError("--translators are CTranslate2's: add --ctranslate2 TYPE, or leave it out")
+    if args.precision != "float32" and (args.autocast != "none" or args.ctranslate2):
+        other = "--autocast" if args.autocast != "none" else "--ctranslate2"
+        raise UserError(f"--precision {args.precision} is of both sides, {other} compares with float32: leave one out")
+    if args.precision != "float32" and args.device == "cpu" and {"training", "memory"} & set(measures):
+        raise UserError(
+            f"--precision {args.precision}: fairseq trains in it on a GPU alone: add --device cuda, or --measure generation"
+        )
     suffix = (args.arch or "").rpartition("_")[2]
     size = args.size or (suffix if suffix in SIZES else "base")
     try:
@@ -234,6 +257,7 @@ def _translation(args: argparse.Namespace, given: Sequence[str]):
         args.seed,
         args.autocast,
         args.ctranslate2,
+        args.compile,
     )
     settings = Settings(
         measures=measures,
@@ -241,6 +265,7 @@ def _translation(args: argparse.Namespace, given: Sequence[str]):
         rounds=args.rounds,
         max_tokens=args.max_tokens,
         criterion=args.criterion,
+        precision=args.precision,
         beams=tuple(args.beam),
         batch_sizes=tuple(args.batch_size or BATCH_SIZES),
         device=args.device,

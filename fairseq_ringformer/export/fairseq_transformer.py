@@ -5,7 +5,6 @@ import enum
 import functools
 from typing import Any
 
-import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY
 from torch import Tensor
 
@@ -85,7 +84,8 @@ def transformer_state(model: RingFormerModel) -> dict[str, Tensor]:
             f"the model's norms have an epsilon of {model.cfg.norm_eps}, fairseq's transformer knows {NORM_EPS} alone: "
             "use ringformer export --to ctranslate2, which keeps it"
         )
-    zeros = functools.cache(torch.zeros)
+    like = model.encoder.embed_tokens.weight.detach()
+    zeros = functools.cache(like.new_zeros)
     state = {key: weight.detach() for key, weight in model.state_dict().items() if ".stack." not in key}
     for side in SIDES:
         stack = getattr(model, side).stack
@@ -96,7 +96,7 @@ def transformer_state(model: RingFormerModel) -> dict[str, Tensor]:
             state.update((f"{side}.layers.{level}.{key}", weight) for key, weight in {**biases, **layer}.items())
         if stack.final_norm is not None:
             state.update((f"{side}.layer_norm.{key}", weight) for key, weight in stack.final_norm.state_dict().items())
-        state[f"{side}.version"] = torch.tensor([VERSION])
+        state[f"{side}.version"] = like.new_tensor([VERSION])
     if model.cfg.share_all_embeddings:
         state["decoder.embed_tokens.weight"] = state["encoder.embed_tokens.weight"]
     return {"decoder.output_projection.weight": state["decoder.embed_tokens.weight"], **state}

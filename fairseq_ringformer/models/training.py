@@ -84,8 +84,10 @@ def check(cfg: DictConfig) -> None:
 
 
 def check_device(cfg: DictConfig) -> None:
-    """UserError for settings that need a GPU where there is none."""
+    """UserError for settings that need a GPU where there is none, or a TPU."""
     if torch.cuda.is_available() and not cfg.common.cpu:
+        if cfg.common.tpu and utils.xm is None:  # fairseq's command line says so for its --bf16
+            raise UserError("--bf16: fairseq looks for a TPU then, even beside a GPU: use --autocast bf16 or --fp16")
         return
     for name in OF_GPUS:
         if getattr(cfg.common, name):

@@ -123,3 +123,10 @@ def test_checkpoints_of_others(toy, refused, train, tmp_path):
     for flag in ("--restore-file", "--finetune-from-model"):
         assert f"{classifier}: an image classifier's checkpoint" in refused(*train(flag, classifier))
         assert f"{other}: a readable file, but no fairseq checkpoint" in refused(*train(flag, other))
+
+
+def test_fairseqs_bf16_is_refused_beside_a_gpu(toy, refused, monkeypatch, tmp_path):
+    """Its command line takes the flag for a TPU's."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    words = ("train", toy.data, *FLAGS, "--save-dir", tmp_path / "run", "--bf16")
+    assert "--bf16: fairseq looks for a TPU then, even beside a GPU: use --autocast bf16 or --fp16" in refused(*words)

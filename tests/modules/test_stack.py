@@ -417,3 +417,31 @@ def test_impossible_stacks_are_refused(changes, message):
     with pytest.raises(ValueError) as error:
         StackConfig(**{**options, **changes})
     assert message in str(error.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["ring", "universal"])  # fifteen seconds each
+def test_it_compiles_into_one_graph_for_all_lengths(variant):
+    torch.compiler.reset()
+    stack = build(variant)
+    found = []
+    for run in (stack, torch.compile(stack, backend="aot_eager", fullgraph=True, dynamic=True)):
+        for length in (6, 9):  # not the memory's: sizes that are equal at first are taken to be one
+            x, _, memory = inputs(length)
+            with torch.compiler.set_stance("fail_on_recompile" if run is not stack and length == 9 else "default"):
+                state = run(x, causal=True, **memory).state
+            stack.zero_grad()
+            state.square().sum().backward()
+            found.append([state.detach(), *(parameter.grad.clone() for parameter in stack.parameters())])
+    for plain, compiled in zip(found[:2], found[2:]):
+        torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_it_compiles_with_the_default_compiler():
+    torch.compiler.reset()
+    stack = build("ring")
+    x, _, memory = inputs()
+    with torch.no_grad():
+        expected, found = (run(x, causal=True, **memory).state for run in (stack, torch.compile(stack, dynamic=True)))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

@@ -36,6 +36,12 @@ def test_every_row_with_every_seed_and_the_fields_of_a_result(tmp_path):
     assert (tmp_path / first["folder"] / "checkpoint").read_text() == "20"
 
 
+def test_more_jobs_than_gpus_share_them(tmp_path):
+    study = toy.study(tmp_path, Length(updates=20))
+    study.gpus = ["3", "5"]
+    assert [study._environment(slot)["CUDA_VISIBLE_DEVICES"] for slot in range(4)] == ["3", "5", "3", "5"]
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """The results of a study that nothing interrupts."""

@@ -14,6 +14,7 @@ from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from ....errors import UserError
 from ....models.dictionaries import numbered_dictionary
 from ....models.ringformer import RingFormerModel
+from ....modules import Stack
 from .. import candidate
 
 STOCK = "transformer"
@@ -27,20 +28,31 @@ class Candidate(candidate.Candidate):
         options: as the command line would set them.
         vocabulary: dictionary entries of each side, special symbols included.
         quantization: if not empty, the model runs in CTranslate2 with this compute type, and only generates.
+        compiled: its stacks run through torch.compile, and only train: the shapes of a search change at every step.
     """
 
     vocabulary: int = 8000
     quantization: str = ""
+    compiled: bool = False
     OUTER = re.compile(r"(^|\.)(embed_tokens|output_projection|output_bias)(\.|$)")
 
     @property
     def trains(self) -> bool:
         return not self.quantization
 
+    @property
+    def generates(self) -> bool:
+        """Whether it is meant to search."""
+        return not self.compiled
+
     def create(self) -> BaseFairseqModel:
         args = argparse.Namespace(arch=self.arch, **self.options)
         ARCH_CONFIG_REGISTRY[self.arch](args)
-        return ARCH_MODEL_REGISTRY[self.arch].build_model(args, self.task())
+        model = ARCH_MODEL_REGISTRY[self.arch].build_model(args, self.task())
+        if self.compiled:
+            for stack in (module for module in model.modules() if isinstance(module, Stack)):
+                stack.compile(dynamic=True)  # of one graph for batches of all lengths
+        return model
 
     def task(self) -> TranslationTask:
         """A task whose two sides share one dictionary."""
@@ -70,6 +82,7 @@ def choose(
     seed: int,
     autocast: str = "none",
     quantizations: Sequence[str] = (),
+    compiled: bool = False,
 ) -> list[Candidate]:
     """The candidates of a benchmark, the baseline first.
 
@@ -82,6 +95,7 @@ def choose(
         vocabulary, seed: see :class:`Candidate`.
         autocast: if not "none", a further candidate, `ours` with ``--autocast`` of this value.
         quantizations: further candidates, `ours` exported to CTranslate2 with these compute types.
+        compiled: whether there is a further candidate, `ours` with its stacks compiled.
 
     Raises:
         UserError: for unknown architectures and flags, and options that make no model.
@@ -100,6 +114,10 @@ def choose(
     if autocast != "none":
         extra = parse_flags(ours, ["--autocast", autocast])
         candidates.append(replace(mine, name=f"{ours} {autocast}", options={**mine.options, **extra}))
+    if compiled:
+        if not isinstance(model, RingFormerModel):
+            raise UserError(f"--compile compiles the stacks of a model of this package, which {ours} has not")
+        candidates.append(replace(mine, name=f"{ours} compiled", compiled=True))
     for other in candidates:
         other.build_on_meta()
     for quantization in dict.fromkeys(quantizations):

@@ -2,6 +2,7 @@
 
 import argparse
 
+import torch
 from fairseq import utils
 from fairseq.dataclass.configs import GenerationConfig
 
@@ -21,12 +22,13 @@ class Generation:
         candidate: what generates.
         beam: width of the beam; 1 is greedy.
         device: "cpu" or "cuda".
+        dtype: of weights and products.
     """
 
-    def __init__(self, candidate: Candidate, beam: int, device: str):
+    def __init__(self, candidate: Candidate, beam: int, device: str, dtype: torch.dtype = torch.float32):
         config = argparse.Namespace(generation=GenerationConfig(beam=beam))
         self.task, self.device = candidate.task(), device
-        self.model = candidate.build().to(device).eval()
+        self.model = candidate.build().to(device, dtype).eval()
         self.model.prepare_for_inference_(config)
         self.generator = self.task.build_generator([self.model], config.generation)
 

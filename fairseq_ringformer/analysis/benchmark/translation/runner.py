@@ -10,7 +10,7 @@ from ..profile import Profile, profile_run
 from .candidates import Candidate
 from .ctranslate2 import CTranslate2Generation, check_ctranslate2
 from .generation import Generation
-from .training import Training, trainer_config
+from .training import PRECISIONS, Training, trainer_config
 from .workload import Lengths, Sample, count_tokens, generation_batches, output_tokens, training_batches
 
 MEASURES = ("training", "generation", "memory", "checkpoint")
@@ -24,6 +24,8 @@ AMOUNTS = {
     "base": (1, {(5, 32): 128, (5, 1): 6, (1, 32): 128, (1, 1): 12}),
     "large": (1, {(5, 32): 32, (5, 1): 2, (1, 32): 32, (1, 1): 4}),
 }
+# A GPU trains on so many times as many batches in a round: what takes a processor seconds takes it milliseconds.
+ON_GPU = 16
 # CTranslate2's threads wait for more work, keeping a core busy, for up to 0.2 s (OpenMP's block time).
 PAUSE = 0.25
 
@@ -36,6 +38,7 @@ class Settings(runner.Settings):
         size: how much work a round is, a key of :data:`AMOUNTS`.
         max_tokens: most tokens of either side in a training batch, padding counted.
         criterion: fairseq's name.
+        precision: of weights and products on all sides, a key of :data:`.training.PRECISIONS`.
         beams, batch_sizes: what generation is measured with, every pair of them.
         translators: of CTranslate2, side by side; None: chosen by the model's size.
     """
@@ -44,6 +47,7 @@ class Settings(runner.Settings):
     size: str = "base"
     max_tokens: int = 4096
     criterion: str = "cross_entropy"
+    precision: str = "float32"
     beams: tuple[int, ...] = BEAMS
     batch_sizes: tuple[int, ...] = BATCH_SIZES
     translators: int | None = None
@@ -72,13 +76,14 @@ class Benchmark(runner.Benchmark):
         for candidate in self.candidates:
             if candidate.quantization:
                 check_ctranslate2(candidate, settings.device)
-        self.training_setting = f"{settings.criterion}, {settings.max_tokens} tokens a batch"
-        self.training_options = settings.criterion, settings.device, settings.seed
+        self.in_precision = "" if settings.precision == "float32" else f", {settings.precision}"
+        self.training_setting = f"{settings.criterion}, {settings.max_tokens} tokens a batch{self.in_precision}"
+        self.training_options = settings.criterion, settings.device, settings.seed, settings.precision
         self.prepare_training = functools.partial(trainer_config, *self.training_options)
 
     def training_batches(self) -> list[Sample]:
         chosen = self.settings
-        count = AMOUNTS[chosen.size][0]
+        count = AMOUNTS[chosen.size][0] * (ON_GPU if chosen.device == "cuda" else 1)
         return training_batches(
             self.lengths.train, self.dictionary, chosen.max_tokens, count, self.longest, chosen.seed
         )
@@ -106,9 +111,10 @@ class Benchmark(runner.Benchmark):
 
     def _generation(self, beam: int, batch_size: int) -> list[Result]:
         samples = self.generation_samples(beam, batch_size)
-        engines = [self._engine(candidate, beam, batch_size) for candidate in self.candidates]
-        names = [candidate.name for candidate in self.candidates]
-        setting = f"{f'beam {beam}' if beam > 1 else 'greedy'}, batch {batch_size}"
+        candidates = [candidate for candidate in self.candidates if candidate.generates]
+        engines = [self._engine(candidate, beam, batch_size) for candidate in candidates]
+        names = [candidate.name for candidate in candidates]
+        setting = f"{f'beam {beam}' if beam > 1 else 'greedy'}, batch {batch_size}{self.in_precision}"
         pause = PAUSE if len(self.trainable) < len(self.candidates) else 0.0
         works = [lambda engine=engine: engine.run(samples) for engine in engines]
         seconds = self.rounds(f"generation, {setting}", works, pause)
@@ -124,16 +130,16 @@ class Benchmark(runner.Benchmark):
     def _engine(self, candidate: Candidate, beam: int, batch_size: int) -> Generation | CTranslate2Generation:
         chosen = self.settings
         if not candidate.quantization:
-            return Generation(candidate, beam, chosen.device)
+            return Generation(candidate, beam, chosen.device, PRECISIONS[chosen.precision])
         return CTranslate2Generation(candidate, beam, batch_size, chosen.device, chosen.threads, chosen.translators)
 
     def use_profile(self, candidate: Candidate) -> dict[str, Profile]:
         """Of generation with the first beam and batch size."""
-        if "generation" not in self.settings.measures or candidate.quantization:
+        if "generation" not in self.settings.measures or candidate.quantization or not candidate.generates:
             return {}
         beam, batch_size = self.settings.beams[0], self.settings.batch_sizes[0]
         samples = self.generation_samples(beam, batch_size)[:1]
-        engine = Generation(candidate, beam, self.settings.device)
+        engine = Generation(candidate, beam, self.settings.device, PRECISIONS[self.settings.precision])
         engine.run(samples)
         profile = profile_run(lambda: engine.run(samples), engine.model, self.settings.device)
         return {f"generation, beam {beam}, batch {batch_size}": profile}

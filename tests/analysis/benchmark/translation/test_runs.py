@@ -7,9 +7,12 @@ import torch
 
 from fairseq_ringformer.analysis.benchmark.memory import saved_bytes, training_memory
 from fairseq_ringformer.analysis.benchmark.peak import matmul_peak, step_multiply_adds
+from fairseq_ringformer.analysis.benchmark.translation.candidates import choose
 from fairseq_ringformer.analysis.benchmark.translation.generation import Generation
-from fairseq_ringformer.analysis.benchmark.translation.training import CRITERIA, Training, trainer_config
+from fairseq_ringformer.analysis.benchmark.translation.training import CRITERIA, PRECISIONS, Training, trainer_config
 from fairseq_ringformer.analysis.benchmark.translation.workload import forced_length
+
+from .conftest import FLAGS, VOCABULARY
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
@@ -22,6 +25,35 @@ def test_training_updates_every_weight_once_per_batch(candidates, task, samples,
         same = [n for n, w in training.trainer.model.named_parameters() if torch.equal(w, before[n])]
         # The gradient of softmax does not depend on the key projection's bias.
         assert not [name for name in same if not name.endswith("k_proj.bias")]
+
+
+@pytest.mark.parametrize("precision", ("bf16", "fp16"))
+def test_both_sides_generate_in_other_types(candidates, samples, precision):
+    for candidate in candidates:
+        generation = Generation(candidate, 2, "cpu", PRECISIONS[precision])
+        assert {weight.dtype for weight in generation.model.parameters()} == {PRECISIONS[precision]}
+        assert generation.run(samples) == [(forced_length(sample) + 1,) * 8 for sample in samples]
+
+
+@pytest.mark.slow  # a compiler of C++: half a minute
+def test_compiled_stacks_train_as_others_do(samples):
+    plain, compiled = choose(
+        "ringformer_tiny",
+        "transformer",
+        (*FLAGS, "--dropout", "0", "--activation-dropout", "0"),
+        (),
+        VOCABULARY,
+        1,
+        compiled=True,
+    )[1:]
+    assert compiled.name == "ringformer_tiny compiled" and not compiled.generates
+    weights = []
+    for candidate in (plain, compiled):
+        training = Training(candidate, "cross_entropy", "cpu", 1)
+        training.run(2 * samples)
+        weights.append([weight.detach().clone() for weight in training.model.parameters()])
+    for ours, theirs in zip(*weights):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("beam", (1, 3))
