@@ -19,10 +19,10 @@ GROUPS = dict(
     data="data", model="model", epochs="length", opt="optimisation", loss="loss", crop="augmentation", output="run"
 )
 METAVARS = {int: "N", float: "X", str: "NAME"}
-LIMITS = {"at_least": operator.ge, "above": operator.gt, "below": operator.lt}
+LIMITS = {"at_least": operator.ge, "at_most": operator.le, "above": operator.gt, "below": operator.lt}
 # A training may go on with other values of these than it began with.
 RESUMABLE = frozenset(
-    "data epochs max_update batch_size grad_accum output resume restart workers checkpoint_activations compile "
+    "data teacher epochs max_update batch_size grad_accum output resume restart workers checkpoint_activations compile "
     "log_interval save_interval threads device".split()
 )
 
@@ -94,6 +94,19 @@ class Options:
     mixup: float = option(0.0, "timm's Mixup, parameter alpha; 0: none", at_least=0)
     cutmix: float = option(0.0, "timm's CutMix, parameter alpha; 0: none", at_least=0)
 
+    teacher: str = option(
+        "",
+        "also learn from what a trained classifier of the same classes makes of the images: a checkpoint, a folder of "
+        "timm's save_for_hf, or a model of timm with trained weights",
+        "FILE|DIR|NAME",
+    )
+    distill_alpha: float | None = option(
+        None, "weight of the teacher's part of the loss; default: 0.5", above=0, at_most=1
+    )
+    distill_temperature: float | None = option(
+        None, "by which the teacher's and the model's logits are divided there; default: 2", above=0
+    )
+
     # What these can be, and what goes together, data/transforms.py says.
     crop: Literal["rrc", "resize", "pad", "none"] = option(
         "rrc", "random resized crop; resize to size/crop-pct and random crop; zero-pad and random crop"
@@ -150,6 +163,13 @@ class Options:
             raise UserError("--resume and --restart exclude each other")
         if self.mixup + self.cutmix > 0 and self.batch_size % 2:
             raise UserError(f"--mixup and --cutmix mix images in pairs: --batch-size {self.batch_size} must be even")
+        for name in ("distill_alpha", "distill_temperature"):
+            if getattr(self, name) is not None and not self.teacher:
+                raise UserError(f"{flag(name)} goes with --teacher, which is not given")
+        if self.teacher and self.loss == "bce":
+            raise UserError(
+                "--teacher excludes --loss bce: a teacher's targets are shares of all classes; use --loss ce"
+            )
         if self.min_lr > self.lr:
             raise UserError(f"--min-lr {self.min_lr:g} is above --lr {self.lr:g}")
 

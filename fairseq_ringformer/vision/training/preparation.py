@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from timm.data import Mixup, resolve_data_config
 from timm.layers import resample_abs_pos_embed
 from timm.loss import BinaryCrossEntropy
@@ -28,6 +29,7 @@ from ..data import (
     train_transform,
 )
 from ..data.checking import first_line
+from .distillation import Teacher
 from .options import Options
 
 Dataset = Images | StreamedImages
@@ -89,6 +91,18 @@ def check_outputs(model: nn.Module, input: InputConfig, num_classes: int) -> Non
     model.train()
     if shape != (1, num_classes):
         raise UserError(f"the model gives an image {shape[1:]} numbers, not one for each of {num_classes} classes")
+
+
+def compile_by_trial(model: nn.Module, input: InputConfig, batch_size: int, accelerator: Accelerator) -> None:
+    """Compile `model`, and try it, so that what the compiler cannot do ends here."""
+    model.compile()
+    try:
+        with accelerator.autocast():
+            trial = torch.zeros(batch_size, *input.size, device=accelerator.device)
+            model.train()(trial).float().sum().backward()
+    except Exception as error:
+        raise UserError(f"--compile failed, train without it ({first_line(error)})") from None
+    model.zero_grad()
 
 
 def _by_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
@@ -245,9 +259,14 @@ def make_schedule(optimizer: torch.optim.Optimizer, options: Options, updates: i
 
 
 class Loss:
-    """The training loss of logits `(batch, classes)` for targets `(batch,)`, with Mixup, CutMix and smoothing."""
+    """The training loss of logits `(batch, classes)` for targets `(batch,)`, with Mixup, CutMix and smoothing.
 
-    def __init__(self, options: Options, num_classes: int):
+    Args:
+        teacher: also gives soft targets, for the images as they are mixed.
+    """
+
+    def __init__(self, options: Options, num_classes: int, teacher: Teacher | None = None):
+        self.teacher = teacher
         smoothing = options.label_smoothing
         self.mix: Mixup | None = None
         if options.mixup or options.cutmix:
@@ -263,4 +282,5 @@ class Loss:
         if self.mix is not None:
             images, mixed = self.mix(images, targets)
         logits = model(images).float()
-        return self.measure(logits, mixed), logits
+        loss = self.measure(logits, mixed)
+        return loss if self.teacher is None else self.teacher.add(loss, logits, images), logits

@@ -20,8 +20,8 @@ from ...errors import UserError
 from ...files import write_checkpoint, write_text
 from ..checkpoint import build_model
 from ..data import no_images
-from ..data.checking import first_line
 from . import run
+from .distillation import Teacher
 from .evaluation import Scores, evaluate
 from .loading import TrainingBatches, evaluation_batches
 from .log import Log, require_tensorboard
@@ -31,6 +31,7 @@ from .preparation import (
     Dataset,
     Loss,
     check_outputs,
+    compile_by_trial,
     learning_rate,
     load_initial,
     make_optimizer,
@@ -70,7 +71,13 @@ class Trainer:
         set_transforms(train, self.valid, self.input, options)
         self.seen = survey(train)
         self.notes = losses(self.seen, self.input) + no_images(train.others) + no_images(self.valid.others)
-        self.data = "; ".join((run.fingerprint(train, "training"), run.fingerprint(self.valid, "validation")))
+        data = [run.fingerprint(train, "training"), run.fingerprint(self.valid, "validation")]
+        teacher = None
+        if options.teacher:
+            teacher = Teacher(options, self.classes, self.model.num_classes, self.input, self.accelerator)
+            self.notes.append(teacher.about)
+            data.append(teacher.fingerprint)
+        self.data = "; ".join(data)
         self.batches = TrainingBatches(
             train, options.batch_size, options.grad_accum, options.workers, options.seed, self.accelerator
         )
@@ -78,7 +85,7 @@ class Trainer:
         optimizer = make_optimizer(self.model, options)
         # Not prepared by accelerate, which would step it once per process.
         self.schedule = make_schedule(optimizer, options, self.total)
-        self.loss = Loss(options, self.model.num_classes)
+        self.loss = Loss(options, self.model.num_classes, teacher)
         if state is not None:
             run.check_continues(self.folder, state, self.model, options.model, options, self.data, self.batches)
         elif options.init_from:
@@ -139,20 +146,9 @@ class Trainer:
         # Before accelerate wraps the model's forward pass: a copy would run the original's.
         self.ema = ModelEmaV3(self.model, decay=self.options.ema) if self.options.ema else None
         if self.options.compile:
-            self._compile()
+            compile_by_trial(self.model, self.input, self.options.batch_size, self.accelerator)
         self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
         self.plain_optimizer = optimizer
-
-    def _compile(self) -> None:
-        """Compile by a trial, so that what the compiler cannot do ends here."""
-        self.model.compile()
-        try:
-            with self.accelerator.autocast():
-                trial = torch.zeros(self.options.batch_size, *self.input.size, device=self.accelerator.device)
-                self.model.train()(trial).float().sum().backward()
-        except Exception as error:
-            raise UserError(f"--compile failed, train without it ({first_line(error)})") from None
-        self.model.zero_grad()
 
     def _begin(self) -> None:
         if self.main:
