@@ -22,6 +22,7 @@ SIDES = ("encoder", "decoder")
 NORM_EPS = 1e-5  # fairseq's own transformer has no other
 # What a row says and a flag changes; those of sharing for one side, too.
 OPTIONS = (
+    "sharing",
     "self_attn_sharing",
     "cross_attn_sharing",
     "ffn_sharing",
@@ -83,6 +84,9 @@ class RingFormerConfig(FairseqDataclass):
     decoder_attention_heads: Optional[int] = _size("decoder attention heads; must divide the width")
 
     # Sharing
+    sharing: Optional[str] = _sharing("whole layers, norms included", "; a flag of one part wins over it")
+    encoder_sharing: Optional[str] = _side("encoder", "sharing")
+    decoder_sharing: Optional[str] = _side("decoder", "sharing")
     self_attn_sharing: Optional[str] = _sharing("self-attention")
     encoder_self_attn_sharing: Optional[str] = _side("encoder", "self-attn-sharing")
     decoder_self_attn_sharing: Optional[str] = _side("decoder", "self-attn-sharing")

@@ -16,13 +16,20 @@ from ..errors import UserError
 
 SharingMap = tuple[int, ...]
 
-# The copy of `level` (counted from 0), for NAME:copies; Takase & Kiyono 2021.
+# The copy of `level` (counted from 0), for NAME:copies; Takase & Kiyono 2021 (arXiv 2104.06022).
 SCHEMES: dict[str, Callable[[int, int, int], int]] = {
     "cycle": lambda level, copies, levels: level % copies,
     "sequence": lambda level, copies, levels: level * copies // levels,
+    "cycle_rev": lambda level, copies, levels: (
+        level % copies if level < max(copies, (levels - 1) // copies * copies) else copies - 1 - level % copies
+    ),
 }
+# Before a scheme: the first and the last level have copies of their own, the scheme is that of the levels between
+# (Mixture-of-Recursions, arXiv 2507.10524).
+MIDDLE = "middle_"
 SHARING_FORMS = (
-    f"own, one, {', '.join(f'{scheme}:K' for scheme in SCHEMES)} or one copy number per level such as 0,0,1,1,2,2"
+    f"own, one, {', '.join(f'{scheme}:K' for scheme in SCHEMES)}, {MIDDLE}cycle:K (own first and last levels) or one copy "
+    "number per level such as 0,0,1,1,2,2"
 )
 
 AFTER, BEFORE = "after", "before"
@@ -133,9 +140,10 @@ def parse_sharing(spec: str, levels: int, name: str = "sharing") -> SharingMap:
     """Turn a sharing specification into a map from level to copy.
 
     Args:
-        spec: ``own`` (a copy per level), ``one`` (one copy), ``cycle:K`` (K copies in turn: 0,1,2,0,1,2) or
-            ``sequence:K`` (K copies in runs: 0,0,1,1,2,2), both of Takase & Kiyono 2021, or an explicit list such as
-            ``0,1,1,1,1,2`` (Subformer's sandwich).
+        spec: ``own`` (a copy per level), ``one`` (one copy), ``cycle:K`` (K copies in turn: 0,1,2,0,1,2),
+            ``sequence:K`` (in runs: 0,0,1,1,2,2) or ``cycle_rev:K`` (the last K backwards: 0,1,2,2,1,0), all of Takase &
+            Kiyono 2021; ``middle_cycle:K`` and the like (K copies, two of them the first level's and the last one's:
+            0,1,2,1,2,3); or an explicit list such as ``0,1,1,1,1,2`` (Subformer's sandwich).
         levels: number of levels of the stack.
         name: what to call the option in errors.
 
@@ -148,10 +156,16 @@ def parse_sharing(spec: str, levels: int, name: str = "sharing") -> SharingMap:
     if text == "one":
         return (0,) * levels
     scheme, _, count = text.partition(":")
-    if scheme in SCHEMES:
-        if not count.isdigit() or not 1 <= int(count) <= levels:
-            raise UserError(f"{name}: {text!r} needs a number of copies from 1 to {levels} (the number of levels)")
-        return tuple(SCHEMES[scheme](level, int(count), levels) for level in range(levels))
+    ends = 2 if scheme.startswith(MIDDLE) else 0
+    if (scheme := scheme.removeprefix(MIDDLE)) in SCHEMES:
+        least = ends + 1
+        if not count.isdigit() or not least <= int(count) <= levels:
+            raise UserError(
+                f"{name}: {text!r} needs a number of copies from {least} to {levels} (the number of levels)"
+            )
+        copies, between = int(count), levels - ends
+        sharing = tuple(SCHEMES[scheme](level, copies - ends, between) for level in range(between))
+        return (0, *(1 + copy for copy in sharing), copies - 1) if ends else sharing
     try:
         sharing = tuple(int(copy) for copy in text.split(","))
     except ValueError:
@@ -192,9 +206,10 @@ def resolve(
     """What `row` says of a stack, with what a user says instead: keywords of :class:`~.config.StackConfig`.
 
     Args:
-        overrides: values by option, absent or None where the row's holds: ``self_attn_sharing``, ``cross_attn_sharing``,
-            ``ffn_sharing``, ``norm_sharing``, ``ffn_norm_sharing`` (``as-norms`` follows the norms), ``norm_per``,
-            ``signal``, ``signal_rank``, ``signals`` and its short forms ``attention_signal`` and ``ffn_signal``,
+        overrides: values by option, absent or None where the row's holds: ``sharing`` of whole layers, norms included;
+            ``self_attn_sharing``, ``cross_attn_sharing``, ``ffn_sharing``, ``norm_sharing``, ``ffn_norm_sharing``
+            (``as-norms`` follows the norms), which win over it; ``norm_per``, ``ffn_widths`` (of each copy), ``signal``,
+            ``signal_rank``, ``signals`` and its short forms ``attention_signal`` and ``ffn_signal``,
             ``signal_init_std``, ``coordinates``, ``position_per_level``, ``residual_scale``.
         levels: of the stack.
         cross_attn: whether it reads a memory. Signals of parts that the stack lacks are left out.
@@ -205,9 +220,16 @@ def resolve(
     """
     given = {option: value for option, value in overrides.items() if value is not None}
 
+    whole = given.get("sharing")
+    if whole is not None:
+        row = replace(row, self_attn=whole, cross_attn=whole, ffn=whole, norm=whole, ffn_norm=None)
+
     def sharing(part: str, absent: str = "") -> SharingMap | None:
-        spec = given.get(f"{part}_sharing", getattr(row, part))
-        return None if spec is None or spec == absent else parse_sharing(spec, levels, name(f"{part}_sharing"))
+        option = f"{part}_sharing"
+        spec = given.get(option, getattr(row, part))
+        if spec is None or spec == absent:
+            return None
+        return parse_sharing(spec, levels, name(option if option in given or whole is None else "sharing"))
 
     maps = {
         "self_attn": sharing("self_attn"),

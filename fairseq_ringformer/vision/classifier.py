@@ -41,8 +41,10 @@ class RingClassifier(nn.Module):
         depth: levels N.
         pos_embed: ``fixed`` sinusoids over the sequence, class token first (the paper's), or ``learned``. A static signal
             carries the positions itself, and leaves none to be added here.
-        self_attn_sharing, ffn_sharing, norm_sharing, ffn_norm_sharing: sharing maps (``own``, ``one``, ``cycle:K``,
-            ``sequence:K``, ``0,0,1``); ``ffn_sharing="none"`` leaves the feed-forward out.
+        sharing: sharing map of whole layers (``own``, ``one``, ``cycle:K``, ``0,0,1`` ...), norms included.
+        self_attn_sharing, ffn_sharing, norm_sharing, ffn_norm_sharing: those of one part, which win over it;
+            ``ffn_sharing="none"`` leaves the feed-forward out.
+        ffn_widths: of each copy of the feed-forward, where they differ, as ``"384,1152,384"`` or a sequence.
         norm_per: ``sublayer``, or ``level`` to reuse one norm for both sub-layers of a level.
         signal: ``low-rank``, ``full-rank``, ``static``, ``steps`` or ``none``; signal_rank: r (embed_dim // 16);
             signal_init_std: of the factor that does not start at zero (embed_dim ** -0.5).
@@ -81,6 +83,7 @@ class RingClassifier(nn.Module):
         depth: int = 12,
         num_heads: int = 12,
         pos_embed: str = "fixed",
+        sharing: str | None = None,
         self_attn_sharing: str | None = None,
         ffn_sharing: str | None = None,
         norm_sharing: str | None = None,
@@ -115,6 +118,7 @@ class RingClassifier(nn.Module):
         if depth < 1:
             raise UserError(f"depth {depth}: a model needs at least one level")
         overrides = dict(
+            sharing=sharing,
             self_attn_sharing=self_attn_sharing,
             ffn_sharing=ffn_sharing,
             norm_sharing=norm_sharing,
@@ -130,15 +134,15 @@ class RingClassifier(nn.Module):
             coordinates=coordinates,
             residual_scale=residual_scale,
         )
-        sharing = resolve(VISION_ROWS[architecture], overrides, depth)
+        resolved = resolve(VISION_ROWS[architecture], overrides, depth)
         for projection in parse_signals(signals) if signals else ():
-            if projection not in sharing["signals"]:
+            if projection not in resolved["signals"]:
                 raise UserError(f"signals: the model has no {projection}")
         config = StackConfig(
             embed_dim=embed_dim,
             num_heads=num_heads,
             ffn_dim=ffn_dim,
-            **sharing,
+            **resolved,
             signal_input=signal_input,
             init=init,
             pre_norm=True,
