@@ -120,9 +120,9 @@ class RingFormerConfig(FairseqDataclass):
     signal: Optional[ChoiceEnum(list(SIGNALS))] = field(
         default=None,
         metadata={
-            "help": "what tells levels apart: low-rank (eq. 6 and 7), full-rank (Table 4), static (the coordinate "
-            "embedding of Universal Transformers), steps (its coordinates of the level, positions at the input) or none; "
-            "default: the architecture's"
+            "help": "what tells levels apart: low-rank (eq. 6 and 7), full-rank (Table 4), diagonal or low-rank+diagonal "
+            "(ResidualTransformer, arXiv 2310.02489), static (the coordinate embedding of Universal Transformers), steps "
+            "(its coordinates of the level, positions at the input) or none; default: the architecture's"
         },
     )
     signal_rank: Optional[int] = field(
@@ -132,8 +132,8 @@ class RingFormerConfig(FairseqDataclass):
     signals: Optional[str] = field(
         default=None,
         metadata={
-            "help": "every low-rank or full-rank signal, by the projection at which it stands, as in eq. 6 and 7: "
-            "self_attn.qkv_proj:after,ffn.fc1:before (also self_attn.out_proj, cross_attn.q_proj, cross_attn.kv_proj, "
+            "help": "every signal that is computed from the state, by the projection at which it stands, as in eq. 6 and "
+            "7: self_attn.qkv_proj:after,ffn.fc1:before (also self_attn.out_proj, cross_attn.q_proj, cross_attn.kv_proj, "
             "cross_attn.out_proj, ffn.fc2); default: the architecture's"
         },
     )
@@ -141,14 +141,14 @@ class RingFormerConfig(FairseqDataclass):
         default=None,
         metadata={
             "help": "signal of queries, keys and values after their projections (eq. 6), before them (Table 4) or "
-            "none; default: after, where the signal is low-rank or full-rank"
+            "none; default: after, where the signal is computed from the state"
         },
     )
     ffn_signal: Optional[ChoiceEnum(list(SHORT_SIGNALS["ffn_signal"][1]))] = field(
         default=None,
         metadata={
             "help": "signal of the feed-forward before its first projection (eq. 7), after it (inter, Table 4) or "
-            "none; default: before, where the signal is low-rank or full-rank"
+            "none; default: before, where the signal is computed from the state"
         },
     )
     signal_init_std: Optional[float] = field(

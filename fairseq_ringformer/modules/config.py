@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import UserError
 from .kernels import gelu
 from .projection import INITS
-from .sharing import ADAPTIVE, COORDINATES, SIGNALS, SharingMap, parse_signals
+from .sharing import ADAPTIVE, AFTER, COORDINATES, RANKED, SIGNALS, SharingMap, parse_signals
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,13 @@ class StackConfig:
         cross_attn: sharing map of the attention over `memory`, or None for a stack without it (an encoder).
         ffn_norm: sharing map of the feed-forward's norm; None follows `norm`.
         norm_per: ``sublayer``, or ``level`` to reuse one norm for all the sub-layers of a level.
-        signal: ``low-rank`` (eq. 6 and 7), ``full-rank``, ``static`` (Universal Transformer: coordinates of position and
-            step, added to the state before every level), ``steps`` (those of the step alone) or ``none``.
+        signal: ``low-rank`` (eq. 6 and 7), ``full-rank``, ``diagonal`` (a scale for every channel), ``low-rank+diagonal``
+            (their sum), ``static`` (Universal Transformer: coordinates of position and step, added to the state before
+            every level), ``steps`` (those of the step alone) or ``none``.
         signal_rank: rank r of low-rank signals; None for ``max(1, embed_dim // 16)`` (the paper's).
         signal_init_std: deviation that the factor of low-rank signals that is not zero starts with; None for
             ``in_features ** -0.5``.
-        signals: where low-rank and full-rank signals stand: projection, such as ``self_attn.qkv_proj``, to ``after`` or
+        signals: where the first four stand: projection, such as ``self_attn.qkv_proj``, to ``after`` or
             ``before`` (eq. 6 and 7: ``{"self_attn.qkv_proj": "after", "ffn.fc1": "before"}``).
         signal_input: what signals read: the ``normalised`` state, as their projections do (the paper's equations), or the
             ``state`` before its norm (its published vision models: ``W LN(x) + M x`` after a projection, ``W LN(x + M x)``
@@ -96,7 +97,7 @@ class StackConfig:
         ):
             if value not in choices:
                 raise UserError(f"{name} {value!r} is unknown: choose one of {', '.join(choices)}")
-        if self.signal == "low-rank" and not 1 <= self.rank <= self.embed_dim:
+        if self.signal in RANKED and not 1 <= self.rank <= self.embed_dim:
             raise UserError(f"signal rank {self.rank} must lie between 1 and the embedding width, {self.embed_dim}")
         if self.signal_init_std is not None and not 0 < self.signal_init_std < math.inf:
             raise UserError(f"signal_init_std {self.signal_init_std} must be above 0: nothing would ever learn")

@@ -38,8 +38,10 @@ PROJECTIONS = {
     "cross_attn": ("q_proj", "kv_proj", "out_proj"),
     "ffn": ("fc1", "fc2"),
 }
-SIGNALS = ("low-rank", "full-rank", "static", "steps", "none")
-ADAPTIVE = ("low-rank", "full-rank")  # computed from the state; they stand at projections
+# Computed from the state; they stand at projections. A sum has a matrix of each kind.
+ADAPTIVE = ("low-rank", "full-rank", "diagonal", "low-rank+diagonal")
+RANKED = ("low-rank", "low-rank+diagonal")  # those with a rank
+SIGNALS = (*ADAPTIVE, "static", "steps", "none")
 COORDINATES = ("dehghani", "released")  # of static signals; see .signals.coordinate_table
 RESIDUAL_SCALES = ("none", "1/N")
 # Options that are short for one projection's signal, and what their values (Table 4's) mean there.
@@ -86,7 +88,7 @@ class Row:
         ffn_norm: of the feed-forward's norm; None follows `norm`.
         norm_per: ``sublayer``, or ``level`` to reuse one norm for all the sub-layers of a level.
         signal: one of :data:`SIGNALS`.
-        signals: where low-rank or full-rank signals stand: projection to ``after`` or ``before``.
+        signals: where adaptive ones (:data:`ADAPTIVE`) stand: projection to ``after`` or ``before``.
     """
 
     self_attn: str
@@ -237,9 +239,9 @@ def resolve(
         "ffn": sharing("ffn", absent="none"),
     }
     signal = given.get("signal", row.signal)
-    if "signal_rank" in given and signal != "low-rank":
+    if "signal_rank" in given and signal not in RANKED:
         raise UserError(f"{name('signal')} {signal} excludes {name('signal_rank')}: only low-rank signals have a rank")
-    if "signal_init_std" in given and signal != "low-rank":
+    if "signal_init_std" in given and signal not in RANKED:
         raise UserError(
             f"{name('signal')} {signal} excludes {name('signal_init_std')}: only low-rank signals have a factor to draw"
         )
@@ -280,7 +282,7 @@ def _resolve_signals(row: Row, given: Mapping[str, Any], signal: str, name: Call
         for option in ("signals", *short):
             if given.get(option, "none") != "none":
                 raise UserError(
-                    f"{name('signal')} {signal} excludes {name(option)}: that belongs to {' and '.join(ADAPTIVE)} signals"
+                    f"{name('signal')} {signal} excludes {name(option)}: that belongs to {', '.join(ADAPTIVE)} signals"
                 )
         return {}
     if "signals" in given:

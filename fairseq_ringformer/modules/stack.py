@@ -22,7 +22,7 @@ from .parts import CrossAttention, FeedForward, Norm, SelfAttention
 from .prepared import Prepared
 from .projection import Projection
 from .sharing import PROJECTIONS, Bank
-from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal
+from .signals import DiagonalSignals, FullRankSignals, LevelSignals, LowRankSignals, StaticSignal, SummedSignals
 from .weights import Weights, by_cost, called, first_touched, folded
 
 # Projections of one projection packed into a weight, each with a signal of its own.
@@ -145,11 +145,10 @@ class Stack(nn.Module):
         parts = PARTS_OF.get(name, 1)
         out_dim = linear.out_features // parts if place == "after" else linear.in_features
         sizes = (self.levels, parts, linear.in_features, out_dim, place)
-        if self.config.signal == "full-rank":
-            signals: LevelSignals = FullRankSignals(*sizes, **factory)
-        else:
-            signals = LowRankSignals(*sizes, self.config.rank, **factory, init_std=self.config.signal_init_std)
-        self.signals[_key(name)] = signals
+        ranked = partial(LowRankSignals, rank=self.config.rank, init_std=self.config.signal_init_std)
+        kinds = {"low-rank": ranked, "full-rank": FullRankSignals, "diagonal": DiagonalSignals}
+        terms = [kinds[kind](*sizes, **factory) for kind in self.config.signal.split("+")]
+        self.signals[_key(name)] = terms[0] if len(terms) == 1 else SummedSignals(terms)
 
     @property
     def parts(self) -> list[str]:

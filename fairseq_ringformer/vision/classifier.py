@@ -46,8 +46,9 @@ class RingClassifier(nn.Module):
             ``ffn_sharing="none"`` leaves the feed-forward out.
         ffn_widths: of each copy of the feed-forward, where they differ, as ``"384,1152,384"`` or a sequence.
         norm_per: ``sublayer``, or ``level`` to reuse one norm for both sub-layers of a level.
-        signal: ``low-rank``, ``full-rank``, ``static``, ``steps`` or ``none``; signal_rank: r (embed_dim // 16);
-            signal_init_std: of the factor that does not start at zero (embed_dim ** -0.5).
+        signal: ``low-rank``, ``full-rank``, ``diagonal``, ``low-rank+diagonal``, ``static``, ``steps`` or ``none``;
+            signal_rank: r (embed_dim // 16); signal_init_std: of the factor that does not start at zero
+            (embed_dim ** -0.5).
         signals: where they stand, as ``{"self_attn.qkv_proj": "after", "ffn.fc1": "before"}`` or
             ``"self_attn.qkv_proj:after,ffn.fc1:before"``; any of ``self_attn.qkv_proj``, ``self_attn.out_proj``,
             ``ffn.fc1`` and ``ffn.fc2``. Short for two of them: attention_signal (``after``, ``before`` or ``none``) and

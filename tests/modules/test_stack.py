@@ -394,7 +394,7 @@ def test_a_borrowed_feed_forward_is_used_and_not_stored():
         (dict(num_heads=5), "embed_dim 16 is not divisible by the number of attention heads, 5"),
         (dict(signal="low-rank", signal_rank=0), "signal rank 0 must lie between 1 and the embedding width, 16"),
         (dict(signal="low-rank", signal_rank=17), "signal rank 17 must lie between 1 and the embedding width, 16"),
-        (dict(signal="dynamic"), "signal 'dynamic' is unknown: choose one of low-rank, full-rank, static, steps, none"),
+        (dict(signal="dynamic"), "signal 'dynamic' is unknown: choose one of low-rank, full-rank, diagonal, low"),
         (dict(signal="static", signals=RING_SIGNALS), "signal 'static' stands at no projection"),
         (dict(signal="low-rank", signals={"cross_attn.q_proj": "after"}), "the stack has no cross_attn.q_proj"),
         (

@@ -16,6 +16,8 @@ RINGS = {
     "state": dict(signal_input="state"),
     "state, before": dict(signal_input="state", attention_signal="before", ffn_signal="inter"),
     "full rank": dict(signal="full-rank"),
+    "low rank and diagonal": dict(signal="low-rank+diagonal"),
+    "diagonal, state": dict(signal="diagonal", signal_input="state"),
     "full rank, state": dict(signal="full-rank", signal_input="state"),
     "before attention": dict(attention_signal="before"),
     "inter": dict(ffn_signal="inter"),

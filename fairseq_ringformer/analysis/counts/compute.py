@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from ...modules import Stack, plain
-from ...modules.sharing import BEFORE
+from ...modules.sharing import BEFORE, RANKED
 
 THIN, FOLDED = "thin", "folded"
 
@@ -166,6 +166,6 @@ def papers_convention(model: nn.Module) -> dict[str, int]:
     signals = 0
     for level_signals in () if stack.signals is None else stack.signals.values():
         size = level_signals.parts * level_signals.out_dim * level_signals.in_dim
-        rank = config.rank if config.signal == "low-rank" else 0
+        rank = config.rank if config.signal in RANKED else 0
         signals += stack.levels * (size * rank + size + level_signals.parts * tokens * level_signals.out_dim)
     return {"plain": plain, "signals": plain + signals}
