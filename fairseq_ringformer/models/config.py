@@ -26,6 +26,7 @@ OPTIONS = (
     "self_attn_sharing",
     "cross_attn_sharing",
     "ffn_sharing",
+    "ffn_widths",
     "norm_sharing",
     "ffn_norm_sharing",
     "norm_per",
@@ -95,6 +96,15 @@ class RingFormerConfig(FairseqDataclass):
     ffn_sharing: Optional[str] = _sharing("the feed-forward", ", or none for no feed-forward (One Wide FFN's NoDec)")
     encoder_ffn_sharing: Optional[str] = _side("encoder", "ffn-sharing")
     decoder_ffn_sharing: Optional[str] = _side("decoder", "ffn-sharing")
+    ffn_widths: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "feed-forward widths, one for each copy, where copies differ: 2048,6144,2048 for own first and last "
+            "levels around a wider middle (--ffn-sharing 0,1,1,1,1,2); default: all as --encoder-ffn-embed-dim"
+        },
+    )
+    encoder_ffn_widths: Optional[str] = _side("encoder", "ffn-widths")
+    decoder_ffn_widths: Optional[str] = _side("decoder", "ffn-widths")
     norm_sharing: Optional[str] = _sharing("layer norms")
     encoder_norm_sharing: Optional[str] = _side("encoder", "norm-sharing")
     decoder_norm_sharing: Optional[str] = _side("decoder", "norm-sharing")

@@ -6,8 +6,8 @@ the projections that have one, and where it stands. The architectures of the Rin
 rows of :data:`ROWS`; a new scheme is a new row, and :func:`resolve` turns it, and what a user changes, into settings.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -181,6 +181,22 @@ def parse_sharing(spec: str, levels: int, name: str = "sharing") -> SharingMap:
     return sharing
 
 
+def parse_widths(spec: str | Sequence[int], sharing: SharingMap | None, name: str = "ffn_widths") -> tuple[int, ...]:
+    """Hidden channels of each copy of a feed-forward with the map `sharing`, from ``2048,6144,2048`` or a sequence.
+
+    Raises:
+        UserError: if it is not one width above 0 for each copy.
+    """
+    copies = 0 if sharing is None else max(sharing) + 1
+    try:
+        widths = tuple(int(width) for width in (spec.split(",") if isinstance(spec, str) else spec))
+    except (TypeError, ValueError):
+        raise UserError(f"{name}: cannot read {spec!r}; use one width for each copy, such as 2048,6144,2048") from None
+    if len(widths) != copies or min(widths) < 1:
+        raise UserError(f"{name}: {spec!r} is not a width for each copy of the feed-forward, which has {copies}")
+    return widths
+
+
 def parse_signals(spec: str | Mapping[str, str], name: str = "signals") -> dict[str, str]:
     """Where signals stand, from ``self_attn.qkv_proj:after,ffn.fc1:before`` or a mapping of the same.
 
@@ -238,6 +254,9 @@ def resolve(
         "cross_attn": sharing("cross_attn") if cross_attn else None,
         "ffn": sharing("ffn", absent="none"),
     }
+    widths = None
+    if "ffn_widths" in given:
+        widths = parse_widths(given["ffn_widths"], maps["ffn"], name("ffn_widths"))
     signal = given.get("signal", row.signal)
     if "signal_rank" in given and signal not in RANKED:
         raise UserError(f"{name('signal')} {signal} excludes {name('signal_rank')}: only low-rank signals have a rank")
@@ -263,6 +282,7 @@ def resolve(
     signals = _resolve_signals(row, given, signal, name)
     return {
         **maps,
+        "ffn_widths": widths,
         "norm": sharing("norm"),
         "ffn_norm": sharing("ffn_norm", absent="as-norms"),
         "norm_per": given.get("norm_per", row.norm_per),

@@ -93,9 +93,13 @@ class Stack(nn.Module):
             dropout = make_dropout(config.attention_dropout, "cross_attn")
             return CrossAttention(width, memory_dim, config.attn_bias, dropout, **factory, init=config.init)
 
+        widths = iter(config.ffn_widths or ())
+
         def feed_forward() -> FeedForward:
             dropout = make_dropout(config.activation_dropout, "activation")
-            return FeedForward(width, config.ffn_dim, config.ffn_bias, dropout, **factory, init=config.init)
+            return FeedForward(
+                width, next(widths, config.ffn_dim), config.ffn_bias, dropout, **factory, init=config.init
+            )
 
         def norm() -> Norm:
             return Norm(width, eps=config.norm_eps, **factory)
@@ -123,6 +127,9 @@ class Stack(nn.Module):
             raise UserError(
                 f"the shared feed-forward has {len(ffn_bank)} copies, this stack asks for {self.config.ffn}"
             )
+        widths = tuple(ffn_bank[copy].fc1.out_features for copy in self.config.ffn)
+        if widths != self.config.ffn_dims:
+            raise UserError(f"the shared feed-forward is {widths} wide, this stack asks for {self.config.ffn_dims}")
         # Set past nn.Module's registration: the owner registers the copies, moves and saves them.
         object.__setattr__(self, "ffn", ffn_bank)
 

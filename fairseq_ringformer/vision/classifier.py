@@ -1,6 +1,6 @@
 """The classifier: timm's patch embedding and head around the ring (arXiv 2502.13181, section 4.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -87,6 +87,7 @@ class RingClassifier(nn.Module):
         sharing: str | None = None,
         self_attn_sharing: str | None = None,
         ffn_sharing: str | None = None,
+        ffn_widths: str | Sequence[int] | None = None,
         norm_sharing: str | None = None,
         ffn_norm_sharing: str | None = None,
         norm_per: str | None = None,
@@ -122,6 +123,7 @@ class RingClassifier(nn.Module):
             sharing=sharing,
             self_attn_sharing=self_attn_sharing,
             ffn_sharing=ffn_sharing,
+            ffn_widths=ffn_widths,
             norm_sharing=norm_sharing,
             ffn_norm_sharing=ffn_norm_sharing,
             norm_per=norm_per,

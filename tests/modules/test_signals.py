@@ -36,7 +36,8 @@ KINDS = ["low-rank", "full-rank", "diagonal", "sum"]
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(
-    "parts, place, out_dim", [(1, "after", 20), (1, "before", 8), (2, "after", 8), (3, "after", 8), (3, "before", 8)]
+    "parts, place, out_dim",
+    [(1, "after", 20), (1, "after", 5), (1, "before", 8), (2, "after", 8), (3, "after", 8), (3, "before", 8)],
 )
 def test_projections_are_the_equations_called_or_folded(kind, bias, parts, place, out_dim):
     """Eq. 6: W x + M x; eq. 7: W (x + M x); for every level and part."""
@@ -54,7 +55,7 @@ def test_projections_are_the_equations_called_or_folded(kind, bias, parts, place
         torch.testing.assert_close(F.linear(x, weights[level], linear.bias), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["low-rank", "full-rank"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", ["after", "before"])
 def test_levels_with_copies_of_their_own_fold_into_their_copy(kind, place):
     torch.manual_seed(0)

@@ -24,6 +24,7 @@ RINGS = {
     "no attention signal": dict(attention_signal="none"),
     "rank 1": dict(signal_rank=1),
     "cycle": dict(self_attn_sharing="cycle:2", ffn_sharing="sequence:2"),
+    "wide middle": dict(ffn_sharing="0,1,0", ffn_widths=(48, 80)),
     "one norm": dict(norm_sharing="one"),
     "no feed-forward": dict(ffn_sharing="none", ffn_signal="none"),
     "norm per level": dict(norm_per="level"),
