@@ -8,7 +8,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.modules import plain
 from fairseq_ringformer.modules.level import run_level
-from tests.building import ABLATIONS, MODELS, SMALL_SIZE, WIDE_FFN, batch, build, dictionary, parse
+from tests.building import ABLATIONS, MODELS, PAPERS, SMALL_SIZE, WIDE_FFN, batch, build, dictionary, parse
 
 EVERYWHERE = (
     "self_attn.qkv_proj:before,self_attn.out_proj:after,cross_attn.q_proj:before,cross_attn.kv_proj:after,"
@@ -33,6 +33,7 @@ VARIANTS = {
         "ringformer",
         ("--position-per-level", "--coordinates", "released", "--residual-scale", "1/N"),
     ),
+    **PAPERS,
     "cycle": ("ringformer", ("--self-attn-sharing", "cycle:2", "--ffn-sharing", "sequence:2")),
     "signals everywhere": ("ringformer", ("--signals", EVERYWHERE)),
 }
