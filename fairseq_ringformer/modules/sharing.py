@@ -257,7 +257,7 @@ def resolve(
     widths = None
     if "ffn_widths" in given:
         widths = parse_widths(given["ffn_widths"], maps["ffn"], name("ffn_widths"))
-    signal = given.get("signal", row.signal)
+    signal = str(given.get("signal", row.signal))  # fairseq's choices are enumerations
     if "signal_rank" in given and signal not in RANKED:
         raise UserError(f"{name('signal')} {signal} excludes {name('signal_rank')}: only low-rank signals have a rank")
     if "signal_init_std" in given and signal not in RANKED:
