@@ -247,6 +247,13 @@ class RingFormerConfig(FairseqDataclass):
             "kept in checkpoints, and changed for one command by --model-overrides"
         },
     )
+    exit_level: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "at inference, by --model-overrides \"{'exit_level': K}\": run the first K levels of the decoder alone, its "
+            "final norm and its head behind them"
+        },
+    )
     checkpoint_activations: bool = field(
         default=False,
         metadata={
@@ -294,6 +301,7 @@ def refuse_meaningless(cfg: RingFormerConfig) -> None:
         raise UserError(f"--signal-lr-scale {cfg.signal_lr_scale} must be above 0")
     for option, choices in (
         ("alignment_layer", range(cfg.decoder_layers)),
+        ("exit_level", range(1, cfg.decoder_layers + 1)),
         ("alignment_heads", range(1, cfg.decoder_attention_heads + 1)),
     ):
         value = getattr(cfg, option)
