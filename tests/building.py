@@ -32,6 +32,22 @@ WIDE_FFN = {
     "NoDec": ("--encoder-ffn-sharing", "own", "--encoder-ffn-norm-sharing", "own"),
     "SharedEncNoDec": (),
 }
+# The rows of docs/papers.md, for three levels.
+PAPERS = {
+    "cycle_rev": ("vanilla_transformer", ("--norm-per", "sublayer", "--sharing", "cycle_rev:2")),
+    "middle_cycle": ("ringformer", ("--sharing", "middle_cycle:3", "--encoder-layers", "4")),
+    "wide middle": ("vanilla_transformer", ("--sharing", "0,1,0", "--ffn-widths", "24,80")),
+    "residual transformer": (
+        "vanilla_transformer",
+        ("--sharing", "sequence:2", "--norm-sharing", "own", "--signal", "low-rank+diagonal", "--signals")
+        + (",".join(f"{name}:after" for name in ("self_attn.qkv_proj", "cross_attn.kv_proj", "ffn.fc1", "ffn.fc2")),),
+    ),
+    "edgeformer": (
+        "ringformer",
+        ("--encoder-self-attn-sharing", "sequence:2", "--encoder-ffn-sharing", "cycle:2", "--decoder-layers", "2")
+        + ("--decoder-ffn-embed-dim", "16"),
+    ),
+}
 SMALL_SIZE = (
     "--encoder-embed-dim",
     "32",

@@ -9,6 +9,7 @@ import json
 import os
 from typing import Any
 
+from ..errors import UserError
 from ..files import write_text
 from .arguments import add_machine_arguments, check_output, positive, whole
 from .errors import gpu_memory, require_timm, told_once
@@ -27,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=positive, default=256, metavar="N", help="default: 256")
     parser.add_argument(
         "--ema", action=argparse.BooleanOptionalAction, help="the averaged weights; default: where there are any"
+    )
+    parser.add_argument(
+        "--exit-level", type=positive, metavar="K", help="run the first K levels alone, the final norm behind them"
     )
     parser.add_argument("--per-class", action="store_true", help="also a table by class")
     parser.add_argument("--json", metavar="FILE", help="write the figures there as well")
@@ -71,6 +75,8 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
         background=size.background,
         classes=classes,
     )
+    if args.exit_level:
+        _exit_at(model, args.exit_level)
     model.to(accelerator.device)
     if hasattr(model, "reparameterize"):
         model.reparameterize()
@@ -87,11 +93,24 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
         for line in no_images(images.others) + damaged:
             print(line, file=sys.stderr)
     figures = {"model": state["arch"], **scores.as_dict()}
+    if args.exit_level:
+        figures["exit_level"] = args.exit_level
     if images.others:
         figures["no_images"] = len(images.others)
     if args.per_class:
         figures["per_class"] = _by_class(scores.confusion.tolist(), classes)
     return figures
+
+
+def _exit_at(model: Any, level: int) -> None:
+    """Leave `model`, ours or timm's, no level after `level`, counted from 1."""
+    if not hasattr(model, "prune_intermediate_layers"):
+        raise UserError(
+            "--exit-level: the levels of this model are fixed: take the checkpoint that it was exported from"
+        )
+    if level > len(model.feature_info):
+        raise UserError(f"--exit-level {level} must lie between 1 and {len(model.feature_info)}")
+    model.prune_intermediate_layers([level - 1], prune_head=False)
 
 
 def _summary(path: str, figures: dict[str, Any]) -> str:

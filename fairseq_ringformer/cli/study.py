@@ -6,10 +6,10 @@
   ringformer study --grid table2 --data /data/imagenet_small --budget 12h
   ringformer report --results studies/quick/results.jsonl
 
-Grids: table1, table1_small (its models at the size of table4), table2, table3, table4. Training settings are the
-paper's, warm-up in proportion; flags of fairseq-train (translation) or of ringformer train-classifier (images) may
-follow and go to every run. The same command goes on where an earlier one was interrupted; what is done stays. Results
-are lines of OUTPUT/results.jsonl.
+Grids: table1, table1_small (its models at the size of table4), table2, table3, table4, rank (of the signals, d/64 to
+full). Training settings are the paper's, warm-up in proportion; flags of fairseq-train (translation) or of ringformer
+train-classifier (images) may follow and go to every run. The same command goes on where an earlier one was interrupted;
+what is done stays. Results are lines of OUTPUT/results.jsonl.
 """
 
 import argparse

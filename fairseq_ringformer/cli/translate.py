@@ -34,7 +34,7 @@ from .errors import require_fairseq
 from .streams import check_input, counted, flushed, notices, open_input
 
 # What belongs to fairseq's data folder; an exported model knows it itself.
-DATA_FLAGS = ("data", "source_lang", "target_lang", *subwords.CUT, "autocast")
+DATA_FLAGS = ("data", "source_lang", "target_lang", *subwords.CUT, "autocast", "exit_level")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +76,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--autocast", choices=("none", "bf16"), help="with --path: compute in bfloat16 or not; default: as in training"
+    )
+    group.add_argument(
+        "--exit-level",
+        type=positive,
+        metavar="K",
+        help="with --path: run the first K levels of the decoder alone; default: all",
     )
     group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
     group.add_argument("--threads", type=threads, metavar="N", help="CPU threads in all; default: one for each core")
@@ -143,6 +149,7 @@ def _load(args: argparse.Namespace, note: Callable[[str], None], alone: bool) ->
         state = read_fairseq_checkpoint(first) if args.data is None else {}
         data = data_folder(args.data, first, state, stack)
         options.update(data=data, subwords=subwords.find_subwords(args, data), autocast=args.autocast)
+        options.update(exit_level=args.exit_level)
         return Translator(args.path, languages=(args.source_lang, args.target_lang), **options)
 
 

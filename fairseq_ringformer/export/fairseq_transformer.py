@@ -14,7 +14,7 @@ from ..models.ringformer import RingFormerModel
 from .folding import plain_layers
 
 # Options that both models have, and what they mean is the same.
-SIDE_OPTIONS = ("embed_dim", "attention_heads", "layers", "normalize_before", "learned_pos")
+SIDE_OPTIONS = ("embed_dim", "attention_heads", "normalize_before", "learned_pos")
 COMMON_OPTIONS = (
     "activation_fn",
     "dropout",
@@ -55,8 +55,9 @@ def transformer_options(model: RingFormerModel) -> dict[str, Any]:
     for side in SIDES:
         stack = getattr(model, side).stack
         options.update((f"{side}_{name}", getattr(cfg, f"{side}_{name}")) for name in SIDE_OPTIONS)
+        options[f"{side}_layers"] = stack.levels
         # A stack without feed-forward gets one of a single channel.
-        options[f"{side}_ffn_embed_dim"] = 1 if stack.ffn is None else stack.config.ffn_dim
+        options[f"{side}_ffn_embed_dim"] = max(stack.config.ffn_dims, default=1)
     options.update((name, getattr(cfg, name)) for name in COMMON_OPTIONS)
     options["decoder_input_dim"] = options["decoder_output_dim"] = cfg.decoder_embed_dim
     if model.alignment["alignment_layer"] is not None:

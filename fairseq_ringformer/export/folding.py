@@ -5,6 +5,7 @@ Level signals are linear, so they fold into the weights beside which they stand 
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UserError
@@ -50,7 +51,8 @@ def plain_layers(stack: Stack) -> list[PlainLayer]:
     """The weights of every level of `stack` as a plain layer, signals folded in.
 
     A weight that levels share and no signal changes is the same tensor in each of them, so that a writer can store it
-    once. A stack without feed-forward gets one of a single hidden channel, all zero; see :func:`_with_feed_forward`.
+    once. Feed-forwards are of one width: narrower ones get hidden channels that are zero. A stack without gets one of a
+    single such channel; see :func:`_with_feed_forward`.
 
     Raises:
         UserError: if the stack adds positions or steps to the state, or has signals that read another state than their
@@ -72,7 +74,18 @@ def plain_layers(stack: Stack) -> list[PlainLayer]:
         for level, layer in enumerate(layers):
             norm = stack.norms[stack.norm_of[part]].at(level)
             layer.update(_unpack(NORMS[part], (), norm.weight, norm.bias))
-    return layers if stack.ffn is not None else [_with_feed_forward(stack, layer) for layer in layers]
+    if stack.ffn is None:
+        return [_with_feed_forward(stack, layer) for layer in layers]
+    return [_widened(layer, max(stack.config.ffn_dims)) for layer in layers]
+
+
+def _widened(layer: PlainLayer, ffn_dim: int) -> PlainLayer:
+    """`layer` with a feed-forward of `ffn_dim` hidden channels, those that it lacks zero."""
+    more = ffn_dim - len(layer["fc1.weight"])
+    if not more:
+        return layer
+    edges = {"fc1.weight": (0, 0, 0, more), "fc1.bias": (0, more), "fc2.weight": (0, more)}
+    return {name: F.pad(weight, edges[name]) if name in edges else weight for name, weight in layer.items()}
 
 
 def _scaled(tensors: list[Tensor | None], factor: float) -> list[Tensor | None]:

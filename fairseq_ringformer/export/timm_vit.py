@@ -30,7 +30,7 @@ def stock_args(model: RingClassifier) -> dict[str, Any]:
     # Learned positions are resampled as there. Fixed ones are not: the folded model takes the size that they are for.
     any_size = model.dynamic_img_size and model.pos_embed is not None
     dynamic = dict(dynamic_img_size=True, dynamic_img_pad=patches.dynamic_img_pad) if any_size else {}
-    hidden = 1 if config.ffn is None else config.ffn_dim
+    hidden = max(config.ffn_dims, default=1)
     return dict(
         img_size=list(patches.img_size),
         patch_size=list(patches.patch_size),

@@ -22,9 +22,11 @@ SIDES = ("encoder", "decoder")
 NORM_EPS = 1e-5  # fairseq's own transformer has no other
 # What a row says and a flag changes; those of sharing for one side, too.
 OPTIONS = (
+    "sharing",
     "self_attn_sharing",
     "cross_attn_sharing",
     "ffn_sharing",
+    "ffn_widths",
     "norm_sharing",
     "ffn_norm_sharing",
     "norm_per",
@@ -83,6 +85,9 @@ class RingFormerConfig(FairseqDataclass):
     decoder_attention_heads: Optional[int] = _size("decoder attention heads; must divide the width")
 
     # Sharing
+    sharing: Optional[str] = _sharing("whole layers, norms included", "; a flag of one part wins over it")
+    encoder_sharing: Optional[str] = _side("encoder", "sharing")
+    decoder_sharing: Optional[str] = _side("decoder", "sharing")
     self_attn_sharing: Optional[str] = _sharing("self-attention")
     encoder_self_attn_sharing: Optional[str] = _side("encoder", "self-attn-sharing")
     decoder_self_attn_sharing: Optional[str] = _side("decoder", "self-attn-sharing")
@@ -91,6 +96,15 @@ class RingFormerConfig(FairseqDataclass):
     ffn_sharing: Optional[str] = _sharing("the feed-forward", ", or none for no feed-forward (One Wide FFN's NoDec)")
     encoder_ffn_sharing: Optional[str] = _side("encoder", "ffn-sharing")
     decoder_ffn_sharing: Optional[str] = _side("decoder", "ffn-sharing")
+    ffn_widths: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "feed-forward widths, one for each copy, where copies differ: 2048,6144,2048 for own first and last "
+            "levels around a wider middle (--ffn-sharing 0,1,1,1,1,2); default: all as --encoder-ffn-embed-dim"
+        },
+    )
+    encoder_ffn_widths: Optional[str] = _side("encoder", "ffn-widths")
+    decoder_ffn_widths: Optional[str] = _side("decoder", "ffn-widths")
     norm_sharing: Optional[str] = _sharing("layer norms")
     encoder_norm_sharing: Optional[str] = _side("encoder", "norm-sharing")
     decoder_norm_sharing: Optional[str] = _side("decoder", "norm-sharing")
@@ -116,9 +130,9 @@ class RingFormerConfig(FairseqDataclass):
     signal: Optional[ChoiceEnum(list(SIGNALS))] = field(
         default=None,
         metadata={
-            "help": "what tells levels apart: low-rank (eq. 6 and 7), full-rank (Table 4), static (the coordinate "
-            "embedding of Universal Transformers), steps (its coordinates of the level, positions at the input) or none; "
-            "default: the architecture's"
+            "help": "what tells levels apart: low-rank (eq. 6 and 7), full-rank (Table 4), diagonal or low-rank+diagonal "
+            "(ResidualTransformer, arXiv 2310.02489), static (the coordinate embedding of Universal Transformers), steps "
+            "(its coordinates of the level, positions at the input) or none; default: the architecture's"
         },
     )
     signal_rank: Optional[int] = field(
@@ -128,8 +142,8 @@ class RingFormerConfig(FairseqDataclass):
     signals: Optional[str] = field(
         default=None,
         metadata={
-            "help": "every low-rank or full-rank signal, by the projection at which it stands, as in eq. 6 and 7: "
-            "self_attn.qkv_proj:after,ffn.fc1:before (also self_attn.out_proj, cross_attn.q_proj, cross_attn.kv_proj, "
+            "help": "every signal that is computed from the state, by the projection at which it stands, as in eq. 6 and "
+            "7: self_attn.qkv_proj:after,ffn.fc1:before (also self_attn.out_proj, cross_attn.q_proj, cross_attn.kv_proj, "
             "cross_attn.out_proj, ffn.fc2); default: the architecture's"
         },
     )
@@ -137,14 +151,14 @@ class RingFormerConfig(FairseqDataclass):
         default=None,
         metadata={
             "help": "signal of queries, keys and values after their projections (eq. 6), before them (Table 4) or "
-            "none; default: after, where the signal is low-rank or full-rank"
+            "none; default: after, where the signal is computed from the state"
         },
     )
     ffn_signal: Optional[ChoiceEnum(list(SHORT_SIGNALS["ffn_signal"][1]))] = field(
         default=None,
         metadata={
             "help": "signal of the feed-forward before its first projection (eq. 7), after it (inter, Table 4) or "
-            "none; default: before, where the signal is low-rank or full-rank"
+            "none; default: before, where the signal is computed from the state"
         },
     )
     signal_init_std: Optional[float] = field(
@@ -233,6 +247,13 @@ class RingFormerConfig(FairseqDataclass):
             "kept in checkpoints, and changed for one command by --model-overrides"
         },
     )
+    exit_level: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "at inference, by --model-overrides \"{'exit_level': K}\": run the first K levels of the decoder alone, its "
+            "final norm and its head behind them"
+        },
+    )
     checkpoint_activations: bool = field(
         default=False,
         metadata={
@@ -280,6 +301,7 @@ def refuse_meaningless(cfg: RingFormerConfig) -> None:
         raise UserError(f"--signal-lr-scale {cfg.signal_lr_scale} must be above 0")
     for option, choices in (
         ("alignment_layer", range(cfg.decoder_layers)),
+        ("exit_level", range(1, cfg.decoder_layers + 1)),
         ("alignment_heads", range(1, cfg.decoder_attention_heads + 1)),
     ):
         value = getattr(cfg, option)

@@ -177,6 +177,31 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             utils.load_embedding(utils.parse_embedding(path), dictionary, embedding)
         return embedding
 
+    def load_state_dict(self, *args, **kwargs):
+        """Load weights of all levels; with ``--exit-level``, leave the decoder the first of them alone."""
+        loaded = super().load_state_dict(*args, **kwargs)
+        if self.cfg.exit_level is not None:
+            self.exit_at(self.cfg.exit_level)
+        return loaded
+
+    def exit_at(self, level: int) -> None:
+        """Run no level of the decoder after `level`, counted from 1; its final norm and its head stand behind it.
+
+        Raises:
+            UserError: if there is no such level, or alignments are read off a later one.
+        """
+        stack, aligned = self.decoder.stack, self.alignment["alignment_layer"]
+        if not 1 <= level <= stack.levels:
+            raise UserError(f"--exit-level {level} must lie between 1 and {stack.levels}")
+        if aligned is not None and aligned >= level:
+            raise UserError(f"--exit-level {level}: the model's alignments are those of level {aligned + 1}")
+        stack.truncate(level)
+
+    def train(self, mode: bool = True) -> "RingFormerModel":
+        if mode and self.cfg.exit_level is not None:
+            raise UserError("--exit-level is for inference: to train fewer levels, set --decoder-layers")
+        return super().train(mode)
+
     def prepare_for_inference_(self, cfg) -> None:
         """fairseq's hook: the weights are final. Its commands and hub interface call it before they translate."""
         super().prepare_for_inference_(cfg)

@@ -126,7 +126,7 @@ def _model(cfg: DictConfig, task: FairseqTask) -> RingFormerModel | None:
         return None
     try:
         with torch.device("meta"):
-            return task.build_model(cfg.model)
+            return task.build_model(cfg.model).train()
     except (ValueError, OSError) as error:
         raise UserError(one_line(error)) from None
 

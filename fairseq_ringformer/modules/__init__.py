@@ -8,7 +8,15 @@ from .config import StackConfig
 from .kernels import plain
 from .projection import Projection
 from .sharing import PROJECTIONS, ROWS, VISION_ROWS, Architecture, Bank, Row, parse_sharing, parse_signals, resolve
-from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal, coordinate_table
+from .signals import (
+    DiagonalSignals,
+    FullRankSignals,
+    LevelSignals,
+    LowRankSignals,
+    StaticSignal,
+    SummedSignals,
+    coordinate_table,
+)
 from .stack import Stack, StackOutput
 
 __all__ = [
@@ -18,6 +26,7 @@ __all__ = [
     "Architecture",
     "Bank",
     "DecoderCache",
+    "DiagonalSignals",
     "FullRankSignals",
     "LevelSignals",
     "LowRankSignals",
@@ -27,6 +36,7 @@ __all__ = [
     "StackConfig",
     "StackOutput",
     "StaticSignal",
+    "SummedSignals",
     "coordinate_table",
     "parse_sharing",
     "parse_signals",

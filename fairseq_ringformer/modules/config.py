@@ -9,7 +9,7 @@ from torch import Tensor
 from ..errors import UserError
 from .kernels import gelu
 from .projection import INITS
-from .sharing import ADAPTIVE, COORDINATES, SIGNALS, SharingMap, parse_signals
+from .sharing import ADAPTIVE, AFTER, COORDINATES, RANKED, SIGNALS, SharingMap, parse_signals
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,17 @@ class StackConfig:
         ffn_dim: hidden channels of the feed-forward (FF).
         self_attn, ffn, norm: sharing maps, one copy number per level; ``ffn=None`` leaves the feed-forward out.
         cross_attn: sharing map of the attention over `memory`, or None for a stack without it (an encoder).
+        ffn_widths: hidden channels of each copy of the feed-forward, where they differ; None for `ffn_dim` each. Signals
+            that write or read hidden channels need one width.
         ffn_norm: sharing map of the feed-forward's norm; None follows `norm`.
         norm_per: ``sublayer``, or ``level`` to reuse one norm for all the sub-layers of a level.
-        signal: ``low-rank`` (eq. 6 and 7), ``full-rank``, ``static`` (Universal Transformer: coordinates of position and
-            step, added to the state before every level), ``steps`` (those of the step alone) or ``none``.
+        signal: ``low-rank`` (eq. 6 and 7), ``full-rank``, ``diagonal`` (a scale for every channel), ``low-rank+diagonal``
+            (their sum), ``static`` (Universal Transformer: coordinates of position and step, added to the state before
+            every level), ``steps`` (those of the step alone) or ``none``.
         signal_rank: rank r of low-rank signals; None for ``max(1, embed_dim // 16)`` (the paper's).
         signal_init_std: deviation that the factor of low-rank signals that is not zero starts with; None for
             ``in_features ** -0.5``.
-        signals: where low-rank and full-rank signals stand: projection, such as ``self_attn.qkv_proj``, to ``after`` or
+        signals: where the first four stand: projection, such as ``self_attn.qkv_proj``, to ``after`` or
             ``before`` (eq. 6 and 7: ``{"self_attn.qkv_proj": "after", "ffn.fc1": "before"}``).
         signal_input: what signals read: the ``normalised`` state, as their projections do (the paper's equations), or the
             ``state`` before its norm (its published vision models: ``W LN(x) + M x`` after a projection, ``W LN(x + M x)``
@@ -57,6 +60,7 @@ class StackConfig:
     ffn: SharingMap | None
     norm: SharingMap
     cross_attn: SharingMap | None = None
+    ffn_widths: tuple[int, ...] | None = None
     ffn_norm: SharingMap | None = None
     norm_per: str = "sublayer"
     signal: str = "none"
@@ -96,17 +100,22 @@ class StackConfig:
         ):
             if value not in choices:
                 raise UserError(f"{name} {value!r} is unknown: choose one of {', '.join(choices)}")
-        if self.signal == "low-rank" and not 1 <= self.rank <= self.embed_dim:
+        if self.signal in RANKED and not 1 <= self.rank <= self.embed_dim:
             raise UserError(f"signal rank {self.rank} must lie between 1 and the embedding width, {self.embed_dim}")
         if self.signal_init_std is not None and not 0 < self.signal_init_std < math.inf:
             raise UserError(f"signal_init_std {self.signal_init_std} must be above 0: nothing would ever learn")
         if self.position_per_level and self.signal == "static":
             raise UserError("signal 'static' excludes position_per_level: it adds positions before every level itself")
+        if self.ffn_widths is not None and (self.ffn is None or len(self.ffn_widths) != max(self.ffn) + 1):
+            raise UserError(f"ffn_widths {self.ffn_widths}: it takes one for each copy of the feed-forward, {self.ffn}")
         if self.signals and self.signal not in ADAPTIVE:
             raise UserError(f"signal {self.signal!r} stands at no projection, but signals names some")
         for projection in parse_signals(self.signals) if self.signals else ():
             if getattr(self, projection.partition(".")[0]) is None:
                 raise UserError(f"signals: the stack has no {projection}")
+            hidden = projection == "ffn.fc2" or (projection == "ffn.fc1" and self.signals[projection] == AFTER)
+            if hidden and len(set(self.ffn_dims)) > 1:
+                raise UserError(f"signals: {projection} has copies of different widths, signals need one")
         if self.signal_input == "state" and not self.pre_norm:
             raise UserError("signal input 'state' needs pre_norm: without it, projections read the state itself")
         if not 0 <= self.drop_path < 1:
@@ -121,7 +130,16 @@ class StackConfig:
         """The first `levels` levels alone."""
         maps = ("self_attn", "cross_attn", "ffn", "norm", "ffn_norm")
         shortened = {name: getattr(self, name)[:levels] for name in maps if getattr(self, name) is not None}
+        if self.ffn_widths is not None:
+            shortened["ffn_widths"] = self.ffn_widths[: max(shortened["ffn"]) + 1]
         return replace(self, **shortened)
+
+    @property
+    def ffn_dims(self) -> tuple[int, ...]:
+        """Hidden channels of the feed-forward at each level; none without one."""
+        if self.ffn_widths is None:
+            return () if self.ffn is None else (self.ffn_dim,) * self.levels
+        return tuple(self.ffn_widths[copy] for copy in self.ffn)
 
     @property
     def adds_positions(self) -> bool:

@@ -6,8 +6,8 @@ the projections that have one, and where it stands. The architectures of the Rin
 rows of :data:`ROWS`; a new scheme is a new row, and :func:`resolve` turns it, and what a user changes, into settings.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -16,13 +16,20 @@ from ..errors import UserError
 
 SharingMap = tuple[int, ...]
 
-# The copy of `level` (counted from 0), for NAME:copies; Takase & Kiyono 2021.
+# The copy of `level` (counted from 0), for NAME:copies; Takase & Kiyono 2021 (arXiv 2104.06022).
 SCHEMES: dict[str, Callable[[int, int, int], int]] = {
     "cycle": lambda level, copies, levels: level % copies,
     "sequence": lambda level, copies, levels: level * copies // levels,
+    "cycle_rev": lambda level, copies, levels: (
+        level % copies if level < max(copies, (levels - 1) // copies * copies) else copies - 1 - level % copies
+    ),
 }
+# Before a scheme: the first and the last level have copies of their own, the scheme is that of the levels between
+# (Mixture-of-Recursions, arXiv 2507.10524).
+MIDDLE = "middle_"
 SHARING_FORMS = (
-    f"own, one, {', '.join(f'{scheme}:K' for scheme in SCHEMES)} or one copy number per level such as 0,0,1,1,2,2"
+    f"own, one, {', '.join(f'{scheme}:K' for scheme in SCHEMES)}, {MIDDLE}cycle:K (own first and last levels) or one copy "
+    "number per level such as 0,0,1,1,2,2"
 )
 
 AFTER, BEFORE = "after", "before"
@@ -31,8 +38,10 @@ PROJECTIONS = {
     "cross_attn": ("q_proj", "kv_proj", "out_proj"),
     "ffn": ("fc1", "fc2"),
 }
-SIGNALS = ("low-rank", "full-rank", "static", "steps", "none")
-ADAPTIVE = ("low-rank", "full-rank")  # computed from the state; they stand at projections
+# Computed from the state; they stand at projections. A sum has a matrix of each kind.
+ADAPTIVE = ("low-rank", "full-rank", "diagonal", "low-rank+diagonal")
+RANKED = ("low-rank", "low-rank+diagonal")  # those with a rank
+SIGNALS = (*ADAPTIVE, "static", "steps", "none")
 COORDINATES = ("dehghani", "released")  # of static signals; see .signals.coordinate_table
 RESIDUAL_SCALES = ("none", "1/N")
 # Options that are short for one projection's signal, and what their values (Table 4's) mean there.
@@ -79,7 +88,7 @@ class Row:
         ffn_norm: of the feed-forward's norm; None follows `norm`.
         norm_per: ``sublayer``, or ``level`` to reuse one norm for all the sub-layers of a level.
         signal: one of :data:`SIGNALS`.
-        signals: where low-rank or full-rank signals stand: projection to ``after`` or ``before``.
+        signals: where adaptive ones (:data:`ADAPTIVE`) stand: projection to ``after`` or ``before``.
     """
 
     self_attn: str
@@ -133,9 +142,10 @@ def parse_sharing(spec: str, levels: int, name: str = "sharing") -> SharingMap:
     """Turn a sharing specification into a map from level to copy.
 
     Args:
-        spec: ``own`` (a copy per level), ``one`` (one copy), ``cycle:K`` (K copies in turn: 0,1,2,0,1,2) or
-            ``sequence:K`` (K copies in runs: 0,0,1,1,2,2), both of Takase & Kiyono 2021, or an explicit list such as
-            ``0,1,1,1,1,2`` (Subformer's sandwich).
+        spec: ``own`` (a copy per level), ``one`` (one copy), ``cycle:K`` (K copies in turn: 0,1,2,0,1,2),
+            ``sequence:K`` (in runs: 0,0,1,1,2,2) or ``cycle_rev:K`` (the last K backwards: 0,1,2,2,1,0), all of Takase &
+            Kiyono 2021; ``middle_cycle:K`` and the like (K copies, two of them the first level's and the last one's:
+            0,1,2,1,2,3); or an explicit list such as ``0,1,1,1,1,2`` (Subformer's sandwich).
         levels: number of levels of the stack.
         name: what to call the option in errors.
 
@@ -148,10 +158,16 @@ def parse_sharing(spec: str, levels: int, name: str = "sharing") -> SharingMap:
     if text == "one":
         return (0,) * levels
     scheme, _, count = text.partition(":")
-    if scheme in SCHEMES:
-        if not count.isdigit() or not 1 <= int(count) <= levels:
-            raise UserError(f"{name}: {text!r} needs a number of copies from 1 to {levels} (the number of levels)")
-        return tuple(SCHEMES[scheme](level, int(count), levels) for level in range(levels))
+    ends = 2 if scheme.startswith(MIDDLE) else 0
+    if (scheme := scheme.removeprefix(MIDDLE)) in SCHEMES:
+        least = ends + 1
+        if not count.isdigit() or not least <= int(count) <= levels:
+            raise UserError(
+                f"{name}: {text!r} needs a number of copies from {least} to {levels} (the number of levels)"
+            )
+        copies, between = int(count), levels - ends
+        sharing = tuple(SCHEMES[scheme](level, copies - ends, between) for level in range(between))
+        return (0, *(1 + copy for copy in sharing), copies - 1) if ends else sharing
     try:
         sharing = tuple(int(copy) for copy in text.split(","))
     except ValueError:
@@ -163,6 +179,22 @@ def parse_sharing(spec: str, levels: int, name: str = "sharing") -> SharingMap:
         gap = f"copy {missing[0]} is used by no level" if missing else "copy numbers start at 0"
         raise UserError(f"{name}: {text!r} has a gap: {gap}")
     return sharing
+
+
+def parse_widths(spec: str | Sequence[int], sharing: SharingMap | None, name: str = "ffn_widths") -> tuple[int, ...]:
+    """Hidden channels of each copy of a feed-forward with the map `sharing`, from ``2048,6144,2048`` or a sequence.
+
+    Raises:
+        UserError: if it is not one width above 0 for each copy.
+    """
+    copies = 0 if sharing is None else max(sharing) + 1
+    try:
+        widths = tuple(int(width) for width in (spec.split(",") if isinstance(spec, str) else spec))
+    except (TypeError, ValueError):
+        raise UserError(f"{name}: cannot read {spec!r}; use one width for each copy, such as 2048,6144,2048") from None
+    if len(widths) != copies or min(widths) < 1:
+        raise UserError(f"{name}: {spec!r} is not a width for each copy of the feed-forward, which has {copies}")
+    return widths
 
 
 def parse_signals(spec: str | Mapping[str, str], name: str = "signals") -> dict[str, str]:
@@ -192,9 +224,10 @@ def resolve(
     """What `row` says of a stack, with what a user says instead: keywords of :class:`~.config.StackConfig`.
 
     Args:
-        overrides: values by option, absent or None where the row's holds: ``self_attn_sharing``, ``cross_attn_sharing``,
-            ``ffn_sharing``, ``norm_sharing``, ``ffn_norm_sharing`` (``as-norms`` follows the norms), ``norm_per``,
-            ``signal``, ``signal_rank``, ``signals`` and its short forms ``attention_signal`` and ``ffn_signal``,
+        overrides: values by option, absent or None where the row's holds: ``sharing`` of whole layers, norms included;
+            ``self_attn_sharing``, ``cross_attn_sharing``, ``ffn_sharing``, ``norm_sharing``, ``ffn_norm_sharing``
+            (``as-norms`` follows the norms), which win over it; ``norm_per``, ``ffn_widths`` (of each copy), ``signal``,
+            ``signal_rank``, ``signals`` and its short forms ``attention_signal`` and ``ffn_signal``,
             ``signal_init_std``, ``coordinates``, ``position_per_level``, ``residual_scale``.
         levels: of the stack.
         cross_attn: whether it reads a memory. Signals of parts that the stack lacks are left out.
@@ -205,19 +238,29 @@ def resolve(
     """
     given = {option: value for option, value in overrides.items() if value is not None}
 
+    whole = given.get("sharing")
+    if whole is not None:
+        row = replace(row, self_attn=whole, cross_attn=whole, ffn=whole, norm=whole, ffn_norm=None)
+
     def sharing(part: str, absent: str = "") -> SharingMap | None:
-        spec = given.get(f"{part}_sharing", getattr(row, part))
-        return None if spec is None or spec == absent else parse_sharing(spec, levels, name(f"{part}_sharing"))
+        option = f"{part}_sharing"
+        spec = given.get(option, getattr(row, part))
+        if spec is None or spec == absent:
+            return None
+        return parse_sharing(spec, levels, name(option if option in given or whole is None else "sharing"))
 
     maps = {
         "self_attn": sharing("self_attn"),
         "cross_attn": sharing("cross_attn") if cross_attn else None,
         "ffn": sharing("ffn", absent="none"),
     }
-    signal = given.get("signal", row.signal)
-    if "signal_rank" in given and signal != "low-rank":
+    widths = None
+    if "ffn_widths" in given:
+        widths = parse_widths(given["ffn_widths"], maps["ffn"], name("ffn_widths"))
+    signal = str(given.get("signal", row.signal))  # fairseq's choices are enumerations
+    if "signal_rank" in given and signal not in RANKED:
         raise UserError(f"{name('signal')} {signal} excludes {name('signal_rank')}: only low-rank signals have a rank")
-    if "signal_init_std" in given and signal != "low-rank":
+    if "signal_init_std" in given and signal not in RANKED:
         raise UserError(
             f"{name('signal')} {signal} excludes {name('signal_init_std')}: only low-rank signals have a factor to draw"
         )
@@ -239,6 +282,7 @@ def resolve(
     signals = _resolve_signals(row, given, signal, name)
     return {
         **maps,
+        "ffn_widths": widths,
         "norm": sharing("norm"),
         "ffn_norm": sharing("ffn_norm", absent="as-norms"),
         "norm_per": given.get("norm_per", row.norm_per),
@@ -258,7 +302,7 @@ def _resolve_signals(row: Row, given: Mapping[str, Any], signal: str, name: Call
         for option in ("signals", *short):
             if given.get(option, "none") != "none":
                 raise UserError(
-                    f"{name('signal')} {signal} excludes {name(option)}: that belongs to {' and '.join(ADAPTIVE)} signals"
+                    f"{name('signal')} {signal} excludes {name(option)}: that belongs to {', '.join(ADAPTIVE)} signals"
                 )
         return {}
     if "signals" in given:

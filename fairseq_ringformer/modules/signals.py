@@ -149,6 +149,63 @@ class FullRankSignals(LevelSignals):
         return self.parts * self.in_dim * self.out_dim, 0 if self.place == AFTER else self.in_dim**2 * out
 
 
+class DiagonalSignals(LevelSignals):
+    """``M`` as a diagonal matrix, a scale for every channel, zero at the start (ResidualTransformer, arXiv 2310.02489).
+
+    Where the projection is not square, so many channels of its output as it reads, or the first that it has.
+    """
+
+    def __init__(self, levels: int, parts: int, in_dim: int, out_dim: int, place: str, device=None, dtype=None):
+        super().__init__(levels, parts, in_dim, out_dim, place)
+        self.weight = nn.Parameter(torch.empty(levels, parts, min(in_dim, out_dim), device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        scaled = x[..., None, : self.out_dim] * self.weight[level].to(x.dtype)
+        return F.pad(scaled, (0, max(0, self.out_dim - self.in_dim))).flatten(-2)
+
+    def matrix(self, levels: list[int] | None = None) -> Tensor:
+        size = min(self.in_dim, self.out_dim)
+        return F.pad(torch.diag_embed(_of(self.weight, levels)), (0, self.in_dim - size, 0, self.out_dim - size))
+
+    def _product(self, shared: Tensor, levels: list[int] | None) -> Tensor:
+        return shared * _of(self.weight, levels).unsqueeze(-2)
+
+    def multiply_adds(self, out: int) -> tuple[int, int]:
+        # M x goes element by element, as norms do: no product to count, and none that folding would save.
+        return 0, self.in_dim * out
+
+
+class SummedSignals(LevelSignals):
+    """``M`` as the sum of those of `terms`, which stand at the same projection."""
+
+    def __init__(self, terms: list[LevelSignals]):
+        first = terms[0]
+        super().__init__(first.levels, first.parts, first.in_dim, first.out_dim, first.place)
+        self.terms = nn.ModuleList(terms)
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        return sum(term(x, level) for term in self.terms)
+
+    def matrix(self, levels: list[int] | None = None) -> Tensor:
+        return sum(term.matrix(levels) for term in self.terms)
+
+    def _product(self, shared: Tensor, levels: list[int] | None) -> Tensor:
+        return sum(term._product(shared, levels) for term in self.terms)
+
+    def multiply_adds(self, out: int) -> tuple[int, int]:
+        thin, folding = zip(*(term.multiply_adds(out) for term in self.terms))
+        return sum(thin), sum(folding)
+
+    def truncate(self, levels: int) -> None:
+        self.levels = levels
+        for term in self.terms:
+            term.truncate(levels)
+
+
 class Signal(NamedTuple):
     """The signal of one level: ``M x``."""
 

@@ -22,7 +22,7 @@ from .parts import CrossAttention, FeedForward, Norm, SelfAttention
 from .prepared import Prepared
 from .projection import Projection
 from .sharing import PROJECTIONS, Bank
-from .signals import FullRankSignals, LevelSignals, LowRankSignals, StaticSignal
+from .signals import DiagonalSignals, FullRankSignals, LevelSignals, LowRankSignals, StaticSignal, SummedSignals
 from .weights import Weights, by_cost, called, first_touched, folded
 
 # Projections of one projection packed into a weight, each with a signal of its own.
@@ -93,9 +93,13 @@ class Stack(nn.Module):
             dropout = make_dropout(config.attention_dropout, "cross_attn")
             return CrossAttention(width, memory_dim, config.attn_bias, dropout, **factory, init=config.init)
 
+        widths = iter(config.ffn_widths or ())
+
         def feed_forward() -> FeedForward:
             dropout = make_dropout(config.activation_dropout, "activation")
-            return FeedForward(width, config.ffn_dim, config.ffn_bias, dropout, **factory, init=config.init)
+            return FeedForward(
+                width, next(widths, config.ffn_dim), config.ffn_bias, dropout, **factory, init=config.init
+            )
 
         def norm() -> Norm:
             return Norm(width, eps=config.norm_eps, **factory)
@@ -123,6 +127,9 @@ class Stack(nn.Module):
             raise UserError(
                 f"the shared feed-forward has {len(ffn_bank)} copies, this stack asks for {self.config.ffn}"
             )
+        widths = tuple(ffn_bank[copy].fc1.out_features for copy in self.config.ffn)
+        if widths != self.config.ffn_dims:
+            raise UserError(f"the shared feed-forward is {widths} wide, this stack asks for {self.config.ffn_dims}")
         # Set past nn.Module's registration: the owner registers the copies, moves and saves them.
         object.__setattr__(self, "ffn", ffn_bank)
 
@@ -145,11 +152,10 @@ class Stack(nn.Module):
         parts = PARTS_OF.get(name, 1)
         out_dim = linear.out_features // parts if place == "after" else linear.in_features
         sizes = (self.levels, parts, linear.in_features, out_dim, place)
-        if self.config.signal == "full-rank":
-            signals: LevelSignals = FullRankSignals(*sizes, **factory)
-        else:
-            signals = LowRankSignals(*sizes, self.config.rank, **factory, init_std=self.config.signal_init_std)
-        self.signals[_key(name)] = signals
+        ranked = partial(LowRankSignals, rank=self.config.rank, init_std=self.config.signal_init_std)
+        kinds = {"low-rank": ranked, "full-rank": FullRankSignals, "diagonal": DiagonalSignals}
+        terms = [kinds[kind](*sizes, **factory) for kind in self.config.signal.split("+")]
+        self.signals[_key(name)] = terms[0] if len(terms) == 1 else SummedSignals(terms)
 
     @property
     def parts(self) -> list[str]:

@@ -102,7 +102,7 @@ def _folds(stack: Stack, name: str) -> bool:
 
 def _is_touched(stack: Stack, name: str) -> bool:
     signals = stack.signals_at(name)
-    if signals is not None and is_touched(signals, type(signals)):
+    if signals is not None and any(is_touched(module, type(module)) for module in signals.modules()):
         return True
     return any(is_touched(projection, Projection) for projection in dict.fromkeys(stack.projections_at(name)))
 

@@ -20,7 +20,7 @@ from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from ..errors import UserError, one_line
+from ..errors import UserError, about, one_line
 from ..export.checkpoints import data_folder, read_fairseq_checkpoint, split_paths
 from ..export.loading import OVERRIDES
 from ..models.assets import assets_of, check_symbols, first_difference
@@ -42,6 +42,7 @@ class FairseqEngine:
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``.
         languages: source and target, for what the checkpoint and the names in `data` leave open.
         autocast: ``none`` or ``bf16``; None for what the checkpoints were trained with.
+        exit_level: level of the decoder after which it ends, counted from 1; None for the last.
 
     Raises:
         UserError: if checkpoints, dictionaries and sub-words are not there or do not belong together.
@@ -55,6 +56,7 @@ class FairseqEngine:
         device: str = "auto",
         languages: Languages = (None, None),
         autocast: str | None = None,
+        exit_level: int | None = None,
     ):
         self.device = choose_device(device)
         self._lock = threading.Lock()  # a generator and its models search one batch at a time
@@ -67,7 +69,7 @@ class FairseqEngine:
                 self.task = build_task(path, state, data, languages)
             check_dictionaries(path, state, data, self.task)
             del state  # fairseq reads it again
-            self.models.append(_load_model(path, self.task, autocast).to(self.device))
+            self.models.append(_load_model(path, self.task, autocast, exit_level).to(self.device))
         self.dictionary = self.task.target_dictionary
         positions = utils.resolve_max_positions(
             self.task.max_positions(), *[model.max_positions() for model in self.models]
@@ -156,6 +158,7 @@ def load_engine(
     normalise: bool = True,
     device: str = "auto",
     threads: int | None = None,
+    exit_level: int | None = None,
 ) -> FairseqEngine:
     """The engine of a checkpoint, or of several between colons.
 
@@ -167,6 +170,7 @@ def load_engine(
         normalise: whether text is normalised as the training text was.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``.
         threads: of torch on the CPU; None to leave them as they are.
+        exit_level: level of the decoder after which it ends, counted from 1; None for the last.
 
     Raises:
         UserError: if these are not there or do not belong together.
@@ -182,7 +186,7 @@ def load_engine(
             raise UserError(f"no {RECIPE} in {data} or beside it: say how its text was cut")
         if not normalise:
             subwords = dataclasses.replace(subwords, normalisation=None)
-        return FairseqEngine(paths, data, subwords, device, languages, autocast)
+        return FairseqEngine(paths, data, subwords, device, languages, autocast, exit_level)
 
 
 def choose_device(name: str) -> torch.device:
@@ -319,17 +323,21 @@ def _of_task(state: dict[str, Any], name: str) -> Any:
     return task.get(name) if hasattr(task, "get") else getattr(task, name, None)
 
 
-def _load_model(path: str, task: TranslationTask, autocast: str | None):
+def _load_model(path: str, task: TranslationTask, autocast: str | None, exit_level: int | None):
     try:
         (model,), cfg, _ = checkpoint_utils.load_model_ensemble_and_task([path], arg_overrides=OVERRIDES, task=task)
     except (AssertionError, RuntimeError, ValueError) as error:
         raise UserError(f"{path}: its model cannot be built: {one_line(error)}") from None
     if any(weight.isnan().any() for weight in model.parameters()):
         raise UserError(f"{path}: weights are not numbers (NaN): that training has diverged")
+    for flag, value in (("--autocast", autocast), ("--exit-level", exit_level)):
+        if value is not None and not isinstance(model, RingFormerModel):
+            raise UserError(f"{path}: {flag} is for models of this plug-in, this is a {type(model).__name__}")
     if autocast is not None:
-        if not isinstance(model, RingFormerModel):
-            raise UserError(f"{path}: --autocast is for models of this plug-in, this is a {type(model).__name__}")
         model.set_autocast(autocast)
+    if exit_level is not None:
+        with about(path):
+            model.exit_at(exit_level)
     model.eval()
     model.prepare_for_inference_(cfg)
     return model

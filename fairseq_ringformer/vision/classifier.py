@@ -1,6 +1,6 @@
 """The classifier: timm's patch embedding and head around the ring (arXiv 2502.13181, section 4.2)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -41,11 +41,14 @@ class RingClassifier(nn.Module):
         depth: levels N.
         pos_embed: ``fixed`` sinusoids over the sequence, class token first (the paper's), or ``learned``. A static signal
             carries the positions itself, and leaves none to be added here.
-        self_attn_sharing, ffn_sharing, norm_sharing, ffn_norm_sharing: sharing maps (``own``, ``one``, ``cycle:K``,
-            ``sequence:K``, ``0,0,1``); ``ffn_sharing="none"`` leaves the feed-forward out.
+        sharing: sharing map of whole layers (``own``, ``one``, ``cycle:K``, ``0,0,1`` ...), norms included.
+        self_attn_sharing, ffn_sharing, norm_sharing, ffn_norm_sharing: those of one part, which win over it;
+            ``ffn_sharing="none"`` leaves the feed-forward out.
+        ffn_widths: of each copy of the feed-forward, where they differ, as ``"384,1152,384"`` or a sequence.
         norm_per: ``sublayer``, or ``level`` to reuse one norm for both sub-layers of a level.
-        signal: ``low-rank``, ``full-rank``, ``static``, ``steps`` or ``none``; signal_rank: r (embed_dim // 16);
-            signal_init_std: of the factor that does not start at zero (embed_dim ** -0.5).
+        signal: ``low-rank``, ``full-rank``, ``diagonal``, ``low-rank+diagonal``, ``static``, ``steps`` or ``none``;
+            signal_rank: r (embed_dim // 16); signal_init_std: of the factor that does not start at zero
+            (embed_dim ** -0.5).
         signals: where they stand, as ``{"self_attn.qkv_proj": "after", "ffn.fc1": "before"}`` or
             ``"self_attn.qkv_proj:after,ffn.fc1:before"``; any of ``self_attn.qkv_proj``, ``self_attn.out_proj``,
             ``ffn.fc1`` and ``ffn.fc2``. Short for two of them: attention_signal (``after``, ``before`` or ``none``) and
@@ -81,8 +84,10 @@ class RingClassifier(nn.Module):
         depth: int = 12,
         num_heads: int = 12,
         pos_embed: str = "fixed",
+        sharing: str | None = None,
         self_attn_sharing: str | None = None,
         ffn_sharing: str | None = None,
+        ffn_widths: str | Sequence[int] | None = None,
         norm_sharing: str | None = None,
         ffn_norm_sharing: str | None = None,
         norm_per: str | None = None,
@@ -115,8 +120,10 @@ class RingClassifier(nn.Module):
         if depth < 1:
             raise UserError(f"depth {depth}: a model needs at least one level")
         overrides = dict(
+            sharing=sharing,
             self_attn_sharing=self_attn_sharing,
             ffn_sharing=ffn_sharing,
+            ffn_widths=ffn_widths,
             norm_sharing=norm_sharing,
             ffn_norm_sharing=ffn_norm_sharing,
             norm_per=norm_per,
@@ -130,15 +137,15 @@ class RingClassifier(nn.Module):
             coordinates=coordinates,
             residual_scale=residual_scale,
         )
-        sharing = resolve(VISION_ROWS[architecture], overrides, depth)
+        resolved = resolve(VISION_ROWS[architecture], overrides, depth)
         for projection in parse_signals(signals) if signals else ():
-            if projection not in sharing["signals"]:
+            if projection not in resolved["signals"]:
                 raise UserError(f"signals: the model has no {projection}")
         config = StackConfig(
             embed_dim=embed_dim,
             num_heads=num_heads,
             ffn_dim=ffn_dim,
-            **sharing,
+            **resolved,
             signal_input=signal_input,
             init=init,
             pre_norm=True,

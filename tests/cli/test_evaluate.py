@@ -80,6 +80,22 @@ def test_accuracy_against_counting(ringformer, model, data, tmp_path):
             assert wrong.count(CLASSES.index(row["taken_for"])) == row["taken_for_count"]
 
 
+def test_an_early_exit_is_a_pruned_model(ringformer, refused, model, data, tmp_path):
+    """timm's own model and one of ours, against counting with the model cut by hand."""
+    ring = classifier(tmp_path / "ring" / "best.pt")
+    for path, images in ((model, data), (ring, write_images(tmp_path / "x", 4))):
+        early, state = load_classifier(path)
+        early.prune_intermediate_layers([0], prune_head=False)
+        opened = open_images(str(images), "validation", transform=eval_transform(input_config(state)), channels=1)
+        with torch.no_grad():
+            losses = [-early(image[None])[0].log_softmax(-1)[target].item() for image, target, _ in opened]
+        flags = ("--path", path, "--data", images, *FLAGS)
+        assert ringformer("evaluate", *flags, "--exit-level", 1, "--json", tmp_path / "y")[0] == 0
+        figures = json.loads((tmp_path / "y").read_text())
+        assert figures["exit_level"] == 1 and figures["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-4)
+        assert "--exit-level 9 must lie between 1 and" in refused("evaluate", *flags, "--exit-level", 9)
+
+
 def test_damaged_images_are_left_out_and_named(ringformer, model, tmp_path):
     data = write_splits(tmp_path, train=1, validation=3, size=8, mode="L", classes=CLASSES)
     bad = damage(data / "validation/c/1.png")

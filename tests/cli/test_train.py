@@ -60,6 +60,7 @@ def test_two_processes_are_one_with_twice_the_update_freq(toy, ringformer, train
         (["--fp16"], "--fp16 needs a GPU, this training is on the processor: use --autocast bf16 or leave it out"),
         (["--memory-efficient-fp16"], "--memory-efficient-fp16 needs a GPU"),
         (["--amp"], "--amp needs a GPU"),
+        (["--exit-level", "1"], "--exit-level is for inference: to train fewer levels, set --decoder-layers"),
         (["--bf16"], "--bf16 needs a GPU"),
         (["--distributed-world-size", "2"], "for processes on CPUs use ringformer train --processes"),
         (["--processes", "2", "--ddp-backend=legacy_ddp"], "--ddp-backend is set by --processes: leave it out"),

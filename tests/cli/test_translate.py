@@ -56,6 +56,19 @@ def test_order_is_kept_whatever_the_batches(translate, tmp_path):
         assert translate("--input", tmp_path / "in.txt", *flags) == (0, alone, ""), flags
 
 
+def test_an_early_exit_is_another_model(toy, with_fairseq, refused, ringformer):
+    lines = ("--json", "--beam", 1, "eins zwei drei.")
+    (first, last, whole) = (
+        with_fairseq(*exit_level, *lines)[1] for exit_level in (("--exit-level", 1), ("--exit-level", 2), ())
+    )
+    assert last == whole != first
+    path = ("--path", toy.run / "checkpoint_last.pt", "--data", toy.data)
+    assert "checkpoint_last.pt: --exit-level 3 must lie between 1 and 2" in refused(
+        "translate", *path, "--exit-level", 3, "x"
+    )
+    assert "--exit-level needs --path" in refused("translate", "--model", "x", "--exit-level", 1, "x")
+
+
 def test_agrees_with_fairseqs_own_search(toy, translate, capsysbinary):
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf

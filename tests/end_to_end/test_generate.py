@@ -66,6 +66,14 @@ def test_a_beam_of_one_takes_the_best_token_of_a_full_pass(model, fairseq, toy, 
         torch.testing.assert_close(torch.tensor(hypothesis.token_scores), expected, rtol=0, atol=2e-4)
 
 
+def test_an_early_exit_by_model_overrides(fairseq, toy, trained, load, forced):
+    path = trained("ringformer").last
+    found = fairseq.generate(toy.data, path, "--beam", "2", *LENGTHS, "--model-overrides", "{'exit_level': 1}")
+    model, task = load(path)
+    model.exit_at(1)
+    assert_scores_are_forced(found, toy, [model], task, forced)
+
+
 def test_nbest_is_distinct_sorted_and_scored_as_forced(fairseq, toy, trained, load, forced):
     path = trained("ringformer").last
     found = fairseq.generate(toy.data, path, "--beam", "4", "--nbest", "4", *LENGTHS)

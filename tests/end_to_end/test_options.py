@@ -35,6 +35,10 @@ VARIANTS = {
     "signal before attention": ("ringformer_tiny", ("--attention-signal", "before")),
     "signal inside the feed-forward": ("ringformer_tiny", ("--ffn-signal", "inter", "--signal-rank", "4")),
     "full rank": ("ringformer_tiny", ("--signal", "full-rank")),
+    "low rank and diagonal, wide end": (
+        "ringformer_tiny",
+        ("--signal", "low-rank+diagonal", "--sharing", "own", "--ffn-widths", "16,40"),
+    ),
     "static ring": ("ringformer_tiny", ("--signal", "static")),
     "ring without signals": ("ringformer_tiny", ("--signal", "none")),
     "one feed-forward for both sides": ("one_wide_ffn_tiny", ("--ffn-sharing", "one", "--share-encoder-decoder-ffn")),

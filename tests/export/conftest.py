@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from fairseq_ringformer.modules import PROJECTIONS
-from tests.building import ABLATIONS, WIDE_FFN, build
+from tests.building import ABLATIONS, PAPERS, WIDE_FFN, build
 
 EVERYWHERE = [f"{part}.{name}" for part, names in PROJECTIONS.items() for name in names]
 BOTH_PRE_NORM = ("--encoder-normalize-before", "--decoder-normalize-before")
@@ -13,6 +13,7 @@ FORMS = {
     **{name: form for name, form in ABLATIONS.items() if name != "static signal"},
     **{f"one wide ffn, {name}": ("one_wide_ffn", flags) for name, flags in WIDE_FFN.items()},
     "vanilla": ("vanilla_transformer", ()),
+    **PAPERS,
     "sharing maps": (
         "ringformer",
         (

@@ -57,6 +57,12 @@ def test_every_option_is_fairseqs_transformer(any_options):
     assert_same(any_options, stock(any_options))
 
 
+def test_an_early_exit_folds_into_fewer_layers():
+    model = ring("ringformer")
+    model.exit_at(2)
+    assert_same(model, stock(model))
+
+
 ALIGNMENT = {
     "layer": ("--alignment-layer", "1"),
     "layer, heads": ("--alignment-layer", "0", "--alignment-heads", "2"),

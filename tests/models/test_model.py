@@ -8,7 +8,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.modules import plain
 from fairseq_ringformer.modules.level import run_level
-from tests.building import ABLATIONS, MODELS, SMALL_SIZE, WIDE_FFN, batch, build, dictionary, parse
+from tests.building import ABLATIONS, MODELS, PAPERS, SMALL_SIZE, WIDE_FFN, batch, build, dictionary, parse
 
 EVERYWHERE = (
     "self_attn.qkv_proj:before,self_attn.out_proj:after,cross_attn.q_proj:before,cross_attn.kv_proj:after,"
@@ -33,6 +33,7 @@ VARIANTS = {
         "ringformer",
         ("--position-per-level", "--coordinates", "released", "--residual-scale", "1/N"),
     ),
+    **PAPERS,
     "cycle": ("ringformer", ("--self-attn-sharing", "cycle:2", "--ffn-sharing", "sequence:2")),
     "signals everywhere": ("ringformer", ("--signals", EVERYWHERE)),
 }
@@ -134,6 +135,35 @@ def test_hidden_states_on_request(model):
     assert encoder_out["encoder_states"][0].shape == encoder_out["encoder_out"][0].shape
     _, extra = model.decoder(target, encoder_out, return_all_hiddens=True)
     assert len(extra["inner_states"]) == model.decoder.stack.levels + 1
+
+
+@pytest.mark.parametrize("arch", MODELS)
+@pytest.mark.parametrize("norm", [(), ("--encoder-normalize-before", "--decoder-normalize-before")])
+@torch.no_grad()
+def test_an_early_exit_is_the_head_behind_the_state_of_its_level(arch, norm):
+    model = build(f"{arch}_tiny", *norm)
+    source, target = batch(model)
+    states = model(source, None, target, return_all_hiddens=True)[1]["inner_states"]
+    for level in (1, 2, 3):
+        early = build(f"{arch}_tiny", *norm, "--exit-level", str(level), seed=5)
+        early.load_state_dict(model.state_dict())
+        assert early.decoder.stack.levels == level
+        final = model.decoder.stack.final_norm or torch.nn.Identity()
+        expected = model.decoder.output_layer(final(states[level].transpose(0, 1)))
+        torch.testing.assert_close(early(source, None, target)[0], expected, atol=1e-5, rtol=1e-5)
+        encoder_out, state = early.encoder(source), {}
+        steps = [early.decoder(target[:, : step + 1], encoder_out, state)[0] for step in range(target.size(1))]
+        torch.testing.assert_close(torch.cat(steps, dim=1), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_an_early_exit_is_for_inference_and_within_the_levels():
+    model = build("ringformer", "--exit-level", "2")
+    with pytest.raises(UserError, match="--exit-level is for inference: to train fewer levels, set --decoder-layers"):
+        model.train()
+    with pytest.raises(UserError, match="--exit-level 4 must lie between 1 and 3"):
+        build("ringformer", "--exit-level", "4")
+    with pytest.raises(UserError, match="--exit-level 1: the model's alignments are those of level 2"):
+        build("ringformer", "--alignment-layer", "1").exit_at(1)
 
 
 @torch.no_grad()

@@ -78,6 +78,11 @@ def test_norms_per_level_and_apart():
             ("--encoder-self-attn-sharing", "0,2,2"),
             "--encoder-self-attn-sharing: '0,2,2' has a gap: copy 1 is used by no level",
         ),
+        (
+            ("--ffn-widths", "48,96"),
+            "--ffn-widths: '48,96' is not a width for each copy of the feed-forward, which has 1",
+        ),
+        (("--decoder-ffn-widths", "wide"), "--decoder-ffn-widths: cannot read 'wide'; use one width for each copy"),
         (("--self-attn-sharing", "none"), "--self-attn-sharing: cannot read 'none'"),
         (("--signal", "static", "--attention-signal", "after"), "--signal static excludes --attention-signal"),
         (("--signal", "none", "--ffn-signal", "before"), "--signal none excludes --ffn-signal"),

@@ -15,6 +15,15 @@ from fairseq_ringformer.modules.sharing import RING, UNIVERSAL
         ("cycle:3", (0, 1, 2, 0, 1, 2)),
         ("sequence:3", (0, 0, 1, 1, 2, 2)),
         ("sequence:4", (0, 0, 1, 2, 2, 3)),
+        ("cycle_rev:3", (0, 1, 2, 2, 1, 0)),
+        ("cycle_rev:2", (0, 1, 0, 1, 1, 0)),  # Takase & Kiyono's algorithm 1: all but the last K as cycle
+        ("cycle_rev:4", (0, 1, 2, 3, 3, 2)),
+        ("cycle_rev:6", (0, 1, 2, 3, 4, 5)),
+        ("cycle_rev:1", (0, 0, 0, 0, 0, 0)),
+        ("middle_cycle:4", (0, 1, 2, 1, 2, 3)),
+        ("middle_cycle:3", (0, 1, 1, 1, 1, 2)),
+        ("middle_sequence:4", (0, 1, 1, 2, 2, 3)),
+        ("middle_cycle:6", (0, 1, 2, 3, 4, 5)),
         ("0,1,1,1,1,2", (0, 1, 1, 1, 1, 2)),
         (" 0, 0, 1, 1, 2, 2 ", (0, 0, 1, 1, 2, 2)),
     ],
@@ -32,6 +41,8 @@ def test_a_specification_names_the_copy_of_every_level(spec, sharing):
         ("cycle:7", "--ffn-sharing: 'cycle:7' needs a number of copies from 1 to 6"),
         ("cycle:0", "--ffn-sharing: 'cycle:0' needs a number of copies from 1 to 6"),
         ("sequence:", "--ffn-sharing: 'sequence:' needs a number of copies"),
+        ("middle_cycle:2", "--ffn-sharing: 'middle_cycle:2' needs a number of copies from 3 to 6"),
+        ("middle_one", "--ffn-sharing: cannot read 'middle_one'"),
         ("shared", "--ffn-sharing: cannot read 'shared'; use own, one, cycle:K"),
     ],
 )
@@ -54,6 +65,15 @@ def test_every_row_of_the_table_can_be_read_for_any_depth():
         for row in (architecture.encoder, architecture.decoder):
             maps = resolve(row, {}, 7, cross_attn=True)
             assert all(len(maps[part]) == 7 for part in ("self_attn", "cross_attn", "norm"))
+
+
+def test_whole_layers_share_and_a_part_may_differ():
+    row = ROWS["one_wide_ffn"].encoder
+    maps = resolve(row, {"sharing": "cycle:2", "self_attn_sharing": "own"}, 3, cross_attn=True)
+    assert maps["self_attn"] == (0, 1, 2) and maps["ffn_norm"] is None
+    assert maps["cross_attn"] == maps["ffn"] == maps["norm"] == (0, 1, 0)
+    with pytest.raises(UserError, match="^sharing: cannot read 'both'"):
+        resolve(row, {"sharing": "both"}, 3)
 
 
 @pytest.mark.parametrize(

@@ -6,26 +6,38 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from fairseq_ringformer.modules import FullRankSignals, LowRankSignals, Projection, StaticSignal
+from fairseq_ringformer.modules import (
+    DiagonalSignals,
+    FullRankSignals,
+    LowRankSignals,
+    Projection,
+    StaticSignal,
+    SummedSignals,
+)
 from fairseq_ringformer.modules.projection import fold
 
 LEVELS = 3
 
 
 def some_signals(kind, place, parts=1, in_dim=8, out_dim=8, levels=LEVELS):
-    rank = () if kind == "full-rank" else (3,)
-    signals = {"low-rank": LowRankSignals, "full-rank": FullRankSignals}[kind](
-        levels, parts, in_dim, out_dim, place, *rank
-    )
+    sizes = (levels, parts, in_dim, out_dim, place)
+    makes = {"low-rank": lambda: LowRankSignals(*sizes, 3), "full-rank": lambda: FullRankSignals(*sizes)}
+    makes["diagonal"] = lambda: DiagonalSignals(*sizes)
+    makes["sum"] = lambda: SummedSignals([makes["low-rank"](), makes["diagonal"]()])
+    signals = makes[kind]()
     for parameter in signals.parameters():
         nn.init.normal_(parameter)
     return signals
 
 
-@pytest.mark.parametrize("kind", ["low-rank", "full-rank"])
+KINDS = ["low-rank", "full-rank", "diagonal", "sum"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize(
-    "parts, place, out_dim", [(1, "after", 20), (1, "before", 8), (2, "after", 8), (3, "after", 8), (3, "before", 8)]
+    "parts, place, out_dim",
+    [(1, "after", 20), (1, "after", 5), (1, "before", 8), (2, "after", 8), (3, "after", 8), (3, "before", 8)],
 )
 def test_projections_are_the_equations_called_or_folded(kind, bias, parts, place, out_dim):
     """Eq. 6: W x + M x; eq. 7: W (x + M x); for every level and part."""
@@ -43,7 +55,7 @@ def test_projections_are_the_equations_called_or_folded(kind, bias, parts, place
         torch.testing.assert_close(F.linear(x, weights[level], linear.bias), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["low-rank", "full-rank"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", ["after", "before"])
 def test_levels_with_copies_of_their_own_fold_into_their_copy(kind, place):
     torch.manual_seed(0)
@@ -63,6 +75,18 @@ def test_a_new_signal_changes_nothing_and_has_gradients(kind, place):
         out.square().sum().backward()
     moved = signals.up if kind == "low-rank" else signals.weight
     assert moved.grad.abs().amax(dim=(1, 2, 3)).min() > 0
+
+
+def test_a_diagonal_scales_every_channel_and_a_sum_adds():
+    signals = some_signals("sum", "after", parts=2, in_dim=3, out_dim=5)
+    low_rank, diagonal = signals.terms
+    expected = torch.zeros(LEVELS, 2, 5, 3)
+    for level, part, channel in itertools.product(range(LEVELS), range(2), range(3)):
+        expected[level, part, channel, channel] = diagonal.weight[level, part, channel]
+    assert torch.equal(diagonal.matrix(), expected)
+    torch.testing.assert_close(signals.matrix(), low_rank.up @ low_rank.down + expected)
+    signals.truncate(2)
+    torch.testing.assert_close(signals.matrix(), low_rank.matrix() + expected[:2])
 
 
 @pytest.mark.parametrize("rank", [0, 9])

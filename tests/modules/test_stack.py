@@ -32,6 +32,9 @@ VARIANTS = {
     "ring, no attention signal": dict(signals={"ffn.fc1": "before"}),
     "ring, no ffn signal": dict(signals={"self_attn.qkv_proj": "after"}),
     "ring, full rank": dict(signal="full-rank", signals=RING_SIGNALS),
+    "ring, everywhere, diagonal": dict(signal="diagonal", signals=dict.fromkeys(EVERYWHERE, "after")),
+    "ring, residual": dict(signal="low-rank+diagonal", signals=RING_SIGNALS),
+    "ring, wide middle": dict(signals=RING_SIGNALS, ffn=(0, 1, 0), ffn_widths=(24, 40)),
     "ring, cycle": dict(signals=RING_SIGNALS, self_attn=(0, 1, 0), ffn=(0, 1, 1)),
     "ring, queries of the memory": dict(signals={"cross_attn.q_proj": "after"}),
     "ring, keys of the memory": dict(signals={"cross_attn.kv_proj": "before"}),
@@ -125,7 +128,7 @@ def test_padding_does_not_change_results(variant, pre_norm):
     torch.testing.assert_close(padded[:, 2:], alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("variant", [ring for ring in RINGS if ring != "ring, cycle"])
+@pytest.mark.parametrize("variant", [ring for ring in RINGS if ring not in ("ring, cycle", "ring, wide middle")])
 @torch.no_grad()
 def test_signals_at_zero_are_the_plain_recurrent_model(variant):
     ring, plain = build(variant), build("plain")
@@ -171,6 +174,7 @@ def test_a_ring_is_its_unrolled_layers(variant):
         cross_attn=OWN,
         norm=OWN,
         ffn=None if config.ffn is None else OWN,
+        ffn_widths=None if config.ffn_widths is None else config.ffn_dims,
         ffn_norm=None if config.ffn_norm is None else OWN,
     )
     unrolled = build(variant, **changes)
@@ -386,6 +390,8 @@ def test_a_borrowed_feed_forward_is_used_and_not_stored():
     assert not [name for name in borrower.state_dict() if name.startswith("ffn.")]
     with pytest.raises(ValueError, match="the shared feed-forward has 1 copies, this stack asks for"):
         Stack(build("vanilla").config, ffn_bank=Bank(lambda: nn.Linear(2, 2), ONE))
+    with pytest.raises(ValueError, match=r"the shared feed-forward is \(24, 24, 24\) wide, this stack asks for \(9, "):
+        Stack(copy.deepcopy(build("plain", decoder=False, ffn_widths=(9,)).config), ffn_bank=owner.ffn)
 
 
 @pytest.mark.parametrize(
@@ -394,7 +400,7 @@ def test_a_borrowed_feed_forward_is_used_and_not_stored():
         (dict(num_heads=5), "embed_dim 16 is not divisible by the number of attention heads, 5"),
         (dict(signal="low-rank", signal_rank=0), "signal rank 0 must lie between 1 and the embedding width, 16"),
         (dict(signal="low-rank", signal_rank=17), "signal rank 17 must lie between 1 and the embedding width, 16"),
-        (dict(signal="dynamic"), "signal 'dynamic' is unknown: choose one of low-rank, full-rank, static, steps, none"),
+        (dict(signal="dynamic"), "signal 'dynamic' is unknown: choose one of low-rank, full-rank, diagonal, low"),
         (dict(signal="static", signals=RING_SIGNALS), "signal 'static' stands at no projection"),
         (dict(signal="low-rank", signals={"cross_attn.q_proj": "after"}), "the stack has no cross_attn.q_proj"),
         (
@@ -408,6 +414,11 @@ def test_a_borrowed_feed_forward_is_used_and_not_stored():
         (dict(self_attn=()), "a stack needs at least one level"),
         (dict(coordinates="polar"), "coordinates 'polar' is unknown: choose one of dehghani, released"),
         (dict(init="zeros"), "init 'zeros' is unknown: choose one of xavier, normal-0.02"),
+        (dict(ffn_widths=(8, 16)), "ffn_widths (8, 16): it takes one for each copy of the feed-forward, (0, 0, 0)"),
+        (
+            dict(ffn=(0, 1, 0), ffn_widths=(8, 16), signal="low-rank", signals={"ffn.fc2": "before"}),
+            "signals: ffn.fc2 has copies of different widths, signals need one",
+        ),
         (dict(signal_init_std=0.0), "signal_init_std 0.0 must be above 0"),
         (dict(signal="static", position_per_level=True), "signal 'static' excludes position_per_level"),
     ],

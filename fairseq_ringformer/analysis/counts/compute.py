@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
 from ...modules import Stack, plain
-from ...modules.sharing import BEFORE
+from ...modules.sharing import BEFORE, RANKED
 
 THIN, FOLDED = "thin", "folded"
 
@@ -48,7 +48,7 @@ def stack_compute(stack: Stack, length: int, memory_length: int = 0, side: str =
         counts["cross_attn projections"] = levels * length * 2 * width * width + keys_values
         counts["cross_attn products"] = levels * 2 * length * memory_length * width
     if stack.ffn is not None:
-        counts["ffn"] = levels * length * 2 * width * config.ffn_dim
+        counts["ffn"] = length * 2 * width * sum(config.ffn_dims)
     parts = [PartCompute(prefix + part, count, count) for part, count in counts.items()]
     if stack.signals is not None:
         tokens = {name: memory_length if name == "cross_attn.kv_proj" else length for name in config.signals}
@@ -159,13 +159,13 @@ def papers_convention(model: nn.Module) -> dict[str, int]:
     tokens, width = model.patch_embed.num_patches + 1, config.embed_dim
     sublayers = stack.levels * (2 if stack.ffn is not None else 1)
     norms = (sublayers + 1) * tokens * width * 5
-    activations = stack.levels * tokens * config.ffn_dim * 6 if stack.ffn is not None else 0
+    activations = tokens * sum(config.ffn_dims) * 6
     additions = (sublayers + 1) * tokens * width  # of the sub-layers, and of the positions
     scores = stack.levels * config.num_heads * tokens * tokens
     plain = total(classifier_compute(model), FOLDED) + norms + activations + additions + scores
     signals = 0
     for level_signals in () if stack.signals is None else stack.signals.values():
         size = level_signals.parts * level_signals.out_dim * level_signals.in_dim
-        rank = config.rank if config.signal == "low-rank" else 0
+        rank = config.rank if config.signal in RANKED else 0
         signals += stack.levels * (size * rank + size + level_signals.parts * tokens * level_signals.out_dim)
     return {"plain": plain, "signals": plain + signals}

@@ -1,3 +1,5 @@
+import shlex
+
 import pytest
 import torch
 
@@ -6,6 +8,7 @@ from fairseq_ringformer.analysis.counts.paper import as_flags, count_table, pape
 from fairseq_ringformer.analysis.counts.parts import totals
 from fairseq_ringformer.analysis.counts.translation import build_on_meta, count_parts
 from tests.building import ABLATIONS, MODELS, WIDE_FFN, build
+from tests.docs.markdown import ROOT, split
 from tests.vision.models import NAMES, RINGS, small
 
 # Written out here once more: the tables must not be able to agree with themselves alone.
@@ -119,6 +122,37 @@ def test_a_vanilla_classifier_has_the_parameters_of_timms_own():
         ours = timm.create_model("vit_vanilla_768_l12_patch16_224", pos_embed="learned")
         stock = timm.create_model("vit_base_patch16_224")
     assert totals(classifiers.count_parts(ours))[1].unique == sum(p.numel() for p in stock.parameters())
+
+
+# Squared width, feed-forward, norm and low-rank factors of width 512, hidden width 2048 and rank 32.
+SQUARE, FFN, NORM, RANK = 512**2, 2 * 512 * 2048, 2 * 512, 32
+LAYERS = (4 + 2 * 4) * SQUARE + 2 * FFN + (2 + 3) * NORM  # one of the encoder and one of the decoder
+RESIDUAL, WIDE_RESIDUAL = RANK * (512 + 512) + 512, RANK * (512 + 2048) + 512
+RING_SIGNALS = 4 * RANK * (512 + 512)  # of a level
+OTHER_PAPERS = [
+    3 * LAYERS,  # sequence
+    3 * LAYERS,  # cycle
+    3 * LAYERS,  # cycle_rev
+    3 * LAYERS,  # middle_cycle
+    3 * (12 * SQUARE + 5 * NORM) + 2 * (2 + 3) * FFN,  # Subformer
+    2 * (12 * SQUARE + 2 * FFN) + 6 * (5 * NORM + (4 + 8) * RESIDUAL + 4 * WIDE_RESIDUAL),  # ResidualTransformer
+    (3 * 4 + 2 * 4) * SQUARE + 2 * FFN + 2 * 512 * 128 + (12 * 2 + 2 * 3) * NORM + 14 * RING_SIGNALS,  # EdgeFormer
+]
+
+
+def test_the_rows_of_other_papers_in_closed_form():
+    """The commands of docs/papers.md, and the figures that the page states."""
+    page = ROOT / "docs" / "papers.md"
+    blocks = [block for block in split(page)[1] if block.language == "bash"]
+    commands = [line for block in blocks for line in block.text.replace("\\\n", " ").splitlines()]
+    counts = []
+    for command in commands:
+        program, word, option, arch, *flags = shlex.split(command)
+        assert (program, word, option) == ("ringformer", "params", "--arch")
+        counts.append(totals(count_parts(build_on_meta(arch, flags)))[0].unique)
+    assert counts == OTHER_PAPERS
+    text = page.read_text(encoding="utf-8")
+    assert all(f"{count:,}" in text for count in (*counts, counts[-1] - 14 * RING_SIGNALS))
 
 
 def test_unrolled_counts_a_shared_part_once_for_every_level():

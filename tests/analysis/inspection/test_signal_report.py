@@ -101,6 +101,7 @@ def test_matrices_made_by_hand():
     "changes",
     [
         dict(signal="full-rank"),
+        dict(signal="low-rank+diagonal"),
         dict(signal_input="state"),
         dict(attention_signal="before"),
         dict(ffn_signal="inter"),
