@@ -10,8 +10,9 @@ from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 
 from ..errors import UserError
+from ..models.base import vocabularies
 from ..models.dictionaries import numbered_dictionary
-from ..models.ringformer import USER_DIR, RingFormerModel, vocabularies
+from ..models.ringformer import USER_DIR, RingFormerModel
 
 # Options of a run that must not follow its checkpoint: files that were needed for training only.
 OVERRIDES = {"encoder_embed_path": None, "decoder_embed_path": None}
