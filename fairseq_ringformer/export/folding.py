@@ -5,7 +5,7 @@ Level signals are linear, so they fold into the weights beside which they stand 
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import UserError
 from ..modules import Stack
@@ -73,6 +73,16 @@ def plain_layers(stack: Stack) -> list[PlainLayer]:
             norm = stack.norms[stack.norm_of[part]].at(level)
             layer.update(_unpack(NORMS[part], (), norm.weight, norm.bias))
     return layers if stack.ffn is not None else [_with_feed_forward(stack, layer) for layer in layers]
+
+
+def position_table(host) -> Tensor:
+    """Position embeddings `(positions, embed_dim)` of an encoder or decoder of fairseq, from the first on; zeros if it has none."""
+    count = host.max_positions()
+    if host.embed_positions is None:
+        return host.embed_tokens.weight.new_zeros(count, host.embed_tokens.embedding_dim)
+    learned = isinstance(host.embed_positions, nn.Embedding)
+    table = host.embed_positions.weight if learned else host.embed_positions.weights
+    return table[host.padding_idx + 1 :][:count].clone()
 
 
 def _scaled(tensors: list[Tensor | None], factor: float) -> list[Tensor | None]:
