@@ -22,6 +22,7 @@ _ROOMS = {
     "UniversalTransformerModel": "models.ringformer",
     "OneWideFFNModel": "models.ringformer",
     "VanillaTransformerModel": "models.ringformer",
+    "RingFormerLanguageModel": "models.language_model",
     "RingClassifier": "vision.classifier",
 }
 

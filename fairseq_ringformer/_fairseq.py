@@ -5,6 +5,7 @@ import contextlib
 import importlib.metadata
 import logging
 import re
+import types
 import warnings
 from collections.abc import Iterator
 
@@ -91,3 +92,17 @@ def allow_broadcast_loading() -> None:
     containers = [omegaconf.DictConfig, omegaconf.ListConfig, ContainerMetadata, Metadata, omegaconf.AnyNode]
     plain = [dict, list, int, float, str, bool, collections.defaultdict, typing.Any]
     torch.serialization.add_safe_globals([*containers, *plain, _TensorPlaceholder])
+
+
+def allow_line_blocks() -> None:
+    """Let fairseq's language models cut text line by line with numpy 2, which lacks the ``np.compat`` that it asks for.
+
+    fairseq-interactive and the hub interface always cut so, fairseq-train with ``--sample-break-mode eos``.
+    """
+    import numpy
+    from fairseq.data import token_block_dataset
+
+    if not hasattr(numpy, "compat"):
+        with_compat = types.ModuleType("numpy")
+        vars(with_compat).update(vars(numpy), compat=types.SimpleNamespace(long=int))
+        token_block_dataset.np = with_compat

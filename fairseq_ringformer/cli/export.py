@@ -3,16 +3,19 @@
   ringformer export --path runs/a/averaged.pt --to ctranslate2 --output runs/a/ct2 --quantization int8
   ringformer translate --model runs/a/ct2 < german.txt > english.txt
 
+  ringformer export --path runs/lm/checkpoint_best.pt --data BIN_DIR --to ctranslate2 --output runs/lm/ct2
+
   ringformer export --path runs/vit_ring_tiny_patch4_28_seed1/best.pt --to onnx --output ring.onnx
 
 A translator's output folder holds all that translating needs: weights, vocabularies, the sub-word model, and how text is
-cut. An image classifier becomes one ONNX file, folded where it folds, which takes batches of any size; what its images
+cut. A language model's has weights and vocabulary, for CTranslate2's Generator. An image classifier becomes one ONNX file, folded where it folds, which takes batches of any size; what its images
 should be like, and the names of its classes, are in its metadata as JSON.
 """
 
 import argparse
 import os
 from contextlib import ExitStack
+from typing import Any
 
 from .._fairseq import quiet
 from ..errors import UserError, about
@@ -26,7 +29,8 @@ from .errors import require_fairseq, require_timm
 
 ONNX = "onnx"
 QUANTIZATIONS = ("float32", "int8", "int8_float32", "bfloat16", "float16")
-TEXT_FLAGS = ("data", "quantization", "source_lang", "target_lang", *subwords.ARGUMENTS)
+LANGUAGES = ("source_lang", "target_lang", *subwords.ARGUMENTS)
+TEXT_FLAGS = ("data", "quantization", *LANGUAGES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,15 +60,17 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export_translator(args: argparse.Namespace) -> int:
-    check_output_folder(args.output, holds_model, args.force)
+    check_output_folder(args.output, lambda folder: holds_model(folder) or _holds_generator(folder), args.force)
     require_fairseq()
-    from ..export.loading import architecture
+    from ..export.loading import architecture, is_language_model
     from ..text.exporting import export_translator
 
     state = read_checkpoint(args.path)
     if is_classifier(state):
         raise UserError(f"{args.path}: an image classifier's checkpoint: classifiers are exported --to {ONNX}")
     check_fairseq_checkpoint(args.path, state)
+    if is_language_model(state):
+        return _export_language_model(args, state)
     quantization = args.quantization or "float32"
     with ExitStack() as stack:
         data = data_folder(args.data, args.path, state, stack)
@@ -79,6 +85,29 @@ def _export_translator(args: argparse.Namespace) -> int:
         f"{_size(os.path.join(args.output, MODEL))}, vocabularies and sub-words written to {args.output}"
     )
     return 0
+
+
+def _export_language_model(args: argparse.Namespace, state: dict[str, Any]) -> int:
+    from ..export.loading import architecture
+    from ..text.exporting import export_language_model
+
+    refuse_flags(args, LANGUAGES, "is for translators: leave it out for a language model")
+    if args.data is None:
+        raise UserError(f"{args.path}: a language model's checkpoint: give the folder of its dict.txt as --data")
+    quantization = args.quantization or "float32"
+    with quiet():
+        model = export_language_model(args.path, state, args.data, args.output, quantization)
+    count = sum(weight.numel() for weight in model.parameters())
+    print(
+        f"{architecture(state)} of {count:,} parameters, {_size(args.path)}: {quantization} weights of "
+        f"{_size(os.path.join(args.output, MODEL))} and vocabulary written to {args.output}"
+    )
+    return 0
+
+
+def _holds_generator(folder: str) -> bool:
+    """Whether `folder` is what :func:`_export_language_model` writes, and nothing else."""
+    return {MODEL, "config.json", "vocabulary.json"} == set(os.listdir(folder))
 
 
 def _export_classifier(args: argparse.Namespace) -> int:

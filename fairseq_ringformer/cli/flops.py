@@ -57,6 +57,8 @@ def _translator(args: argparse.Namespace) -> dict[str, Any]:
     source, target = args.source_length or LENGTH, args.target_length or LENGTH
     vocabulary = args.vocab_size or VOCABULARY
     model = build_translator(args.arch, args.model_flags, vocabulary, vocabulary)
+    if "encoder" not in model.sides:
+        raise UserError(f"{args.arch} is a language model: multiply-adds are counted of translators and classifiers")
     from ..analysis.counts.compute import translator_compute
 
     what = f"one pair of sentences, {source} and {target} tokens, the target at once; {vocabulary:,} entries"

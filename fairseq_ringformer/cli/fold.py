@@ -3,6 +3,9 @@
   ringformer fold --path runs/a/averaged.pt --output runs/a/folded.pt
   fairseq-generate BIN_DIR --path runs/a/folded.pt
 
+  ringformer fold --path runs/lm/checkpoint_best.pt --output folded_lm.pt
+  fairseq-eval-lm BIN_DIR --path folded_lm.pt
+
   ringformer fold --path runs/vit_ring_tiny_patch4_28_seed1/best.pt --output folded.pt
   ringformer evaluate --path folded.pt --data data/fashion_mnist --dataset torch/fashion_mnist
 
@@ -56,15 +59,15 @@ def _fold_classifier(args: argparse.Namespace, state: dict[str, Any]) -> int:
 def _fold_translator(args: argparse.Namespace, state: dict[str, Any]) -> int:
     from ..export.fairseq_transformer import fold_checkpoint
     from ..export.loading import architecture, load_model
-    from ..models.ringformer import RingFormerModel
+    from ..models.base import StackModel
 
     with about(args.path):
         model = load_model(state)
-        if not isinstance(model, RingFormerModel):
+        if not isinstance(model, StackModel):
             raise UserError("it is fairseq's own transformer already, there is nothing to fold")
         folded = fold_checkpoint(without_training_state(state), model)
     write_checkpoint(folded, args.output)
-    _report(args, architecture(state), model, f"a transformer of {_count(folded['model']):,}")
+    _report(args, architecture(state), model, f"a {folded['cfg']['model']['_name']} of {_count(folded['model']):,}")
     return 0
 
 

@@ -88,7 +88,12 @@ def _architecture(args: argparse.Namespace) -> list[dict]:
         model = build_translator(args.arch, args.model_flags, source, target)
         from ..analysis.counts.translation import count_parts
 
-        stack, title = model.encoder.stack.config, f"{args.arch}: {source:,} source and {target:,} target entries"
+        entries = f"{source:,} source and {target:,} target entries"
+        if "encoder" not in model.sides:
+            if args.target_vocab_size is not None:
+                raise UserError(f"{args.arch} has one dictionary: --target-vocab-size is for translation")
+            entries = f"{source:,} entries"
+        stack, title = next(iter(model.sides.values())).stack.config, f"{args.arch}: {entries}"
     counts = count_parts(model)
     inner, total = totals(counts)
     if not args.json:

@@ -3,13 +3,13 @@
 import torch
 from ctranslate2.converters import Converter
 from ctranslate2.specs import attention_spec, common_spec, transformer_spec
-from fairseq.models import FairseqEncoderDecoderModel
-from torch import Tensor, nn
+from fairseq.models import BaseFairseqModel, FairseqLanguageModel
+from torch import Tensor
 
 from ..errors import UserError
+from ..models.base import StackModel
 from ..models.config import NORM_EPS, SIDES
-from ..models.ringformer import RingFormerModel
-from .folding import PlainLayer, plain_layers
+from .folding import PlainLayer, plain_layers, position_table
 
 # fairseq's activations and CTranslate2's; it has no others of fairseq's.
 ACTIVATIONS = {
@@ -34,8 +34,9 @@ class RingConverter(Converter):
         UserError: if CTranslate2 has no such model, saying why.
     """
 
-    def __init__(self, model: FairseqEncoderDecoderModel, source: list[str], target: list[str]):
+    def __init__(self, model: BaseFairseqModel, source: list[str], target: list[str]):
         self.symbols = {"source": source, "target": target}
+        self.sides = {side: getattr(model, side) for side in SIDES if hasattr(model, side)}
         self.options = options = model.cfg
         activation = str(options.activation_fn)
         if activation not in ACTIVATIONS:
@@ -51,21 +52,30 @@ class RingConverter(Converter):
         ):
             if present:
                 raise UserError(f"CTranslate2 has no model with {flag}")
-        for side, stack in (("source", model.encoder), ("target", model.decoder)):
-            known, named = len(stack.embed_tokens.weight), len(self.symbols[side])
+        for side, host in zip(("target", "source"), reversed(self.sides.values())):
+            known, named = len(host.embed_tokens.weight), len(self.symbols[side])
             if known != named:
                 raise UserError(f"it knows {known} {side} symbols, the dictionary names {named}")
         self.activation = ACTIVATIONS[activation]
-        self.sides = {side: getattr(model, side) for side in SIDES}
-        self.layers = {side: _layers(model, side) for side in SIDES}
+        self.layers = {side: _layers(model, side) for side in self.sides}
         # Heads and norm order are those of a side: CTranslate2 keeps them apart, though its own converter does not.
-        self.heads = {side: getattr(options, f"{side}_attention_heads") for side in SIDES}
-        self.pre_norm = {side: getattr(options, f"{side}_normalize_before") for side in SIDES}
+        self.heads = {side: getattr(options, f"{side}_attention_heads") for side in self.sides}
+        self.pre_norm = {side: getattr(options, f"{side}_normalize_before") for side in self.sides}
 
     @torch.no_grad()
     def _load(self) -> transformer_spec.TransformerSpec:
         encoder = self._side("encoder", transformer_spec.TransformerEncoderSpec)
-        decoder = self._side("decoder", transformer_spec.TransformerDecoderSpec)
+        spec = transformer_spec.TransformerSpec(encoder, self._decoder())
+        spec.register_source_vocabulary(self.symbols["source"])
+        spec.register_target_vocabulary(self.symbols["target"])
+        spec.config.layer_norm_epsilon = getattr(self.options, "norm_eps", NORM_EPS)
+        # fairseq ends the source with the end of the sentence and begins the target with it.
+        spec.config.add_source_eos = True
+        spec.config.decoder_start_token = spec.config.eos_token
+        return spec
+
+    def _decoder(self, **options) -> transformer_spec.TransformerDecoderSpec:
+        decoder = self._side("decoder", transformer_spec.TransformerDecoderSpec, **options)
         host = self.sides["decoder"]
         if host.output_projection is None:
             decoder.projection.weight = host.embed_tokens.weight.clone()
@@ -75,16 +85,9 @@ class RingConverter(Converter):
             bias = host.output_projection.bias
         if bias is not None:
             decoder.projection.bias = bias.clone()
-        spec = transformer_spec.TransformerSpec(encoder, decoder)
-        spec.register_source_vocabulary(self.symbols["source"])
-        spec.register_target_vocabulary(self.symbols["target"])
-        spec.config.layer_norm_epsilon = getattr(self.options, "norm_eps", NORM_EPS)
-        # fairseq ends the source with the end of the sentence and begins the target with it.
-        spec.config.add_source_eos = True
-        spec.config.decoder_start_token = spec.config.eos_token
-        return spec
+        return decoder
 
-    def _side(self, side: str, kind: type):
+    def _side(self, side: str, kind: type, **options):
         host = self.sides[side]
         spec = kind(
             len(self.layers[side]),
@@ -93,11 +96,12 @@ class RingConverter(Converter):
             activation=self.activation,
             layernorm_embedding=host.layernorm_embedding is not None,
             **({"alignment_heads": self.heads[side]} if side == "decoder" else {}),
+            **options,
         )
         embeddings = spec.embeddings[0] if isinstance(spec.embeddings, list) else spec.embeddings
         embeddings.weight = host.embed_tokens.weight.clone()
         spec.scale_embeddings = float(host.embed_scale)
-        spec.position_encodings.encodings = _positions(host)
+        spec.position_encodings.encodings = position_table(host)
         if host.layernorm_embedding is not None:
             _set_norm(spec.layernorm_embedding, dict(host.layernorm_embedding.named_parameters()), "")
         if self.pre_norm[side]:
@@ -106,7 +110,7 @@ class RingConverter(Converter):
         for layer_spec, layer in zip(spec.layer, self.layers[side]):
             _set_attention(layer_spec.self_attention, layer, "self_attn", ("q", "k", "v"))
             _set_norm(layer_spec.self_attention.layer_norm, layer, "self_attn_layer_norm.")
-            if side == "decoder":
+            if "encoder_attn_layer_norm.weight" in layer:
                 _set_attention(layer_spec.attention, layer, "encoder_attn", ("q",), ("k", "v"))
                 _set_norm(layer_spec.attention.layer_norm, layer, "encoder_attn_layer_norm.")
             _set_linear(layer_spec.ffn.linear_0, layer, "fc1")
@@ -115,8 +119,34 @@ class RingConverter(Converter):
         return spec
 
 
-def _layers(model: FairseqEncoderDecoderModel, side: str) -> list[PlainLayer]:
-    if isinstance(model, RingFormerModel):
+class LanguageModelConverter(RingConverter):
+    """The same for a language model, of this plug-in or fairseq's `transformer_lm`: what CTranslate2's ``Generator`` runs.
+
+    Args:
+        model: in evaluation mode, in fp32; it is not changed.
+        symbols: of its dictionary, in order.
+        starts_with_bos: whether blocks of text began with ``<s>`` in training (``--add-bos-token``), not ``</s>``.
+    """
+
+    def __init__(self, model: FairseqLanguageModel, symbols: list[str], starts_with_bos: bool = False):
+        super().__init__(model, [], symbols)
+        output = model.decoder.output_projection
+        if output is not None and len(output.weight) != len(symbols):
+            raise UserError("CTranslate2 has no model with --output-dictionary-size")
+        self.starts_with_bos = starts_with_bos
+
+    @torch.no_grad()
+    def _load(self) -> transformer_spec.TransformerDecoderModelSpec:
+        spec = transformer_spec.TransformerDecoderModelSpec(self._decoder(with_encoder_attention=False))
+        spec.register_vocabulary(self.symbols["target"])
+        spec.config.layer_norm_epsilon = getattr(self.options, "norm_eps", NORM_EPS)
+        if not self.starts_with_bos:
+            spec.config.bos_token = spec.config.eos_token
+        return spec
+
+
+def _layers(model: BaseFairseqModel, side: str) -> list[PlainLayer]:
+    if isinstance(model, StackModel):
         return plain_layers(getattr(model, side).stack)
     layers = [
         {name: weight.detach() for name, weight in layer.named_parameters()} for layer in getattr(model, side).layers
@@ -126,17 +156,6 @@ def _layers(model: FairseqEncoderDecoderModel, side: str) -> list[PlainLayer]:
         {name: weight for name, weight in layer.items() if "norm" in name or weight.dim() > 1 or weight.any()}
         for layer in layers
     ]
-
-
-def _positions(host) -> Tensor:
-    """Position embeddings `(positions, embed_dim)`, from the first position on."""
-    count = host.max_positions()
-    if host.embed_positions is None:
-        # CTranslate2 would make up sinusoids.
-        return host.embed_tokens.weight.new_zeros(count, host.embed_tokens.embedding_dim)
-    learned = isinstance(host.embed_positions, nn.Embedding)
-    table = host.embed_positions.weight if learned else host.embed_positions.weights
-    return table[host.padding_idx + 1 :][:count].clone()
 
 
 def _set_attention(spec: attention_spec.MultiHeadAttentionSpec, layer: PlainLayer, name: str, *inputs) -> None:

@@ -1,4 +1,4 @@
-"""A ring as a checkpoint of fairseq's own `transformer`, which needs no plug-in and no unsafe loading."""
+"""A ring as a checkpoint of fairseq's own `transformer`, or `transformer_lm`: no plug-in, no unsafe loading."""
 
 import argparse
 import enum
@@ -9,8 +9,9 @@ from fairseq.models import ARCH_CONFIG_REGISTRY
 from torch import Tensor
 
 from ..errors import UserError
-from ..models.config import NORM_EPS, SIDES, RingFormerConfig
-from ..models.ringformer import RingFormerModel
+from ..models.base import StackModel
+from ..models.config import NORM_EPS, RingFormerConfig
+from ..models.language_model import RingFormerLanguageModel
 from .folding import plain_layers
 
 # Options that both models have, and what they mean is the same.
@@ -22,19 +23,18 @@ COMMON_OPTIONS = (
     "activation_dropout",
     "no_token_positional_embeddings",
     "share_decoder_input_output_embed",
-    "share_all_embeddings",
     "layernorm_embedding",
     "no_scale_embedding",
-    "max_source_positions",
     "max_target_positions",
 )
+TRANSLATION_OPTIONS = ("share_all_embeddings", "max_source_positions")
 ALIGN = "transformer_align"  # fairseq's transformer that learns alignments
 # The version of fairseq's state dicts from which a pre-norm stack ends in a norm.
 VERSION = 3.0
 
 
-def fold_checkpoint(state: dict[str, Any], model: RingFormerModel) -> dict[str, Any]:
-    """The checkpoint of fairseq's `transformer` that equals `model`.
+def fold_checkpoint(state: dict[str, Any], model: StackModel) -> dict[str, Any]:
+    """The checkpoint of fairseq's `transformer`, or `transformer_lm`, that equals `model`.
 
     Args:
         state: the checkpoint of `model`; its settings other than the model's are kept, as plain containers.
@@ -48,18 +48,25 @@ def fold_checkpoint(state: dict[str, Any], model: RingFormerModel) -> dict[str, 
     return {**plain_containers({**state, "args": None, "cfg": cfg, "model": None}), "model": transformer_state(model)}
 
 
-def transformer_options(model: RingFormerModel) -> dict[str, Any]:
-    """The options of the `transformer` that :func:`transformer_state` fits."""
+def transformer_options(model: StackModel) -> dict[str, Any]:
+    """The options of the `transformer`, or `transformer_lm`, that :func:`transformer_state` fits."""
     cfg: RingFormerConfig = model.cfg
-    options: dict[str, Any] = {"_name": "transformer", "arch": "transformer"}
-    for side in SIDES:
-        stack = getattr(model, side).stack
+    alone = isinstance(model, RingFormerLanguageModel)
+    name = "transformer_lm" if alone else "transformer"
+    options: dict[str, Any] = {"_name": name, "arch": name}
+    for side, host in model.sides.items():
+        stack = host.stack
         options.update((f"{side}_{name}", getattr(cfg, f"{side}_{name}")) for name in SIDE_OPTIONS)
         options[f"{side}_layers"] = stack.levels
         # A stack without feed-forward gets one of a single channel.
         options[f"{side}_ffn_embed_dim"] = max(stack.config.ffn_dims, default=1)
     options.update((name, getattr(cfg, name)) for name in COMMON_OPTIONS)
     options["decoder_input_dim"] = options["decoder_output_dim"] = cfg.decoder_embed_dim
+    if alone:  # whose other options are the task's, until they are said
+        return plain_containers(
+            {**options, "tokens_per_sample": cfg.max_target_positions, "add_bos_token": False, "tpu": False}
+        )
+    options.update((name, getattr(cfg, name)) for name in TRANSLATION_OPTIONS)
     if model.alignment["alignment_layer"] is not None:
         options.update(model.alignment, full_context_alignment=model.full_context_alignment, _name=ALIGN, arch=ALIGN)
         # A model of the old kind: it reads every option from the checkpoint.
@@ -69,7 +76,7 @@ def transformer_options(model: RingFormerModel) -> dict[str, Any]:
     return plain_containers(options)
 
 
-def transformer_state(model: RingFormerModel) -> dict[str, Tensor]:
+def transformer_state(model: StackModel) -> dict[str, Tensor]:
     """The weights of `model` under the names of fairseq's `transformer`; biases that it lacks are zero.
 
     Raises:
@@ -88,8 +95,8 @@ def transformer_state(model: RingFormerModel) -> dict[str, Tensor]:
     like = model.encoder.embed_tokens.weight.detach()
     zeros = functools.cache(like.new_zeros)
     state = {key: weight.detach() for key, weight in model.state_dict().items() if ".stack." not in key}
-    for side in SIDES:
-        stack = getattr(model, side).stack
+    for side, host in model.sides.items():
+        stack = host.stack
         for level, layer in enumerate(plain_layers(stack)):
             biases = {
                 key.replace("weight", "bias"): zeros(len(weight)) for key, weight in layer.items() if weight.dim() == 2

@@ -6,7 +6,7 @@ Level signals are linear, so they fold into the weights beside which they stand 
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import UserError
 from ..modules import Stack
@@ -86,6 +86,16 @@ def _widened(layer: PlainLayer, ffn_dim: int) -> PlainLayer:
         return layer
     edges = {"fc1.weight": (0, 0, 0, more), "fc1.bias": (0, more), "fc2.weight": (0, more)}
     return {name: F.pad(weight, edges[name]) if name in edges else weight for name, weight in layer.items()}
+
+
+def position_table(host) -> Tensor:
+    """Position embeddings `(positions, embed_dim)` of an encoder or decoder of fairseq, from the first on; zeros if it has none."""
+    count = host.max_positions()
+    if host.embed_positions is None:
+        return host.embed_tokens.weight.new_zeros(count, host.embed_tokens.embedding_dim)
+    learned = isinstance(host.embed_positions, nn.Embedding)
+    table = host.embed_positions.weight if learned else host.embed_positions.weights
+    return table[host.padding_idx + 1 :][:count].clone()
 
 
 def _scaled(tensors: list[Tensor | None], factor: float) -> list[Tensor | None]:

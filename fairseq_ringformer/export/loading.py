@@ -3,18 +3,23 @@
 import argparse
 from typing import Any
 
-from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY, FairseqEncoderDecoderModel, build_model
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY, BaseFairseqModel, build_model
 from fairseq.models.transformer import TransformerModel
 from fairseq.models.transformer_align import TransformerAlignModel
+from fairseq.models.transformer_lm import TransformerLanguageModel
+from fairseq.tasks.language_modeling import LanguageModelingTask
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 
 from ..errors import UserError
+from ..models.base import StackModel, vocabularies
 from ..models.dictionaries import numbered_dictionary
-from ..models.ringformer import USER_DIR, RingFormerModel, vocabularies
+from ..models.language_model import RingFormerLanguageModel
+from ..models.ringformer import USER_DIR
 
 # Options of a run that must not follow its checkpoint: files that were needed for training only.
 OVERRIDES = {"encoder_embed_path": None, "decoder_embed_path": None}
+STOCK = (TransformerModel, TransformerAlignModel, TransformerLanguageModel)
 
 
 def architecture(state: dict[str, Any]) -> str | None:
@@ -28,21 +33,35 @@ def _options(state: dict[str, Any]) -> dict[str, Any]:
     return dict(vars(options) if isinstance(options, argparse.Namespace) else options)
 
 
-def load_model(state: dict[str, Any]) -> FairseqEncoderDecoderModel:
+def is_language_model(state: dict[str, Any]) -> bool:
+    """Whether the checkpoint `state` is of a language model, of this plug-in or fairseq's own."""
+    return issubclass(_kind(state) or object, (RingFormerLanguageModel, TransformerLanguageModel))
+
+
+def _kind(state: dict[str, Any]) -> type[BaseFairseqModel] | None:
+    name = architecture(state)
+    return ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
+
+
+def load_model(state: dict[str, Any]) -> BaseFairseqModel:
     """The model of the checkpoint `state`, in fp32 and evaluation mode; its dictionaries have the right sizes only.
 
     Raises:
-        UserError: if it is neither a model of this plug-in nor fairseq's `transformer`, or cannot be built.
+        UserError: if it is neither a model of this plug-in nor fairseq's `transformer` or `transformer_lm`, or cannot be built.
     """
-    name = architecture(state)
-    kind = ARCH_MODEL_REGISTRY.get(name) or MODEL_REGISTRY.get(name)
-    if kind is None or not (issubclass(kind, RingFormerModel) or kind in (TransformerModel, TransformerAlignModel)):
+    name, kind = architecture(state), _kind(state)
+    if kind is None or not (issubclass(kind, StackModel) or kind in STOCK):
         raise UserError(
             f"its architecture is {name}: neither one of this plug-in nor fairseq's transformer ({USER_DIR})"
         )
     cfg = OmegaConf.create({**_options(state), **OVERRIDES, "_name": name}, flags={"allow_objects": True})
     source, target = map(numbered_dictionary, vocabularies(state["model"]))
-    task = TranslationTask(argparse.Namespace(eval_bleu=False), source, target)
+    if is_language_model(state):
+        head = state["model"].get("decoder.output_projection.weight")
+        target = source if head is None else numbered_dictionary(len(head))
+        task = LanguageModelingTask(argparse.Namespace(), source, target)
+    else:
+        task = TranslationTask(argparse.Namespace(eval_bleu=False), source, target)
     try:
         model = build_model(cfg, task, from_checkpoint=True)
         model.load_state_dict(state["model"], strict=True, model_cfg=cfg)

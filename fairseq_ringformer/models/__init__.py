@@ -4,10 +4,11 @@ Importing it registers models, architectures and sub-words with fairseq, and let
 checkpoints. fairseq does so itself for ``--user-dir``.
 """
 
-from .._fairseq import allow_broadcast_loading, allow_safe_loading, check_fairseq, quiet_import
+from .._fairseq import allow_broadcast_loading, allow_line_blocks, allow_safe_loading, check_fairseq, quiet_import
 
 check_fairseq()
 allow_safe_loading()
 with quiet_import():
     allow_broadcast_loading()
-    from . import ringformer, wordpiece  # noqa: F401  registers them
+    allow_line_blocks()
+    from . import language_model, ringformer, wordpiece  # noqa: F401  registers them

@@ -369,7 +369,7 @@ def refuse_unused_signals(cfg: RingFormerConfig, stacks: Sequence[StackConfig]) 
     """UserError for a signal of ``--signals`` at a part that neither side has."""
     for projection in parse_signals(cfg.signals, "--signals") if cfg.signals else ():
         if not any(projection in stack.signals for stack in stacks):
-            raise UserError(f"--signals: neither side has {projection}")
+            raise UserError(f"--signals: no side of this model has {projection}")
 
 
 def _activation(name: str) -> Callable[[Tensor], Tensor]:

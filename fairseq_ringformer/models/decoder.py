@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from fairseq.models import FairseqIncrementalDecoder
 from torch import Tensor, nn
 
+from ..errors import UserError
 from ..modules import Bank, DecoderCache, Stack, StackConfig, StackOutput
 from ..modules.kernels import span
 from ..modules.prepared import Prepared
@@ -21,7 +22,7 @@ Head = tuple[Tensor, Tensor | None]
 
 
 class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
-    """Embedding, decoder stack and output head.
+    """Embedding, decoder stack and output head; without cross-attention in its stack, a language model's.
 
     Args:
         cfg: the model's options.
@@ -61,7 +62,13 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
             self.output_bias = nn.Parameter(embed_tokens.weight.new_zeros(len(dictionary)))
 
     def make_generation_fast_(self, need_attn: bool = False, **kwargs) -> None:
-        """fairseq's hook before generating: attention weights are computed only if ``--print-alignment`` wants them."""
+        """fairseq's hook before generating: attention weights are computed only if ``--print-alignment`` wants them.
+
+        Raises:
+            UserError: if it does, and there is nothing to align with.
+        """
+        if need_attn and self.stack.cross_attn is None:
+            raise UserError("--print-alignment has no meaning here: a language model has no source to align with")
         self.need_attn = bool(need_attn)
 
     def forward(
@@ -151,7 +158,9 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
         memory, memory_padding_mask = None, None
         if cache is None:
             memory, memory_padding_mask = sentences_of(encoder_out)
-            cache = DecoderCache(self.stack.levels, len(memory), len(x) // len(memory))
+            # Without a memory nothing says which rows are beams of one sentence: each has a past of its own.
+            sentences = len(x) if memory is None else len(memory)
+            cache = DecoderCache(self.stack.levels, sentences, len(x) // sentences)
             self.set_incremental_state(incremental_state, CACHE, cache)
         grid = (cache.sentences, cache.beams)
         output = self.stack(

@@ -66,11 +66,14 @@ class RingFormerEncoder(InputEmbedding, FairseqEncoder):
         return {**encoder_out, "rows": [rows]}
 
 
-def sentences_of(encoder_out: EncoderOut, apart: bool = False) -> tuple[Tensor, Tensor | None]:
+def sentences_of(encoder_out: EncoderOut | None, apart: bool = False) -> tuple[Tensor | None, Tensor | None]:
     """What the decoder reads: `(sentences, src_len, embed_dim)`, and where that is padding `(sentences, src_len)` or None.
 
     Each sentence is read by as many consecutive rows of the decoder; with `apart`, or where rows do not lie so, by one.
+    A language model has no encoder, and reads nothing.
     """
+    if encoder_out is None:
+        return None, None
     memory, padding_mask = encoder_out["encoder_out"][0].transpose(0, 1), encoder_out["encoder_padding_mask"][0]
     rows = encoder_out.get("rows")
     if rows:

@@ -18,9 +18,9 @@ from ..modules import ROWS, Architecture
 from ..text.prepared import recipe_subwords
 from ..text.subwords import FILES, Subwords
 from .assets import assets_of, remember, unpacked
+from .base import StackModel
 from .config import RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
 from .decoder import RingFormerDecoder
-from .embedding import COMPUTE_DTYPES
 from .encoder import RingFormerEncoder
 from .signal_rate import scale_signal_rate
 
@@ -35,15 +35,6 @@ SIZES = {
 
 # What to say of a name that nothing here has registered.
 USER_DIR = "one of your own: ringformer --user-dir DIR, the folder that registers it"
-
-# Weights with a row for each symbol of a dictionary.
-VOCABULARY = (
-    "encoder.embed_tokens.weight",
-    "decoder.embed_tokens.weight",
-    "decoder.output_projection.weight",
-    "decoder.output_projection.bias",
-    "decoder.output_bias",
-)
 
 
 def set_sizes(cfg, size: str) -> None:
@@ -63,7 +54,7 @@ def set_sizes(cfg, size: str) -> None:
 
 
 @register_model("ringformer", dataclass=RingFormerConfig)
-class RingFormerModel(FairseqEncoderDecoderModel):
+class RingFormerModel(StackModel, FairseqEncoderDecoderModel):
     """RingFormer (arXiv 2502.13181): one block per side, run N times, with low-rank level signals.
 
     Its subclasses are the paper's baselines, from the same code.
@@ -177,46 +168,6 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             utils.load_embedding(utils.parse_embedding(path), dictionary, embedding)
         return embedding
 
-    def load_state_dict(self, *args, **kwargs):
-        """Load weights of all levels; with ``--exit-level``, leave the decoder the first of them alone."""
-        loaded = super().load_state_dict(*args, **kwargs)
-        if self.cfg.exit_level is not None:
-            self.exit_at(self.cfg.exit_level)
-        return loaded
-
-    def exit_at(self, level: int) -> None:
-        """Run no level of the decoder after `level`, counted from 1; its final norm and its head stand behind it.
-
-        Raises:
-            UserError: if there is no such level, or alignments are read off a later one.
-        """
-        stack, aligned = self.decoder.stack, self.alignment["alignment_layer"]
-        if not 1 <= level <= stack.levels:
-            raise UserError(f"--exit-level {level} must lie between 1 and {stack.levels}")
-        if aligned is not None and aligned >= level:
-            raise UserError(f"--exit-level {level}: the model's alignments are those of level {aligned + 1}")
-        stack.truncate(level)
-
-    def train(self, mode: bool = True) -> "RingFormerModel":
-        if mode and self.cfg.exit_level is not None:
-            raise UserError("--exit-level is for inference: to train fewer levels, set --decoder-layers")
-        return super().train(mode)
-
-    def prepare_for_inference_(self, cfg) -> None:
-        """fairseq's hook: the weights are final. Its commands and hub interface call it before they translate."""
-        super().prepare_for_inference_(cfg)
-        self.reparameterize()
-
-    def reparameterize(self) -> None:
-        """Fold and lay out the weights for inference; see :meth:`.Stack.reparameterize`."""
-        self.encoder.stack.reparameterize()
-        self.decoder.reparameterize()
-
-    def set_autocast(self, kind: str) -> None:
-        """Compute in ``bf16``, or in the weights' own type with ``none``, from now on."""
-        for side in (self.encoder, self.decoder):
-            side.compute_dtype = COMPUTE_DTYPES[kind]
-
     def forward(
         self,
         src_tokens: Tensor,
@@ -240,39 +191,6 @@ class RingFormerModel(FairseqEncoderDecoderModel):
             extra["attn"] = self.decoder(prev_output_tokens, encoder_out=encoder_out, **options)[1]["attn"]
         return scores, extra
 
-    def upgrade_state_dict_named(self, state_dict: dict[str, Tensor], name: str) -> None:
-        """fairseq's hook before loading; says in words when a checkpoint is of another architecture or dictionary."""
-        super().upgrade_state_dict_named(state_dict, name)
-        expected = self.state_dict()
-        missing = sorted(expected.keys() - state_dict.keys())
-        surplus = sorted(state_dict.keys() - expected.keys())
-        shapes = sorted(
-            key for key in expected.keys() & state_dict.keys() if expected[key].shape != state_dict[key].shape
-        )
-        if not (missing or surplus or shapes):
-            return
-        if not (missing or surplus) and all(
-            key in VOCABULARY and expected[key].shape[1:] == state_dict[key].shape[1:] for key in shapes
-        ):
-            sizes = "{} source and {} target symbols"
-            raise UserError(
-                f"the checkpoint knows {sizes.format(*vocabularies(state_dict))}, "
-                f"the data folder has dictionaries of {sizes.format(*vocabularies(expected))}: use the data that it was "
-                "trained on, or binarise with the dictionaries of that data (fairseq-preprocess --srcdict, --tgtdict)"
-            )
-        first = (
-            f"it lacks {missing[0]}"
-            if missing
-            else f"it has {surplus[0]}, which this model has not"
-            if surplus
-            else f"{shapes[0]} is {tuple(state_dict[shapes[0]].shape)}, here {tuple(expected[shapes[0]].shape)}"
-        )
-        raise UserError(
-            f"the checkpoint is of another architecture than this {type(self).__name__}: {first} "
-            f"({len(missing)} missing, {len(surplus)} unknown, {len(shapes)} of another shape); "
-            "use the --arch and flags that it was trained with (checkpoints of unreleased versions, before 0.1.0, do not load)"
-        )
-
 
 def hub_options(subwords: Subwords | None) -> dict[str, str]:
     """What fairseq's hub interface calls these sub-words."""
@@ -282,12 +200,6 @@ def hub_options(subwords: Subwords | None) -> dict[str, str]:
     if subwords.bpe is not None:
         options[FILES[subwords.bpe]] = subwords.model
     return {name: value for name, value in options.items() if value is not None}
-
-
-def vocabularies(state_dict: dict[str, Tensor]) -> tuple[int, int]:
-    """Symbols of source and target that a state dict has embeddings for; without a target table the source's is both's."""
-    source = state_dict["encoder.embed_tokens.weight"]
-    return len(source), len(state_dict.get("decoder.embed_tokens.weight", source))
 
 
 @register_model("universal_transformer", dataclass=RingFormerConfig)

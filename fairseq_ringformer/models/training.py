@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from fairseq import options, tasks, utils
-from fairseq.data import LanguagePairDataset
+from fairseq.data import LanguagePairDataset, MonolingualDataset
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq.tasks import FairseqTask
@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from ..errors import UserError, one_line
 from ..files import read_checkpoint
 from .assets import check_symbols
-from .ringformer import RingFormerModel
+from .base import StackModel
 
 # On a processor fairseq looks for a GPU or a TPU for them, or leaves them out without a word.
 OF_GPUS = ("memory_efficient_fp16", "fp16", "memory_efficient_bf16", "bf16", "amp")
@@ -77,6 +77,8 @@ def check(cfg: DictConfig) -> None:
     check_device(cfg)
     task = _task(cfg)
     model = _model(cfg, task)
+    if model is not None and cfg.criterion._name == "adaptive_loss":
+        raise UserError("--criterion adaptive_loss needs an adaptive softmax, which no model of this plug-in has")
     path, training = _checkpoint(cfg.checkpoint)
     if path is not None:
         _check_checkpoint(path, training, cfg, task, model)
@@ -119,10 +121,10 @@ def _task(cfg: DictConfig) -> FairseqTask:
         raise UserError(f"{data}: {one_line(error)}") from None
 
 
-def _model(cfg: DictConfig, task: FairseqTask) -> RingFormerModel | None:
+def _model(cfg: DictConfig, task: FairseqTask) -> StackModel | None:
     """The model without its weights; None if it is not of this plug-in."""
     kind = ARCH_MODEL_REGISTRY.get(cfg.model._name)
-    if kind is None or not issubclass(kind, RingFormerModel):
+    if kind is None or not issubclass(kind, StackModel):
         return None
     try:
         with torch.device("meta"):
@@ -143,9 +145,7 @@ def _checkpoint(cfg: DictConfig) -> tuple[str | None, bool]:
     return cfg.restore_file, not cfg.reset_optimizer
 
 
-def _check_checkpoint(
-    path: str, resumes: bool, cfg: DictConfig, task: FairseqTask, model: RingFormerModel | None
-) -> None:
+def _check_checkpoint(path: str, resumes: bool, cfg: DictConfig, task: FairseqTask, model: StackModel | None) -> None:
     state = read_checkpoint(path)
     if "state_dict" in state:
         raise UserError(f"{path}: an image classifier's checkpoint, not a translation model's")
@@ -176,7 +176,7 @@ def _check_checkpoint(
 
 
 def _check_lengths(cfg: DictConfig, task: FairseqTask) -> None:
-    """Every sentence that fairseq does not leave out must fit a batch."""
+    """Every sentence, or block of text, that fairseq does not leave out must fit a batch."""
     subsets = [] if cfg.dataset.disable_validation else cfg.dataset.valid_subset.split(",")
     limits = [(cfg.dataset.train_subset, "max_tokens"), *((subset, "max_tokens_valid") for subset in subsets)]
     for subset, name in limits:
@@ -186,6 +186,15 @@ def _check_lengths(cfg: DictConfig, task: FairseqTask) -> None:
         except OSError as error:
             raise UserError(one_line(error)) from None
         pairs: Any = task.dataset(subset)
+        flag = "--" + name.replace("_", "-")
+        if isinstance(pairs, MonolingualDataset) and limit is not None:
+            positions = cfg.task.max_target_positions or cfg.task.tokens_per_sample
+            longest = int(pairs.sizes[pairs.sizes <= positions].max(initial=0))
+            if longest > limit:
+                raise UserError(
+                    f"{flag} {limit} is less than the longest block of {subset} has ({longest}): raise it, or lower "
+                    "--tokens-per-sample"
+                )
         if not isinstance(pairs, LanguagePairDataset) or pairs.tgt_sizes is None or limit is None:
             continue
         sizes = [(pairs.src_sizes, "source"), (pairs.tgt_sizes, "target")]
@@ -195,7 +204,6 @@ def _check_lengths(cfg: DictConfig, task: FairseqTask) -> None:
             kept = kept & (lengths <= min([number for number in most if number is not None], default=1 << 30))
         longest = max(int(lengths[kept].max(initial=0)) for lengths, _ in sizes)
         if longest > limit:
-            flag = "--" + name.replace("_", "-")
             raise UserError(
                 f"{flag} {limit} is less than the longest sentence of {subset} has ({longest}): raise it, or leave such "
                 f"sentences out with --max-source-positions and --max-target-positions"

@@ -84,7 +84,8 @@ class Row:
     """What the levels of one stack share, and what tells them apart.
 
     Args:
-        self_attn, cross_attn, ffn, norm: sharing specifications (:func:`parse_sharing`); ``ffn`` may be ``none``.
+        self_attn, cross_attn, ffn, norm: sharing specifications (:func:`parse_sharing`); ``ffn`` may be ``none``, and
+            ``cross_attn`` None, of a decoder that reads no memory (a language model's).
         ffn_norm: of the feed-forward's norm; None follows `norm`.
         norm_per: ``sublayer``, or ``level`` to reuse one norm for all the sub-layers of a level.
         signal: one of :data:`SIGNALS`.
@@ -92,7 +93,7 @@ class Row:
     """
 
     self_attn: str
-    cross_attn: str
+    cross_attn: str | None
     ffn: str
     norm: str
     ffn_norm: str | None = None

@@ -1,13 +1,17 @@
-"""A trained translator as a folder that translates without torch and fairseq: see :mod:`.ctranslate2_engine`."""
+"""A trained model as a folder that runs without torch and fairseq: see :mod:`.ctranslate2_engine`."""
 
+import argparse
+import os
 from typing import Any
 
+from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoderDecoderModel
 
-from ..errors import about
-from ..export.ctranslate2 import RingConverter
+from ..errors import UserError, about, one_line
+from ..export.ctranslate2 import LanguageModelConverter, RingConverter
 from ..export.loading import load_model
 from ..files import whole_folder
+from ..models.language_model import RingFormerLanguageModel
 from .ctranslate2_engine import Recipe
 from .fairseq_engine import Languages, build_task, check_dictionaries
 from .subwords import Subwords
@@ -56,4 +60,40 @@ def export_translator(
             quantization=quantization,
         )
         recipe.write(folder)
+    return model
+
+
+def export_language_model(
+    path: str, state: dict[str, Any], data: str, output: str, quantization: str = "float32"
+) -> RingFormerLanguageModel:
+    """Write weights and vocabulary to a folder for CTranslate2's ``Generator``, whole or not at all.
+
+    Args:
+        path: of the checkpoint.
+        state: what was read from it.
+        data: folder of ``fairseq-preprocess --only-source`` with its ``dict.txt``.
+        output: the folder to write.
+        quantization: CTranslate2's type of the weights.
+
+    Returns:
+        the model.
+
+    Raises:
+        UserError: if these do not belong together, CTranslate2 has no such model, or the folder cannot be written.
+    """
+    symbols = os.path.join(data, "dict.txt")
+    try:
+        dictionary = Dictionary.load(symbols)
+    except Exception as error:  # fairseq raises this very class
+        raise UserError(f"{symbols} is not a dictionary of fairseq-preprocess: {one_line(error)}") from None
+    with about(path):
+        model = load_model(state)
+        if not isinstance(model, RingFormerLanguageModel):
+            raise UserError("fairseq's own transformer_lm: CTranslate2's ct2-fairseq-converter converts it")
+        options = state["cfg"].get("task") or {}
+        if isinstance(options, argparse.Namespace):  # as fairseq keeps those of some tasks
+            options = vars(options)
+        converter = LanguageModelConverter(model, dictionary.symbols, bool(options.get("add_bos_token")))
+    with whole_folder(output) as folder:
+        converter.convert(folder, quantization=quantization, force=True)
     return model

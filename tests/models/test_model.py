@@ -354,7 +354,7 @@ def test_the_head_starts_like_the_other_weights():
 
 
 def test_signals_that_neither_side_has_are_refused():
-    with pytest.raises(UserError, match="--signals: neither side has ffn.fc1"):
+    with pytest.raises(UserError, match="--signals: no side of this model has ffn.fc1"):
         build("ringformer", "--signals", "ffn.fc1:before", "--ffn-sharing", "none")
     encoder, decoder = (getattr(build("ringformer", "--signals", EVERYWHERE), side) for side in ("encoder", "decoder"))
     assert set(decoder.stack.config.signals) - set(encoder.stack.config.signals) == {

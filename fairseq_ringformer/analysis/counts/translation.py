@@ -1,4 +1,4 @@
-"""Parameters of a translation model by part, counted on torch's meta device: no weight is allocated."""
+"""Parameters of a translation or language model by part, counted on torch's meta device: no weight is allocated."""
 
 import argparse
 from collections.abc import Iterable
@@ -8,15 +8,28 @@ import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
 from ...errors import UserError
-from ...models.config import SIDES
+from ...models.base import StackModel
 from ...models.dictionaries import numbered_dictionary
-from ...models.ringformer import USER_DIR, RingFormerModel
+from ...models.ringformer import USER_DIR
 from .parts import PartCount, size, stack_parts, whole
+
+
+def model_class(arch: str) -> type[StackModel]:
+    """The class of a registered architecture of this package, or of a user's own that is made of it.
+
+    Raises:
+        UserError: if there is none.
+    """
+    found = ARCH_MODEL_REGISTRY.get(arch)
+    if found is None or not issubclass(found, StackModel):
+        ours = sorted(name for name, cls in ARCH_MODEL_REGISTRY.items() if issubclass(cls, StackModel))
+        raise UserError(f"unknown architecture {arch!r}: choose one of {', '.join(ours)} ({USER_DIR})")
+    return found
 
 
 def build_on_meta(
     arch: str, flags: Iterable[str] = (), source_vocab: int = 52_000, target_vocab: int = 52_000
-) -> RingFormerModel:
+) -> StackModel:
     """Build an architecture without allocating it.
 
     Args:
@@ -27,20 +40,17 @@ def build_on_meta(
     Raises:
         UserError: if the architecture is not ours, or the flags are wrong or make no model.
     """
-    model_class = ARCH_MODEL_REGISTRY.get(arch)
-    if model_class is None or not issubclass(model_class, RingFormerModel):
-        ours = sorted(name for name, cls in ARCH_MODEL_REGISTRY.items() if issubclass(cls, RingFormerModel))
-        raise UserError(f"unknown architecture {arch!r}: choose one of {', '.join(ours)} ({USER_DIR})")
+    kind = model_class(arch)
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
     parser.error = _refuse
-    model_class.add_args(parser)
+    kind.add_args(parser)
     args = parser.parse_args(list(flags))
     source, target = numbered_dictionary(source_vocab), numbered_dictionary(target_vocab)
     task = argparse.Namespace(source_dictionary=source, target_dictionary=target)
     try:
         ARCH_CONFIG_REGISTRY[arch](args)
         with torch.device("meta"):
-            return model_class.build_model(args, task)
+            return kind.build_model(args, task)
     except ValueError as error:
         raise UserError(str(error)) from None
 
@@ -49,11 +59,10 @@ def _refuse(message: str) -> NoReturn:
     raise UserError(message)
 
 
-def count_parts(model: RingFormerModel) -> list[PartCount]:
+def count_parts(model: StackModel) -> list[PartCount]:
     """Every parameter of `model`, by part; the `unique` column adds up to the whole model."""
     counts: list[PartCount] = []
-    for side in SIDES:
-        host = getattr(model, side)
+    for side, host in model.sides.items():
         if "embed_tokens" in host._modules:
             counts.append(whole(f"{side} embeddings", host.embed_tokens, vocabulary=True))
         for name in ("embed_positions", "layernorm_embedding"):

@@ -50,7 +50,7 @@ def align(packages: Mapping[str, Mapping[str, bytes]], skipped: Counter) -> Iter
                 pages[language_of(path)].setdefault(_LANGUAGE.sub("", path), content)
     skipped["page without translation"] += len(pages["en"].keys() - pages["de"].keys())
     for name in sorted(pages["en"].keys() & pages["de"].keys()):
-        german, english = _blocks(pages["de"][name]), _blocks(pages["en"][name])
+        german, english = page_blocks(pages["de"][name]), page_blocks(pages["en"][name])
         for pair in blocks.align(german, english, skipped):
             yield Pair(re.sub(r"^usr/share/(?:doc/)?", "", name), *pair)
 
@@ -61,7 +61,8 @@ def language_of(path: str) -> str:
     return found["code"][:2] if found else "en"
 
 
-def _blocks(page: bytes) -> list[blocks.Block]:
+def page_blocks(page: bytes) -> list[blocks.Block]:
+    """The text of a page, block by block, without the numbers of its headings."""
     text = re.sub(r"^\s*<\?xml[^>]*\?>", "", page.decode("utf-8", errors="replace"))
     found = markup.blocks(html.document_fromstring(text), _RULES)
     return [blocks.Block(block.kind, _NUMBER.sub("", block.text)) for block in found]
