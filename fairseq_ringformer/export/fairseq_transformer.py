@@ -92,7 +92,7 @@ def transformer_state(model: StackModel) -> dict[str, Tensor]:
             f"the model's norms have an epsilon of {model.cfg.norm_eps}, fairseq's transformer knows {NORM_EPS} alone: "
             "use ringformer export --to ctranslate2, which keeps it"
         )
-    like = model.encoder.embed_tokens.weight.detach()
+    like = model.decoder.embed_tokens.weight.detach()
     zeros = functools.cache(like.new_zeros)
     state = {key: weight.detach() for key, weight in model.state_dict().items() if ".stack." not in key}
     for side, host in model.sides.items():
