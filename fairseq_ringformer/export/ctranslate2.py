@@ -1,8 +1,9 @@
 """A ring as a model of CTranslate2, which runs it in C++, in int8 where asked, without torch and fairseq."""
 
+import numpy
 import torch
 from ctranslate2.converters import Converter
-from ctranslate2.specs import attention_spec, common_spec, transformer_spec
+from ctranslate2.specs import attention_spec, common_spec, model_spec, transformer_spec
 from fairseq.models import FairseqEncoderDecoderModel
 from torch import Tensor, nn
 
@@ -10,6 +11,7 @@ from ..errors import UserError
 from ..models.config import NORM_EPS, SIDES
 from ..models.ringformer import RingFormerModel
 from .folding import PlainLayer, plain_layers
+from .runtime import SAFE_INT8
 
 # fairseq's activations and CTranslate2's; it has no others of fairseq's.
 ACTIVATIONS = {
@@ -19,6 +21,32 @@ ACTIVATIONS = {
     "gelu_fast": common_spec.Activation.GELUTanh,
     "tanh": common_spec.Activation.Tanh,
 }
+# Below this a row is zero: its scale would not be a float32.
+TINY = 1e-30
+INT8 = ("int8", "int8_float32")  # the same file
+
+
+class Spec(transformer_spec.TransformerSpec):
+    """A model whose int8 weights are at most :data:`.runtime.SAFE_INT8`, where CTranslate2's own reach 127."""
+
+    def optimize(self, quantization: str | None = None) -> None:
+        if quantization in INT8:
+            model_spec.visit_spec(self, round_to_int8)
+            quantization = None  # the rest stays float32
+        super().optimize(quantization)
+
+
+def round_to_int8(spec: model_spec.LayerSpec, name: str, value: model_spec.Variable) -> None:
+    """Round a matrix that CTranslate2 has in int8, each row by its own scale."""
+    key = name.rpartition("/")[2]
+    if not hasattr(spec, f"{key}_scale"):
+        return
+    weight = value.to("float32").numpy()
+    largest = numpy.abs(weight).max(axis=1)
+    scale = SAFE_INT8 / numpy.where(largest > TINY, largest, SAFE_INT8)
+    rounded = numpy.rint(weight * scale[:, None]).astype(numpy.int8)
+    setattr(spec, key, model_spec.NumpyVariable(rounded))
+    setattr(spec, f"{key}_scale", model_spec.NumpyVariable(scale.astype(numpy.float32)))
 
 
 class RingConverter(Converter):
@@ -63,7 +91,7 @@ class RingConverter(Converter):
         self.pre_norm = {side: getattr(options, f"{side}_normalize_before") for side in SIDES}
 
     @torch.no_grad()
-    def _load(self) -> transformer_spec.TransformerSpec:
+    def _load(self) -> Spec:
         encoder = self._side("encoder", transformer_spec.TransformerEncoderSpec)
         decoder = self._side("decoder", transformer_spec.TransformerDecoderSpec)
         host = self.sides["decoder"]
@@ -75,7 +103,7 @@ class RingConverter(Converter):
             bias = host.output_projection.bias
         if bias is not None:
             decoder.projection.bias = bias.clone()
-        spec = transformer_spec.TransformerSpec(encoder, decoder)
+        spec = Spec(encoder, decoder)
         spec.register_source_vocabulary(self.symbols["source"])
         spec.register_target_vocabulary(self.symbols["target"])
         spec.config.layer_norm_epsilon = getattr(self.options, "norm_eps", NORM_EPS)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import extras
 from ..errors import UserError, about, one_line
-from ..export.runtime import choose_instructions, cores, layout
+from ..export.runtime import choose_instructions, compute_type, cores, layout
 from ..files import write_text
 from .normalisation import Normalisation
 from .prepared import RECIPE
@@ -31,6 +31,7 @@ class Recipe:
         max_source_tokens, max_target_tokens: the longest text, its end not counted.
         quantization: type of the weights.
         format: of the weights.
+        largest_int8: the largest int8 weight, see :func:`~..export.runtime.compute_type`; folders that do not say have 127.
         normalisation: what is done to text before, as :meth:`.normalisation.Normalisation.to_json` says it; or None.
     """
 
@@ -44,6 +45,7 @@ class Recipe:
     quantization: str
     format: str = FORMAT
     normalisation: dict[str, Any] | None = None
+    largest_int8: int = 127
 
     def write(self, folder: str) -> None:
         write_text(os.path.join(folder, RECIPE), json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
@@ -137,7 +139,7 @@ class CTranslate2Engine:
         choose_instructions()
         kind, index = _place(device)
         counts = layout(threads or cores(), translators, size, alone, gpu=kind == "cuda")
-        self.translator = _load(folder, kind, index, counts)
+        self.translator = _load(folder, kind, index, counts, _compute_type(recipe, kind))
 
     def count(self, text: str) -> int:
         return len(self._tokens(text))
@@ -213,11 +215,17 @@ def _place(device: str) -> tuple[str, int]:
     return kind, int(index or 0)
 
 
-def _load(folder: str, kind: str, index: int, counts: tuple[int, int]):
+def _compute_type(recipe: Recipe, kind: str) -> str:
+    of_int8 = recipe.quantization.startswith("int8") and kind == "cpu"
+    return compute_type(recipe.largest_int8) if of_int8 else "default"
+
+
+def _load(folder: str, kind: str, index: int, counts: tuple[int, int], compute_type: str):
     import ctranslate2
 
     translators, threads = counts
     options: dict[str, Any] = {"inter_threads": translators, "intra_threads": threads, "max_queued_batches": -1}
+    options["compute_type"] = compute_type
     try:
         return ctranslate2.Translator(folder, kind, device_index=index, **options)
     except (RuntimeError, ValueError) as error:

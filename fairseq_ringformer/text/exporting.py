@@ -7,6 +7,7 @@ from fairseq.models import FairseqEncoderDecoderModel
 from ..errors import about
 from ..export.ctranslate2 import RingConverter
 from ..export.loading import load_model
+from ..export.runtime import SAFE_INT8
 from ..files import whole_folder
 from .ctranslate2_engine import Recipe
 from .fairseq_engine import Languages, build_task, check_dictionaries
@@ -54,6 +55,7 @@ def export_translator(
             max_source_tokens=min(model.encoder.max_positions(), task.cfg.max_source_positions) - 1,
             max_target_tokens=min(model.decoder.max_positions(), task.cfg.max_target_positions) - 1,
             quantization=quantization,
+            largest_int8=SAFE_INT8,
         )
         recipe.write(folder)
     return model
