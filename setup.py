@@ -34,6 +34,8 @@ EXTRAS = {
     ],
     # A translator that was exported to CTranslate2, without torch; the export itself is fairseq's with this.
     "deploy": ["ctranslate2>=4.5", *SENTENCEPIECE, *SENTENCES],
+    # To export with a shortlist of target sub-words. It is built with a C compiler.
+    "shortlist": ["eflomal>=2.0"],
     # Sub-words that are not sentencepiece's, for a deployed translator or for text by itself.
     "subwords": SUBWORDS,
     # Beside fairseq or vision: CKA, maps, distances, benchmark, studies.

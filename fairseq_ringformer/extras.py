@@ -15,6 +15,7 @@ EXTRAS = {
         ("timm", "torchvision", "accelerate", "tensorboard", "webdataset", "onnx", "onnxruntime", "onnxscript"),
     ),
     "deploy": ("exported translators", ("ctranslate2", "sentencepiece", "sentencex")),
+    "shortlist": ("shortlists", ("eflomal",)),
     "subwords": ("these sub-words", ("subword_nmt", "sacremoses", "tokenizers", "huggingface_hub")),
     "analysis": ("analyses", ("matplotlib", "psutil")),
     "recipes": ("recipes", ("lxml", "num2words")),

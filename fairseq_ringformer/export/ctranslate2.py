@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..models.config import NORM_EPS, SIDES
 from ..models.ringformer import RingFormerModel
 from .folding import PlainLayer, plain_layers
-from .runtime import SAFE_INT8
+from .runtime import INT8, SAFE_INT8
 
 # fairseq's activations and CTranslate2's; it has no others of fairseq's.
 ACTIVATIONS = {
@@ -23,7 +23,6 @@ ACTIVATIONS = {
 }
 # Below this a row is zero: its scale would not be a float32.
 TINY = 1e-30
-INT8 = ("int8", "int8_float32")  # the same file
 
 
 class Spec(transformer_spec.TransformerSpec):

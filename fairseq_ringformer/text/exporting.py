@@ -1,5 +1,6 @@
 """A trained translator as a folder that translates without torch and fairseq: see :mod:`.ctranslate2_engine`."""
 
+import os
 from typing import Any
 
 from fairseq.models import FairseqEncoderDecoderModel
@@ -7,10 +8,11 @@ from fairseq.models import FairseqEncoderDecoderModel
 from ..errors import about
 from ..export.ctranslate2 import RingConverter
 from ..export.loading import load_model
-from ..export.runtime import SAFE_INT8
-from ..files import whole_folder
-from .ctranslate2_engine import Recipe
+from ..export.runtime import INT8, SAFE_INT8
+from ..files import whole_folder, write_text
+from .ctranslate2_engine import SHORTLIST, Recipe
 from .fairseq_engine import Languages, build_task, check_dictionaries
+from .shortlist import make_shortlist
 from .subwords import Subwords
 
 
@@ -22,6 +24,7 @@ def export_translator(
     subwords: Subwords,
     output: str,
     quantization: str = "float32",
+    shortlist: bool = False,
 ) -> FairseqEncoderDecoderModel:
     """Write weights, vocabularies, the sub-word model and a recipe to a folder, whole or not at all.
 
@@ -33,6 +36,7 @@ def export_translator(
         subwords: how raw text was cut before it.
         output: the folder to write.
         quantization: CTranslate2's type of the weights.
+        shortlist: whether to add a vocabulary map of the training data in `data`, see :mod:`.shortlist`.
 
     Returns:
         the model.
@@ -45,6 +49,7 @@ def export_translator(
     with about(path):
         model = load_model(state)
         converter = RingConverter(model, task.source_dictionary.symbols, task.target_dictionary.symbols)
+    candidates = make_shortlist(task) if shortlist else None
     with whole_folder(output) as folder:
         converter.convert(folder, quantization=quantization, force=True)
         recipe = Recipe(
@@ -55,7 +60,9 @@ def export_translator(
             max_source_tokens=min(model.encoder.max_positions(), task.cfg.max_source_positions) - 1,
             max_target_tokens=min(model.decoder.max_positions(), task.cfg.max_target_positions) - 1,
             quantization=quantization,
-            largest_int8=SAFE_INT8,
+            largest_int8=SAFE_INT8 if quantization in INT8 else None,
         )
         recipe.write(folder)
+        if candidates is not None:
+            write_text(os.path.join(folder, SHORTLIST), candidates)
     return model
