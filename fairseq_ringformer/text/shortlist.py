@@ -35,7 +35,7 @@ def make_shortlist(task: TranslationTask) -> str:
     except FileNotFoundError:
         raise UserError(f"{task.cfg.data} holds no training data (train.*), which --shortlist aligns") from None
     pairs = task.dataset("train")
-    chosen = range(0, len(pairs), -(-len(pairs) // PAIRS))
+    chosen = range(0, len(pairs), max(1, -(-len(pairs) // PAIRS)))
     sources, targets = ([side[index].tolist() for index in chosen] for side in (pairs.src, pairs.tgt))
     return vocabulary_map(sources, targets, task.source_dictionary, task.target_dictionary)
 
@@ -43,7 +43,7 @@ def make_shortlist(task: TranslationTask) -> str:
 def vocabulary_map(sources: list[Tokens], targets: list[Tokens], source: Dictionary, target: Dictionary) -> str:
     """As :func:`make_shortlist`, of the sentence pairs `sources` and `targets` in ids of `source` and `target`."""
     translations: list[Counter[int]] = [Counter() for _ in source.symbols]
-    for left, right, links in zip(sources, targets, align(sources, targets)):
+    for left, right, links in zip(sources, targets, align(sources, targets), strict=True):
         for i, j in links:
             translations[left[i]][right[j]] += 1
     frequency = Counter(token for sentence in targets for token in sentence)
@@ -67,7 +67,8 @@ def align(sources: list[Tokens], targets: list[Tokens]) -> Iterable[set[tuple[in
         eflomal.Aligner().align(_lines(sources), _lines(targets), forward, reverse)
         with open(forward, encoding="ascii") as one, open(reverse, encoding="ascii") as other:
             for links in zip(one, other, strict=True):
-                yield {tuple(map(int, link.split("-"))) for line in links for link in line.split()}
+                ends = (link.split("-") for line in links for link in line.split())
+                yield {(int(i), int(j)) for i, j in ends}
 
 
 def _lines(sentences: list[Tokens]) -> Iterable[str]:
