@@ -37,6 +37,8 @@ EXTRAS = {
     "deploy": DEPLOY,
     # That translator as a service over HTTP.
     "serve": [*DEPLOY, "starlette>=0.40", "uvicorn>=0.30"],
+    # To export with a shortlist of target sub-words. It is built with a C compiler.
+    "shortlist": ["eflomal>=2.0"],
     # Sub-words that are not sentencepiece's, for a deployed translator or for text by itself.
     "subwords": SUBWORDS,
     # Beside fairseq or vision: CKA, maps, distances, benchmark, studies.

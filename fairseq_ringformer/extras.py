@@ -16,6 +16,7 @@ EXTRAS = {
     ),
     "deploy": ("exported translators", ("ctranslate2", "sentencepiece", "sentencex")),
     "serve": ("services", ("starlette", "uvicorn")),
+    "shortlist": ("shortlists", ("eflomal",)),
     "subwords": ("these sub-words", ("subword_nmt", "sacremoses", "tokenizers", "huggingface_hub")),
     "analysis": ("analyses", ("matplotlib", "psutil")),
     "recipes": ("recipes", ("lxml", "num2words")),

@@ -1,8 +1,9 @@
 """A ring as a model of CTranslate2, which runs it in C++, in int8 where asked, without torch and fairseq."""
 
+import numpy
 import torch
 from ctranslate2.converters import Converter
-from ctranslate2.specs import attention_spec, common_spec, transformer_spec
+from ctranslate2.specs import attention_spec, common_spec, model_spec, transformer_spec
 from fairseq.models import BaseFairseqModel, FairseqLanguageModel
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from ..errors import UserError
 from ..models.base import StackModel
 from ..models.config import NORM_EPS, SIDES
 from .folding import PlainLayer, plain_layers, position_table
+from .runtime import INT8, SAFE_INT8
 
 # fairseq's activations and CTranslate2's; it has no others of fairseq's.
 ACTIVATIONS = {
@@ -19,6 +21,39 @@ ACTIVATIONS = {
     "gelu_fast": common_spec.Activation.GELUTanh,
     "tanh": common_spec.Activation.Tanh,
 }
+# Below this a row is zero: its scale would not be a float32.
+TINY = 1e-30
+
+
+class SafeInt8(model_spec.ModelSpec):
+    """Of a specification: its int8 weights are at most :data:`.runtime.SAFE_INT8`, where CTranslate2's own reach 127."""
+
+    def optimize(self, quantization: str | None = None) -> None:
+        if quantization in INT8:
+            model_spec.visit_spec(self, round_to_int8)
+            quantization = None  # the rest stays float32
+        super().optimize(quantization)
+
+
+class TranslatorSpec(SafeInt8, transformer_spec.TransformerSpec):
+    """What CTranslate2's ``Translator`` runs."""
+
+
+class GeneratorSpec(SafeInt8, transformer_spec.TransformerDecoderModelSpec):
+    """What its ``Generator`` runs."""
+
+
+def round_to_int8(spec: model_spec.LayerSpec, name: str, value: model_spec.Variable) -> None:
+    """Round a matrix that CTranslate2 has in int8, each row by its own scale."""
+    key = name.rpartition("/")[2]
+    if not hasattr(spec, f"{key}_scale"):
+        return
+    weight = value.to("float32").numpy()
+    largest = numpy.abs(weight).max(axis=1)
+    scale = SAFE_INT8 / numpy.where(largest > TINY, largest, SAFE_INT8)
+    rounded = numpy.rint(weight * scale[:, None]).astype(numpy.int8)
+    setattr(spec, key, model_spec.NumpyVariable(rounded))
+    setattr(spec, f"{key}_scale", model_spec.NumpyVariable(scale.astype(numpy.float32)))
 
 
 class RingConverter(Converter):
@@ -63,9 +98,9 @@ class RingConverter(Converter):
         self.pre_norm = {side: getattr(options, f"{side}_normalize_before") for side in self.sides}
 
     @torch.no_grad()
-    def _load(self) -> transformer_spec.TransformerSpec:
+    def _load(self) -> TranslatorSpec:
         encoder = self._side("encoder", transformer_spec.TransformerEncoderSpec)
-        spec = transformer_spec.TransformerSpec(encoder, self._decoder())
+        spec = TranslatorSpec(encoder, self._decoder())
         spec.register_source_vocabulary(self.symbols["source"])
         spec.register_target_vocabulary(self.symbols["target"])
         spec.config.layer_norm_epsilon = getattr(self.options, "norm_eps", NORM_EPS)
@@ -136,8 +171,8 @@ class LanguageModelConverter(RingConverter):
         self.starts_with_bos = starts_with_bos
 
     @torch.no_grad()
-    def _load(self) -> transformer_spec.TransformerDecoderModelSpec:
-        spec = transformer_spec.TransformerDecoderModelSpec(self._decoder(with_encoder_attention=False))
+    def _load(self) -> GeneratorSpec:
+        spec = GeneratorSpec(self._decoder(with_encoder_attention=False))
         spec.register_vocabulary(self.symbols["target"])
         spec.config.layer_norm_epsilon = getattr(self.options, "norm_eps", NORM_EPS)
         if not self.starts_with_bos:

@@ -4,6 +4,11 @@ import os
 
 # Bytes of weights from which a sentence alone is translated faster by all threads together; see :func:`layout`.
 LARGE_MODEL = 100_000_000
+INT8 = ("int8", "int8_float32")  # CTranslate2's names; one file
+# The largest int8 weight whose products are right on every processor. Without VNNI instructions, two products with activations
+# of up to 255 are added in 16 bits: 2 * 255 * 63 fits, 2 * 255 * 127 does not. There log probabilities of random models of three
+# sizes were off by up to 1.6 with weights of up to 127, and by up to 0.11 with these; without overflow 127 gives 0.06.
+SAFE_INT8 = 63
 
 
 def cores() -> int:
@@ -11,23 +16,34 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def choose_instructions() -> None:
-    """Let CTranslate2 compute int8 rightly and fast on this processor; call this before it is imported.
-
-    AVX-512, which it leaves out by default, gave 1.2 to 1.4 times as many sentences in int8 on two cores, at 128/512 and
-    512/2048. Without VNNI instructions, oneDNN, which it takes on AMD's processors, adds pairs of int8 products in 16
-    bits, and they overflow: log-probabilities of a random model were off by more than 1, with MKL by less than 0.3. What
-    the environment says already is left alone.
-    """
+def processor_flags() -> set[str]:
+    """What the processor can do, in Linux's words for x86; empty where they are not known."""
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="replace") as stream:
-            flags = set(next((line.split() for line in stream if line.startswith("flags")), []))
+            return set(next((line.split() for line in stream if line.startswith("flags")), []))
     except OSError:
-        return
-    if not flags & {"avx512_vnni", "avx_vnni"}:
-        os.environ.setdefault("CT2_USE_MKL", "1")
-    if {"avx512f", "avx512cd", "avx512vl", "avx512bw", "avx512dq"} <= flags:
+        return set()
+
+
+def choose_instructions() -> None:
+    """Let CTranslate2 use AVX-512, which it leaves out by default; call this before it is imported.
+
+    It gave 1.2 to 1.4 times as many sentences in int8 on two cores, at 128/512 and 512/2048. What the environment says
+    already is left alone.
+    """
+    if {"avx512f", "avx512cd", "avx512vl", "avx512bw", "avx512dq"} <= processor_flags():
         os.environ.setdefault("CT2_FORCE_CPU_ISA", "AVX512")
+
+
+def compute_type(largest_int8: int) -> str:
+    """CTranslate2's compute type for a model whose int8 weights are at most `largest_int8`.
+
+    A model of another type, or on a GPU, takes its own. So does int8, but where its products could overflow: see
+    :data:`SAFE_INT8`. There int8 weights are computed with in float32, which is right, and slower.
+    """
+    flags = processor_flags()
+    overflows = "avx2" in flags and not flags & {"avx512_vnni", "avx_vnni"}
+    return "float32" if overflows and largest_int8 > SAFE_INT8 else "default"
 
 
 def layout(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..modules import Bank, DecoderCache, Stack, StackConfig, StackOutput
-from ..modules.kernels import span
+from ..modules.kernels import is_plain, lay_out, span
 from ..modules.prepared import Prepared
 from ..modules.projection import INITS
 from .config import RingFormerConfig
@@ -184,14 +184,14 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
     def output_layer(self, features: Tensor, **kwargs) -> Tensor:
         """Scores `(batch, tgt_len, vocabulary)` of `features` `(batch, tgt_len, embed_dim)`."""
         with span("output"):
-            return F.linear(features, *self._head(features.dtype))
+            return F.linear(features, *self._head(features))
 
-    def _head(self, dtype: torch.dtype) -> Head:
-        """The head's weights in the type of the features; prepared ones where :meth:`reparameterize` was told so."""
+    def _head(self, features: Tensor) -> Head:
+        """The head's weights in the type of `features`; prepared ones where :meth:`reparameterize` was told so."""
         prepared = None
-        if self._prepared_head is not None and not torch.is_grad_enabled():
-            prepared = self._prepared_head.get(dtype)
-        return prepared or self._cast_head(dtype)
+        if self._prepared_head is not None and not torch.is_grad_enabled() and not is_plain(features):
+            prepared = self._prepared_head.get(features.dtype)
+        return prepared or self._cast_head(features.dtype)
 
     def _cast_head(self, dtype: torch.dtype) -> Head:
         weight, bias = self.embed_tokens.weight, self.output_bias
@@ -199,12 +199,16 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
             weight, bias = self.output_projection.weight, self.output_projection.bias
         return weight.to(dtype), None if bias is None else bias.to(dtype)
 
+    def _lay_out_head(self, dtype: torch.dtype) -> Head:
+        weight, bias = self._cast_head(dtype)
+        return lay_out(weight), bias
+
     def reparameterize(self) -> None:
-        """The weights are final: prepare the stack (:meth:`.Stack.reparameterize`), and the head in other types."""
+        """The weights are final: prepare the stack (:meth:`.Stack.reparameterize`), and the head."""
         self.stack.reparameterize()
         head = self.embed_tokens if self.output_projection is None else self.output_projection
         bias = [] if self.output_bias is None else [nn.ParameterList([self.output_bias])]
-        self._prepared_head = Prepared([head, *bias], self._cast_head)
+        self._prepared_head = Prepared([head, *bias], self._lay_out_head)
 
     def reorder_incremental_state(self, incremental_state: dict[str, Any], new_order: Tensor) -> None:
         """Follow the beam: row i continues what row ``new_order[i]`` was."""

@@ -206,19 +206,28 @@ def fold_weights(projections: list[Projection], signals: LevelSignals | None, dt
     return [Folded(weight.to(dtype), bias) for weight, bias in zip(fold(projections, signals), biases)]
 
 
+def lay_out(weight: Tensor) -> Tensor:
+    """`weight` with contiguous columns, a copy, on CPUs: faster for few rows.
+
+    Up to twice for 5 to 40 rows; on an AMD EPYC (Zen 3) 0.8 to 1.3 times for the weights of a level, and for a head of
+    8,000 symbols and 512 channels 2.4 times for one row, 1.3 for 5, 1.1 for 32 and more.
+    """
+    return weight.t().contiguous().t() if weight.device.type == "cpu" else weight
+
+
 def fold_for_inference(
-    projections: list[Projection], signals: LevelSignals | None, dtype: torch.dtype, lay_out: bool
+    projections: list[Projection], signals: LevelSignals | None, dtype: torch.dtype, laid_out: bool
 ) -> list[Folded]:
     """The folded projections of all levels, for many passes in `dtype` where nothing learns.
 
-    What levels share is one tensor. With `lay_out` columns are contiguous: up to twice as fast for 5 to 40 rows.
+    What levels share is one tensor. With `laid_out` see :func:`lay_out`.
     """
     made: dict[int, Tensor] = {}
 
     def once(weight: Tensor) -> Tensor:
         if id(weight) not in made:
             rounded = weight.detach().to(dtype)
-            made[id(weight)] = rounded.t().contiguous().t() if lay_out and rounded.dim() == 2 else rounded
+            made[id(weight)] = lay_out(rounded) if laid_out and rounded.dim() == 2 else rounded
         return made[id(weight)]
 
     weights = fold(projections, signals)

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import extras
 from ..errors import UserError, about, one_line
-from ..export.runtime import choose_instructions, cores, layout
+from ..export.runtime import INT8, choose_instructions, compute_type, cores, layout
 from ..files import write_text
 from .normalisation import Normalisation
 from .prepared import RECIPE
@@ -17,6 +17,7 @@ from .subwords import Subwords, build_codec, check_kind
 
 FORMAT = "ctranslate2"
 MODEL = "model.bin"
+SHORTLIST = "vmap.txt"  # CTranslate2's name
 FLOAT32_EPSILON = 2.0**-23
 BOS, PAD, EOS, UNK = SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 
@@ -31,6 +32,7 @@ class Recipe:
         max_source_tokens, max_target_tokens: the longest text, its end not counted.
         quantization: type of the weights.
         format: of the weights.
+        largest_int8: the largest int8 weight, see :func:`~..export.runtime.compute_type`; None if it is not known.
         normalisation: what is done to text before, as :meth:`.normalisation.Normalisation.to_json` says it; or None.
     """
 
@@ -44,6 +46,7 @@ class Recipe:
     quantization: str
     format: str = FORMAT
     normalisation: dict[str, Any] | None = None
+    largest_int8: int | None = None
 
     def write(self, folder: str) -> None:
         write_text(os.path.join(folder, RECIPE), json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
@@ -103,6 +106,8 @@ class CTranslate2Engine:
     of the sentence, padding is never chosen. Only an output that reaches the longest length is cut there, where fairseq
     ends it with the end of the sentence.
 
+    Where the folder has a shortlist, a sentence's candidates alone are scored, and probabilities are theirs.
+
     Args:
         folder: what ``ringformer export`` has written.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``.
@@ -128,11 +133,12 @@ class CTranslate2Engine:
         self.languages = recipe.source_lang, recipe.target_lang
         self.codec = build_codec(recipe.subwords(folder, normalise), *self.languages)
         self.max_tokens, self.max_target_tokens = recipe.max_source_tokens, recipe.max_target_tokens
+        self.shortlist = os.path.isfile(os.path.join(folder, SHORTLIST))
         size = os.path.getsize(os.path.join(folder, MODEL))
         choose_instructions()
         kind, index = _place(device)
         counts = layout(threads or cores(), translators, size, alone, gpu=kind == "cuda")
-        self.translator = _load(folder, kind, index, counts)
+        self.translator = _load(folder, kind, index, counts, _compute_type(recipe, kind))
 
     def count(self, text: str) -> int:
         return len(self._tokens(text))
@@ -174,6 +180,7 @@ class CTranslate2Engine:
             # Lengths count the end of the sentence, if it is asked for.
             return_end_token=True,
             suppress_sequences=[[PAD]],
+            use_vmap=self.shortlist,
             max_input_length=0,
             max_decoding_length=min(longest, self.max_target_tokens),
         )
@@ -218,11 +225,17 @@ def _place(device: str) -> tuple[str, int]:
     return kind, int(index or 0)
 
 
-def _load(folder: str, kind: str, index: int, counts: tuple[int, int]):
+def _compute_type(recipe: Recipe, kind: str) -> str:
+    of_int8 = recipe.quantization in INT8 and kind == "cpu"
+    return compute_type(recipe.largest_int8 or 127) if of_int8 else "default"
+
+
+def _load(folder: str, kind: str, index: int, counts: tuple[int, int], compute_type: str):
     import ctranslate2
 
     translators, threads = counts
     options: dict[str, Any] = {"inter_threads": translators, "intra_threads": threads, "max_queued_batches": -1}
+    options["compute_type"] = compute_type
     try:
         return ctranslate2.Translator(folder, kind, device_index=index, **options)
     except (RuntimeError, ValueError) as error:

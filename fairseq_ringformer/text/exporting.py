@@ -10,10 +10,12 @@ from fairseq.models import FairseqEncoderDecoderModel
 from ..errors import UserError, about, one_line
 from ..export.ctranslate2 import LanguageModelConverter, RingConverter
 from ..export.loading import load_model
-from ..files import whole_folder
+from ..export.runtime import INT8, SAFE_INT8
+from ..files import whole_folder, write_text
 from ..models.language_model import RingFormerLanguageModel
-from .ctranslate2_engine import Recipe
+from .ctranslate2_engine import SHORTLIST, Recipe
 from .fairseq_engine import Languages, build_task, check_dictionaries
+from .shortlist import make_shortlist
 from .subwords import Subwords
 
 
@@ -25,6 +27,7 @@ def export_translator(
     subwords: Subwords,
     output: str,
     quantization: str = "float32",
+    shortlist: bool = False,
 ) -> FairseqEncoderDecoderModel:
     """Write weights, vocabularies, the sub-word model and a recipe to a folder, whole or not at all.
 
@@ -36,6 +39,7 @@ def export_translator(
         subwords: how raw text was cut before it.
         output: the folder to write.
         quantization: CTranslate2's type of the weights.
+        shortlist: whether to add a vocabulary map of the training data in `data`, see :mod:`.shortlist`.
 
     Returns:
         the model.
@@ -48,6 +52,7 @@ def export_translator(
     with about(path):
         model = load_model(state)
         converter = RingConverter(model, task.source_dictionary.symbols, task.target_dictionary.symbols)
+    candidates = make_shortlist(task) if shortlist else None
     with whole_folder(output) as folder:
         converter.convert(folder, quantization=quantization, force=True)
         recipe = Recipe(
@@ -58,8 +63,11 @@ def export_translator(
             max_source_tokens=min(model.encoder.max_positions(), task.cfg.max_source_positions) - 1,
             max_target_tokens=min(model.decoder.max_positions(), task.cfg.max_target_positions) - 1,
             quantization=quantization,
+            largest_int8=SAFE_INT8 if quantization in INT8 else None,
         )
         recipe.write(folder)
+        if candidates is not None:
+            write_text(os.path.join(folder, SHORTLIST), candidates)
     return model
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.text import shortlist
 from fairseq_ringformer.text.ctranslate2_engine import Recipe
 from tests.cli.dictionaries import turn
 
@@ -40,6 +41,7 @@ def test_the_folder_holds_all_that_translating_needs(toy, ringformer, export, tm
         "quantization": "float32",
         "format": "ctranslate2",
         "normalisation": None,
+        "largest_int8": None,
     }
     symbols = json.loads((tmp_path / "model" / "shared_vocabulary.json").read_text())
     named = [line.split()[0] for line in (toy.data / "dict.de.txt").read_text().splitlines()]
@@ -66,6 +68,28 @@ def test_other_weights_are_smaller(ringformer, export, tmp_path, quantization):
     assert ringformer(*export(tmp_path / "small", "--quantization", quantization))[0] == 0
     sizes = [(tmp_path / name / "model.bin").stat().st_size for name in ("full", "small")]
     assert sizes[1] < 0.8 * sizes[0] and Recipe.read(str(tmp_path / "small")).quantization == quantization
+
+
+def test_a_shortlist_narrows_what_is_scored(toy, ringformer, refused, export, tmp_path, monkeypatch):
+    aligned = []
+    align = shortlist.align
+    monkeypatch.setattr(shortlist, "align", lambda *sides: aligned.append(len(sides[0])) or align(*sides))
+    monkeypatch.setattr(shortlist, "PAIRS", 150)  # of 200: every second
+    status, out, _ = ringformer(*export(tmp_path / "model", "--shortlist"))
+    assert status == 0 and "vocabularies, shortlist and sub-words" in out and aligned == [100]
+    assert sorted(os.listdir(tmp_path / "model")) == sorted([*CONTENT, "vmap.txt"])
+    translate = ("translate", "--model", tmp_path / "model", "eins zwei.")
+    assert ringformer(*translate)[1] == "one two.\n"
+    (tmp_path / "model" / "vmap.txt").write_text("\t.\n", encoding="utf-8")
+    assert set(ringformer(*translate)[1].strip()) <= {".", " ", "⁇"}  # the unknown one is always a candidate
+    carried = [str(flag) for flag in export(tmp_path / "other", "--shortlist")]
+    del carried[carried.index("--data") : carried.index("--data") + 2]
+    assert "--shortlist needs --data: the folder of the training data" in refused(*carried)
+    shutil.copytree(toy.data, tmp_path / "bin", ignore=shutil.ignore_patterns("train.*"))
+    shutil.copy(toy.root / "toy.model", tmp_path)
+    shutil.copy(toy.root / "recipe.json", tmp_path)
+    message = refused(*export(tmp_path / "other", "--shortlist"), "--data", tmp_path / "bin")
+    assert f"{tmp_path}/bin holds no training data (train.*), which --shortlist aligns" in message
 
 
 def test_only_an_exported_model_is_replaced(ringformer, refused, export, tmp_path):

@@ -3,8 +3,10 @@
 import ctranslate2
 import pytest
 import torch
+from ctranslate2.specs.common_spec import LinearSpec
 
-from fairseq_ringformer.export.ctranslate2 import RingConverter
+from fairseq_ringformer.export.ctranslate2 import RingConverter, round_to_int8
+from fairseq_ringformer.export.runtime import SAFE_INT8
 
 from .conftest import ring
 from .test_folding import stock
@@ -150,6 +152,18 @@ def test_int8_is_near(tmp_path):
         convert(model, folder, quantization)
         width[quantization] = (folder / "model" / "model.bin").stat().st_size
     assert width["int8"] < width["float32"]
+
+
+@pytest.mark.parametrize("rows", [torch.randn(3, 8), torch.zeros(3, 8), torch.full((3, 8), 1e-38)])
+def test_int8_weights_leave_room_for_the_sum_of_two(rows):
+    """Where a processor adds two products in 16 bits, larger ones would overflow."""
+    spec = LinearSpec()
+    spec.weight = rows
+    spec.validate()
+    round_to_int8(spec, "decoder/layer_0/weight", spec.weight)
+    scale, rounded = spec.weight_scale.numpy(), spec.weight.numpy()
+    assert rounded.dtype == "int8" and abs(rounded).max() in (0, SAFE_INT8) and 2 * 255 * SAFE_INT8 < 2**15
+    torch.testing.assert_close(torch.tensor(rounded / scale[:, None]), rows, rtol=0, atol=0.5 / scale.min() + 1e-30)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fairseq_ringformer.export import runtime
-from fairseq_ringformer.export.runtime import layout
+from fairseq_ringformer.export.runtime import compute_type, layout
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,21 @@ def test_layout(threads, wanted, megabytes, alone, expected):
 def test_a_gpu_has_one_translator_unless_told_otherwise():
     assert layout(64, None, 5 * 10**6, gpu=True) == (1, 64)
     assert layout(64, 4, 5 * 10**6, gpu=True) == (4, 16)
+
+
+@pytest.mark.parametrize(
+    "flags, largest, expected",
+    [
+        ({"avx2"}, 127, "float32"),
+        ({"avx2"}, 63, "default"),
+        ({"avx2", "avx_vnni"}, 127, "default"),
+        ({"avx2", "avx512f", "avx512_vnni"}, 127, "default"),
+        (set(), 127, "default"),  # no x86
+    ],
+)
+def test_weights_whose_products_overflow_are_not_multiplied_in_int8(monkeypatch, flags, largest, expected):
+    monkeypatch.setattr(runtime, "processor_flags", lambda: flags)
+    assert compute_type(largest) == expected
 
 
 def test_the_library_reads_what_is_set_for_it():
