@@ -39,6 +39,8 @@ EXTRAS = {
     "serve": [*DEPLOY, "starlette>=0.40", "uvicorn>=0.30"],
     # To export with a shortlist of target sub-words. It is built with a C compiler.
     "shortlist": ["eflomal>=2.0"],
+    # A translator that was exported to Hugging Face's transformers; the export itself is fairseq's with this.
+    "transformers": [*TORCH, "transformers>=5.24", "safetensors", *SENTENCEPIECE, "protobuf"],
     # Sub-words that are not sentencepiece's, for a deployed translator or for text by itself.
     "subwords": SUBWORDS,
     # Beside fairseq or vision: CKA, maps, distances, benchmark, studies.
