@@ -5,6 +5,7 @@ A post-norm ring is an ``FSMTForConditionalGeneration`` (fairseq's WMT 2019 mode
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from fairseq.models import FairseqEncoderDecoderModel
@@ -82,7 +83,7 @@ def to_transformers(
         state["model.decoder.output_projection.weight"] = output
     state["model.encoder.embed_tokens.weight"], state["model.decoder.embed_tokens.weight"] = source, target
     tied = torch.equal(source, target) and torch.equal(target, output)
-    config = dict(
+    config: dict[str, Any] = dict(
         _sizes(model, state),
         tie_word_embeddings=tied,
         max_position_embeddings=max(getattr(model, side).max_positions() for side in SIDES),
@@ -97,7 +98,7 @@ def to_transformers(
     if pre_norm:
         found = M2M100ForConditionalGeneration(M2M100Config(vocab_size=len(rows), **config))
     else:
-        sizes = dict(src_vocab_size=len(rows), tgt_vocab_size=len(target))
+        sizes: dict[str, Any] = dict(src_vocab_size=len(rows), tgt_vocab_size=len(target))
         found = FSMTForConditionalGeneration(FSMTConfig(langs=list(languages), **sizes, **config))
     _load(found, state)
     found.generation_config = search(min(longest, model.decoder.max_positions() - 1), suppressed)

@@ -130,7 +130,7 @@ def _subword_nmt(path: str) -> Cut:
         version, *lines = stream.read().rstrip("\n").split("\n")
     if version != "#version: 0.2":
         raise UserError(f"{path}: no merges of subword-nmt 0.2 or newer: its first line is not '#version: 0.2'")
-    merges = list(dict.fromkeys(tuple(line.split(" ")) for line in lines))
+    merges: list[Any] = list(dict.fromkeys(tuple(line.split(" ")) for line in lines))
     names = dict.fromkeys(part for left, right in merges for part in (left, right, left + right))
 
     def name(symbol: str) -> str:
@@ -152,7 +152,7 @@ def _subword_nmt(path: str) -> Cut:
 
 def _sentencepiece(path: str) -> Cut:
     from google.protobuf.message import DecodeError
-    from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec  # type: ignore[attr-defined]
 
     try:
         with open(path, "rb") as stream:
@@ -172,7 +172,7 @@ def _sentencepiece(path: str) -> Cut:
             )
     scores = {piece.piece: piece.score for piece in proto.pieces if piece.type in (kinds.NORMAL, kinds.BYTE)}
     build = _merging if trained.model_type == TrainerSpec.BPE else _likeliest
-    steps = [normalizers.Precompiled(spec.precompiled_charsmap)] if spec.precompiled_charsmap else []
+    steps: list[Any] = [normalizers.Precompiled(spec.precompiled_charsmap)] if spec.precompiled_charsmap else []
     if spec.remove_extra_whitespaces:
         # At the end sentencepiece takes away what white space has become, too.
         steps += [_replace("  +", " "), _replace("\\A +", ""), _replace(f"[ {SPACE}]+\\z", "")]
