@@ -13,16 +13,19 @@ TOKENS = re.compile(r"Evaluated ([\d,]+) tokens")
 LOSS = re.compile(r"Loss \(base 2\): ([\d.]+)")
 
 
-def bits(log: str, units: int) -> float:
+def bits(log: str, expected: int, units: int) -> float:
     """The loss of all tokens that `log` reports, in bits, over `units`.
 
     Raises:
-        ValueError: if it reports none.
+        ValueError: if it reports none, or not of as many as `expected`.
     """
     tokens, loss = TOKENS.findall(log), LOSS.findall(log)
     if not (tokens and loss):
         raise ValueError("no figures of fairseq-eval-lm in the input")
-    return int(tokens[-1].replace(",", "")) * float(loss[-1]) / units
+    measured = int(tokens[-1].replace(",", ""))
+    if measured != expected:
+        raise ValueError(f"{measured:,} of {expected:,} tokens were measured: add --required-batch-size-multiple 1")
+    return measured * float(loss[-1]) / units
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         sizes = json.loads((options.data / "sizes.json").read_text(encoding="utf-8"))
         of_subset = sizes[options.gen_subset]
-        found = bits(log, of_subset["units"])
+        found = bits(log, of_subset["tokens"], of_subset["units"])
     except (OSError, ValueError, KeyError) as error:
         print(
             f"bits.py: {error}; the input ended with: {(log.strip().splitlines() or ['nothing'])[-1]}", file=sys.stderr

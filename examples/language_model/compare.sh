@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Train and measure language models: compare.sh DATA RUNS [UPDATES [MODEL ...]]. A MODEL is an architecture with its flags.
+# LM_FLAGS are for all of them, "--cpu" for one.
 set -euo pipefail
 if [ $# -lt 2 ]; then sed -n '2s/^# //p' "$0" >&2; exit 2; fi
 . "$(dirname -- "${BASH_SOURCE[0]}")/../recipe/environment.sh"
@@ -26,12 +27,12 @@ for model in "${models[@]}"; do
     mkdir -p "$run"
     if [ ! -s "$run/bits.txt" ]; then
       ringformer train "$data" --task language_modeling --arch "${flags[@]}" "${head[@]}" "${cut[@]}" --max-tokens 4096 \
-        --optimizer adam --lr 2e-3 --lr-scheduler inverse_sqrt --warmup-updates $((updates / 12)) --clip-norm 1.0 --dropout 0.1 \
+        --optimizer adam --lr 2e-3 --lr-scheduler inverse_sqrt --warmup-updates $((updates / 12 + 1)) --clip-norm 1.0 --dropout 0.1 \
         --max-update "$updates" --no-epoch-checkpoints --update-epoch-batch-itr True --num-workers 0 --seed $seed \
         --save-dir "$run" --log-format simple --log-interval 100 ${LM_FLAGS-} > "$run/train.log" 2>&1 ||
         { tail -n 1 "$run/train.log" >&2; exit 1; }
       fairseq-eval-lm "$data" --user-dir "$(ringformer user-dir)" --path "$run/checkpoint_best.pt" --gen-subset test \
-        "${cut[@]}" ${LM_FLAGS-} 2>&1 | python3 "$root/examples/language_model/bits.py" "$data" > "$run/bits.tmp"
+        --required-batch-size-multiple 1 "${cut[@]}" ${LM_FLAGS-} 2>&1 | python3 "$root/examples/language_model/bits.py" "$data" > "$run/bits.tmp"
       mv "$run/bits.tmp" "$run/bits.txt"
     fi
     echo "$model, seed $seed: $(cat "$run/bits.txt")"

@@ -151,7 +151,8 @@ def prepare(options: argparse.Namespace) -> None:
             if split == "train":
                 known = {piece for line in pieces for piece in line.split()}
             unknown = sum(piece not in known for line in pieces for piece in line.split())
-            sizes[split] = {"units": size(raw[split]), "lines": len(pieces), "unknown": unknown}
+            tokens = sum(len(line.split()) + 1 for line in pieces)  # and the end of each line
+            sizes[split] = {"units": size(raw[split]), "lines": len(pieces), "tokens": tokens, "unknown": unknown}
             write_text(folder / f"{split}.txt", "".join(f"{line}\n" for line in pieces))
         binarise(folder)
         write_text(folder / SIZES, json.dumps({"kind": options.kind, "unit": unit, **sizes}, indent=1) + "\n")

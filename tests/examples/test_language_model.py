@@ -23,7 +23,7 @@ def test_dna_is_cut_into_lines_of_one_length(monkeypatch, tmp_path, capsys):
     assert recipe.main(["dna", "--output", str(tmp_path)]) == 0
     assert "base" in capsys.readouterr().out
     sizes = json.loads((tmp_path / "bin" / "sizes.json").read_text())
-    assert sizes["test"] == {"units": 511 * 5, "lines": 5, "unknown": 0}
+    assert sizes["test"] == {"units": 511 * 5, "lines": 5, "tokens": 512 * 5, "unknown": 0}
     lines = (tmp_path / "raw" / "train.txt").read_text().splitlines()
     assert {len(line) for line in lines} == {511} and len(lines) == 56000 // 511 - 10
     assert {path.name for path in (tmp_path / "bin").iterdir()} >= {"dict.txt", "train.bin", "test.idx"}
@@ -42,9 +42,16 @@ def test_text_keeps_pages_together_and_repeats_nothing():
     assert not {"deutsch"} & {word for lines in found.values() for line in lines for word in line.split()}
 
 
-@pytest.mark.parametrize("log, expected", [("Evaluated 1,200 tokens in 1.0s\nLoss (base 2): 2.5, P", 0), ("no", 2)])
+@pytest.mark.parametrize(
+    "log, expected",
+    [
+        ("Evaluated 1,200 tokens in 1.0s\nLoss (base 2): 2.5, P", 0),
+        ("Evaluated 1,192 tokens in 1.0s\nLoss (base 2): 2.5, P", 2),  # some were left out
+        ("no", 2),
+    ],
+)
 def test_bits_are_of_the_raw_sequence(log, expected, monkeypatch, tmp_path, capsys):
-    counted = {"units": 1500, "lines": 3, "unknown": 0}
+    counted = {"units": 1500, "lines": 3, "tokens": 1200, "unknown": 0}
     (tmp_path / "sizes.json").write_text(json.dumps({"unit": "byte", "test": counted}))
     monkeypatch.setattr("sys.stdin", io.StringIO(log))
     assert load("bits").main([str(tmp_path)]) == expected
