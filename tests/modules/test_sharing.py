@@ -16,7 +16,7 @@ from fairseq_ringformer.modules.sharing import RING, UNIVERSAL
         ("sequence:3", (0, 0, 1, 1, 2, 2)),
         ("sequence:4", (0, 0, 1, 2, 2, 3)),
         ("cycle_rev:3", (0, 1, 2, 2, 1, 0)),
-        ("cycle_rev:2", (0, 1, 0, 1, 1, 0)),  # Takase & Kiyono's algorithm 1: all but the last K as cycle
+        ("cycle_rev:2", (0, 1, 0, 1, 1, 0)),  # all but the last K as cycle
         ("cycle_rev:4", (0, 1, 2, 3, 3, 2)),
         ("cycle_rev:6", (0, 1, 2, 3, 4, 5)),
         ("cycle_rev:1", (0, 0, 0, 0, 0, 0)),
