@@ -77,15 +77,15 @@ started=$SECONDS
 rest=() failed=()
 
 # Toy sizes, to try the script itself.
-toy=() small=() few=() short=() half=(training generation memory)
+toy=() small=() few=() short=() measured=(training generation memory) less=()
 compiled="float32 bf16"
 if [ "$device" = cpu ]; then
   size=tiny
   toy=(-k "(ringformer or size) and not compiled")
   small=(--encoder-embed-dim 16 --encoder-ffn-embed-dim 32 --encoder-layers 2 --decoder-layers 2
-    --encoder-attention-heads 2 --decoder-attention-heads 2 --vocab-size 40 --max-tokens 64 --threads 1)
+    --encoder-attention-heads 2 --decoder-attention-heads 2 --vocab-size 40 --threads 1)
   few=(--batch-size 4 --beam 2)
-  half=(generation)  # fairseq trains in such types on a GPU alone
+  less=(--max-tokens 64)
   compiled=float32
   short=(--cpu --max-tokens 400 --beam 1)
 fi
@@ -121,12 +121,12 @@ tests() {
 }
 
 benchmark() {
-  local precision measures=(training generation memory)
+  local precision
   for precision in float32 bf16 fp16; do
     step "benchmark_$precision" "${ringformer[@]}" benchmark --size "$size" --device "$device" --precision "$precision" \
-      --measure "${measures[@]}" --rounds 3 --json "$output/benchmark_$precision.json" \
-      ${small[@]+"${small[@]}"} ${few[@]+"${few[@]}"}
-    measures=("${half[@]}")
+      --measure "${measured[@]}" --rounds 3 --json "$output/benchmark_$precision.json" \
+      ${small[@]+"${small[@]}"} ${few[@]+"${few[@]}"} ${less[@]+"${less[@]}"}
+    if [ "$device" = cpu ]; then measured=(generation) less=(); fi  # fairseq trains in other types on GPUs alone
   done
 }
 
@@ -134,7 +134,8 @@ compile() {
   local precision
   for precision in $compiled; do
     step "compile_$precision" "${ringformer[@]}" benchmark --size "$size" --device "$device" --precision "$precision" \
-      --compile --measure training --rounds 3 --json "$output/compile_$precision.json" ${small[@]+"${small[@]}"}
+      --compile --measure training --rounds 3 --json "$output/compile_$precision.json" \
+      ${small[@]+"${small[@]}"} ${small[@]+--max-tokens 64}
   done
 }
 
