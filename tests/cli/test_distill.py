@@ -60,6 +60,7 @@ def test_targets_are_the_teachers(toy, exported, prepared, ringformer, tmp_path)
     assert "is there already" in ringformer(*command)[2]
 
 
+@pytest.mark.slow
 def test_originals_come_first(toy, prepared, ringformer, tmp_path):
     """With fairseq for engine."""
     teacher = ("--teacher", toy.run / "checkpoint_last.pt", "--engine", "fairseq", "--beam", 1)
@@ -71,6 +72,7 @@ def test_originals_come_first(toy, prepared, ringformer, tmp_path):
     assert text(tmp_path / "both", "train", "en") == text(prepared, "train", "en") + translated
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_as_it_would_have(toy, prepared, ringformer, tmp_path, monkeypatch):
     """A checkpoint for teacher, too."""
     monkeypatch.setattr(distillation, "CHUNK", 64)

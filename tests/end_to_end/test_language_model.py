@@ -57,6 +57,7 @@ def test_every_model_trains_and_validates(model, mode, fairseq, text, tmp_path):
     assert train(fairseq, text, tmp_path, *flags, arch=f"{model}_lm_tiny").exists()
 
 
+@pytest.mark.slow
 def test_folded_it_scores_and_samples_as_before(fairseq, text, trained, tmp_path, caplog, capsys):
     folded = tmp_path / "folded.pt"
     assert main(["fold", "--path", str(trained), "--output", str(folded)]) == 0

@@ -103,8 +103,14 @@ def searched(model, source, beam, longest):
     return [[found["tokens"].tolist() for found in beams] for beams in generator.generate([model], sample)]
 
 
-@pytest.mark.parametrize("sizes", VOCABULARIES)
-@pytest.mark.parametrize("beam", [1, 5])
+@pytest.mark.parametrize(
+    ("sizes", "beam"),
+    [
+        (VOCABULARIES[0], 5),
+        (VOCABULARIES[1], 1),
+        *(pytest.param(sizes, 5, marks=pytest.mark.slow) for sizes in VOCABULARIES[1:]),
+    ],
+)
 @torch.no_grad()
 def test_searches_are_fairseqs(sizes, beam, norm_flags, tmp_path):
     longest, ended = 20, []

@@ -64,6 +64,7 @@ def test_loop_against_its_definition(data, teacher, tmp_path):
     assert same_weights(model.state_dict(), training.model.state_dict(), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_resume_is_exact(data, teacher, tmp_path):
     """With mixup, smoothing, accumulation and EMA; wherever the teacher then lies."""
     train(data, tmp_path / "whole", teacher=str(teacher), **LIVELY)
