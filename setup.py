@@ -34,6 +34,8 @@ EXTRAS = {
     ],
     # A translator that was exported to CTranslate2, without torch; the export itself is fairseq's with this.
     "deploy": ["ctranslate2>=4.5", *SENTENCEPIECE, *SENTENCES],
+    # A translator that was exported to Hugging Face's transformers; the export itself is fairseq's with this.
+    "transformers": [*TORCH, "transformers>=5.24", "safetensors", *SENTENCEPIECE, "protobuf"],
     # Sub-words that are not sentencepiece's, for a deployed translator or for text by itself.
     "subwords": SUBWORDS,
     # Beside fairseq or vision: CKA, maps, distances, benchmark, studies.

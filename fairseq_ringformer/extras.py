@@ -15,10 +15,13 @@ EXTRAS = {
         ("timm", "torchvision", "accelerate", "tensorboard", "webdataset", "onnx", "onnxruntime", "onnxscript"),
     ),
     "deploy": ("exported translators", ("ctranslate2", "sentencepiece", "sentencex")),
+    "transformers": ("models of Hugging Face", ("transformers", "safetensors", "google")),
     "subwords": ("these sub-words", ("subword_nmt", "sacremoses", "tokenizers", "huggingface_hub")),
     "analysis": ("analyses", ("matplotlib", "psutil")),
     "recipes": ("recipes", ("lxml", "num2words")),
 }
+# Distributions that are not called as what one imports, where that would be no help.
+CALLED = {"google": "protobuf"}
 EXTRA_OF = {module: extra for extra, (_, modules) in EXTRAS.items() for module in modules}
 
 
@@ -64,4 +67,6 @@ def named() -> Iterator[None]:
 
 def _missing(module: str) -> MissingPackage:
     extra = EXTRA_OF[module]
-    return MissingPackage(f"{EXTRAS[extra][0]} need {module}, which is not installed: {advice(extra)}")
+    return MissingPackage(
+        f"{EXTRAS[extra][0]} need {CALLED.get(module, module)}, which is not installed: {advice(extra)}"
+    )

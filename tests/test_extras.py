@@ -12,7 +12,12 @@ from fairseq_ringformer.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 # Distributions that are not called as what one imports.
-DISTRIBUTIONS = {"fairseq": "fairseq-fixed", "fairseq_cli": "fairseq-fixed", "subword_nmt": "subword-nmt"}
+DISTRIBUTIONS = {
+    **extras.CALLED,
+    "fairseq": "fairseq-fixed",
+    "fairseq_cli": "fairseq-fixed",
+    "subword_nmt": "subword-nmt",
+}
 # Brought by others: fairseq-fixed brings omegaconf.
 INDIRECT = {"omegaconf"}
 

@@ -1,11 +1,14 @@
 """A ring folded into timm's own VisionTransformer, and exported from there."""
 
 import json
+import subprocess
+import sys
 
 import onnx
 import pytest
 import timm
 import torch
+from timm.models import save_for_hf
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.ao.quantization import quantize_dynamic
@@ -101,3 +104,21 @@ def test_onnx_gives_torchs_outputs_for_any_batch(name, changes, tmp_path):
     written = onnx.load(path)
     assert written.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     assert {own.key: json.loads(own.value) for own in written.metadata_props} == info
+
+
+@torch.no_grad()
+def test_timm_alone_loads_what_is_saved_for_the_hub(tmp_path):
+    model = small("vit_ring_tiny_patch4_28", in_chans=1)
+    folded = fold_classifier(model)
+    data = dict(mean=(0.3,), std=(0.4,), interpolation="bilinear", crop_pct=1.0)
+    save_for_hf(folded, tmp_path / "hf", model_args=stock_args(model), data_config=data, safe_serialization=True)
+    torch.save(images(model), tmp_path / "images.pt")
+    alone = (
+        "import sys, timm, torch; model = timm.create_model('local-dir:hf', pretrained=True).eval(); "
+        "assert not any(name.startswith('fairseq') for name in sys.modules); "
+        "torch.save([model(torch.load('images.pt')), model.pretrained_cfg['std']], 'outputs.pt')"
+    )
+    subprocess.run([sys.executable, "-P", "-c", alone], cwd=tmp_path, check=True)
+    outputs, std = torch.load(tmp_path / "outputs.pt")
+    torch.testing.assert_close(outputs, model(images(model)), rtol=0, atol=1e-5)
+    assert tuple(std) == (0.4,)
