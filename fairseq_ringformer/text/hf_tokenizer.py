@@ -69,8 +69,8 @@ def build_tokenizer(
             )
     if subwords.tokenizer not in (None, "space"):
         raise UserError(
-            f"Hugging Face's tokenizers have no {subwords.tokenizer}: for text that was not cut by --tokenizer "
-            f"{subwords.tokenizer} before its sub-words, or export --to ctranslate2"
+            f"Hugging Face's tokenizers cannot do what --tokenizer {subwords.tokenizer} does before the sub-words: "
+            "export --to ctranslate2"
         )
     cut = _cut(subwords)
     symbols = list(dict.fromkeys((*target, *source, *cut.pieces)))
@@ -172,7 +172,7 @@ def _sentencepiece(path: str) -> Cut:
             )
     scores = {piece.piece: piece.score for piece in proto.pieces if piece.type in (kinds.NORMAL, kinds.BYTE)}
     build = _merging if trained.model_type == TrainerSpec.BPE else _likeliest
-    steps = [normalizers.Precompiled(spec.precompiled_charsmap)] if spec.precompiled_charsmap else []
+    steps: list[Any] = [normalizers.Precompiled(spec.precompiled_charsmap)] if spec.precompiled_charsmap else []
     if spec.remove_extra_whitespaces:
         # At the end sentencepiece takes away what white space has become, too.
         steps += [_replace("  +", " "), _replace("\\A +", ""), _replace(f"[ {SPACE}]+\\z", "")]
@@ -211,7 +211,7 @@ def _merging(ids: dict[str, int], scores: dict[str, float], byte_fallback: bool)
 
 
 def _likeliest(ids: dict[str, int], scores: dict[str, float], byte_fallback: bool) -> models.Model:
-    """sentencepiece's unigrams. What is no piece is too seldom to be chosen."""
+    """sentencepiece's unigrams. What is no piece is too seldom to be chosen, except where its characters are unknown."""
     seldom = min(scores.values()) - 100
     pieces = [(symbol, scores.get(symbol, seldom)) for symbol in sorted(ids, key=ids.get)]
     return models.Unigram(pieces, ids[UNK], byte_fallback)
