@@ -17,7 +17,17 @@ TEXT = [sentence(numbers)[0] for numbers in ([1], [4, 2], [7, 7, 3], [9, 0, 5, 6
 def export(toy):
     """The arguments of an export of the toy's model to a folder."""
     path = ("--path", toy.run / "checkpoint_last.pt")
-    return lambda output, *flags: ("export", *path, "--data", toy.data, "--to", "transformers", "--output", output, *flags)
+    return lambda output, *flags: (
+        "export",
+        *path,
+        "--data",
+        toy.data,
+        "--to",
+        "transformers",
+        "--output",
+        output,
+        *flags,
+    )
 
 
 def translated(folder, **search):
@@ -60,7 +70,10 @@ def test_only_such_a_folder_is_replaced(ringformer, refused, export, tmp_path):
     ("flags", "text"),
     [
         (("--quantization", "int8"), "--quantization is for --to ctranslate2"),
-        (("--tokenizer", "moses"), "checkpoint_last.pt: Hugging Face's tokenizers have no moses"),
+        (
+            ("--tokenizer", "moses"),
+            "checkpoint_last.pt: Hugging Face's tokenizers cannot do what --tokenizer moses does",
+        ),
         (("--data", "no"), "no: no such data folder"),
     ],
 )
