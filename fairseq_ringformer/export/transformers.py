@@ -35,7 +35,8 @@ ACTIVATIONS = {
     "linear": "linear",
 }
 BOS, PAD, EOS, UNK = range(4)  # of every dictionary of fairseq
-TIED = {"model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight"}
+SOURCE, TARGET = (f"model.{side}.embed_tokens.weight" for side in SIDES)
+OUTPUT = "model.decoder.output_projection.weight"
 # What a row scores that is no symbol, and how large its weights may be: as float16 holds them.
 NEVER, LARGEST = -50.0, 6e4
 
@@ -63,46 +64,39 @@ def to_transformers(
         raise UserError(problem)
     state = transformer_state(model) if isinstance(model, RingFormerModel) else model.state_dict()
     state = {f"model.{key}": weight.detach() for key, weight in state.items() if _is_weight(key)}
-    source, target = state["model.encoder.embed_tokens.weight"], state["model.decoder.embed_tokens.weight"]
-    output = state["model.decoder.output_projection.weight"]
-    pre_norm = bool(model.cfg.encoder_normalize_before)
-    rows = [*rows, *[UNK] * (len(target) - len(rows) if pre_norm else 0)]
-    source, suppressed = source[list(rows)], [PAD]
+    symbols, pre_norm, suppressed = len(state[TARGET]), bool(model.cfg.encoder_normalize_before), [PAD]
     if pre_norm:
-        # It has one number of symbols. What no translation can be are rows that a search never chooses.
-        surplus = range(len(target), len(rows))
-        if surplus:
-            row = never(state["model.decoder.layer_norm.weight"], state["model.decoder.layer_norm.bias"])
-            if row is None:
-                row, suppressed = torch.zeros_like(output[0]), [PAD, *surplus]
-            output = torch.cat([output, row.expand(len(surplus), -1)])
-            target = torch.cat([target, target[UNK].expand(len(surplus), -1)])
-        state["lm_head.weight"], state["model.shared.weight"] = output, source
-        del state["model.decoder.output_projection.weight"]
-    else:
-        state["model.decoder.output_projection.weight"] = output
-    state["model.encoder.embed_tokens.weight"], state["model.decoder.embed_tokens.weight"] = source, target
-    tied = torch.equal(source, target) and torch.equal(target, output)
-    config: dict[str, Any] = dict(
-        _sizes(model, state),
-        tie_word_embeddings=tied,
-        max_position_embeddings=max(getattr(model, side).max_positions() for side in SIDES),
-        scale_embedding=not model.cfg.no_scale_embedding,
-        activation_function=ACTIVATIONS[str(model.cfg.activation_fn)],
-        dropout=float(model.cfg.dropout),
-        attention_dropout=float(model.cfg.attention_dropout),
-        activation_dropout=float(model.cfg.activation_dropout),
-        encoder_layerdrop=0.0,
-        decoder_layerdrop=0.0,
-    )
+        rows = [*rows, *[UNK] * (symbols - len(rows))]
+    state[SOURCE] = state[SOURCE][list(rows)]
+    if pre_norm:
+        suppressed += _one_number_of_symbols(state)
+    output = state["lm_head.weight" if pre_norm else OUTPUT]
+    tied = torch.equal(state[SOURCE], state[TARGET]) and torch.equal(state[TARGET], output)
+    config = {**_config(model, state), "tie_word_embeddings": tied}
     if pre_norm:
         found = M2M100ForConditionalGeneration(M2M100Config(vocab_size=len(rows), **config))
     else:
-        sizes: dict[str, Any] = dict(src_vocab_size=len(rows), tgt_vocab_size=len(target))
+        sizes: dict[str, Any] = {"src_vocab_size": len(rows), "tgt_vocab_size": symbols}
         found = FSMTForConditionalGeneration(FSMTConfig(langs=list(languages), **sizes, **config))
     _load(found, state)
     found.generation_config = search(min(longest, model.decoder.max_positions() - 1), suppressed)
     return found.eval()
+
+
+def _one_number_of_symbols(state: dict[str, Tensor]) -> list[int]:
+    """Give target and output in `state` as many rows as the source has, as M2M-100 wants it, under its names.
+
+    Returns:
+        ids that a search has to suppress; what no translation can be is a row that scores :data:`NEVER`, if it can be.
+    """
+    output, target = state.pop(OUTPUT), state[TARGET]
+    surplus = range(len(target), len(state[SOURCE]))
+    row = never(state["model.decoder.layer_norm.weight"], state["model.decoder.layer_norm.bias"]) if surplus else None
+    if surplus:
+        output = torch.cat([output, (torch.zeros_like(output[0]) if row is None else row).expand(len(surplus), -1)])
+        state[TARGET] = torch.cat([target, target[UNK].expand(len(surplus), -1)])
+    state["lm_head.weight"], state["model.shared.weight"] = output, state[SOURCE]
+    return [] if row is not None else [*surplus]
 
 
 def search(longest: int, suppressed: list[int]) -> GenerationConfig:
@@ -173,6 +167,11 @@ def _misfits(model: FairseqEncoderDecoderModel) -> Iterator[str]:
         ),
         # fairseq's own
         ("--adaptive-softmax-cutoff", getattr(decoder, "adaptive_softmax", None) is not None, False),
+        (
+            "--no-decoder-final-norm",
+            options.decoder_normalize_before and getattr(decoder, "layer_norm", True) is None,
+            False,
+        ),
         ("--decoder-output-dim", getattr(decoder, "project_out_dim", None) is not None, False),
     ):
         if present:
@@ -183,15 +182,22 @@ def _is_weight(key: str) -> bool:
     return not key.endswith((".version", "embed_positions._float_tensor"))
 
 
-def _sizes(model: FairseqEncoderDecoderModel, state: dict[str, Tensor]) -> dict[str, int]:
-    sizes = {"d_model": int(model.cfg.encoder_embed_dim)}
+def _config(model: FairseqEncoderDecoderModel, state: dict[str, Tensor]) -> dict[str, Any]:
+    """What the configurations of both kinds have in common."""
+    options = model.cfg
+    config: dict[str, Any] = {
+        "d_model": int(options.encoder_embed_dim),
+        "max_position_embeddings": max(getattr(model, side).max_positions() for side in SIDES),
+        "scale_embedding": not options.no_scale_embedding,
+        "activation_function": ACTIVATIONS[str(options.activation_fn)],
+        **{name: float(getattr(options, name)) for name in ("dropout", "attention_dropout", "activation_dropout")},
+    }
     for side in SIDES:
-        inner = [
-            weight for key, weight in state.items() if key.startswith(f"model.{side}.") and key.endswith("fc1.weight")
-        ]
-        sizes[f"{side}_layers"], sizes[f"{side}_ffn_dim"] = len(inner), len(inner[0])
-        sizes[f"{side}_attention_heads"] = int(getattr(model.cfg, f"{side}_attention_heads"))
-    return sizes
+        inner = [len(weight) for key, weight in state.items() if key.startswith(f"model.{side}.") and "fc1.w" in key]
+        config[f"{side}_layers"], config[f"{side}_ffn_dim"] = len(inner), inner[0]
+        config[f"{side}_attention_heads"] = int(getattr(options, f"{side}_attention_heads"))
+        config[f"{side}_layerdrop"] = 0.0
+    return config
 
 
 def _load(model: PreTrainedModel, state: dict[str, Tensor]) -> None:

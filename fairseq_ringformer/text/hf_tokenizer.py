@@ -69,8 +69,8 @@ def build_tokenizer(
             )
     if subwords.tokenizer not in (None, "space"):
         raise UserError(
-            f"Hugging Face's tokenizers have no {subwords.tokenizer}: for text that was not cut by --tokenizer "
-            f"{subwords.tokenizer} before its sub-words, or export --to ctranslate2"
+            f"Hugging Face's tokenizers cannot do what --tokenizer {subwords.tokenizer} does before the sub-words: "
+            "export --to ctranslate2"
         )
     cut = _cut(subwords)
     symbols = list(dict.fromkeys((*target, *source, *cut.pieces)))

@@ -70,7 +70,10 @@ def test_only_such_a_folder_is_replaced(ringformer, refused, export, tmp_path):
     ("flags", "text"),
     [
         (("--quantization", "int8"), "--quantization is for --to ctranslate2"),
-        (("--tokenizer", "moses"), "checkpoint_last.pt: Hugging Face's tokenizers have no moses"),
+        (
+            ("--tokenizer", "moses"),
+            "checkpoint_last.pt: Hugging Face's tokenizers cannot do what --tokenizer moses does",
+        ),
         (("--data", "no"), "no: no such data folder"),
     ],
 )

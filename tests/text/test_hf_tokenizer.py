@@ -143,7 +143,7 @@ def test_bytes(byte_fallback):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(tokenizer="moses"), "tokenizers have no moses"),
+        (dict(tokenizer="moses"), "tokenizers cannot do what --tokenizer moses does"),
         (dict(bpe="wordpiece"), "cannot write the marker of blanks that --wordpiece-model"),
         (dict(model="user.model"), "no sentencepiece with user-defined symbols"),
         (dict(model="text"), "not a model of sentencepiece, or a damaged one"),
