@@ -47,9 +47,9 @@ class _Request:
 class Batcher:
     """Gathers the texts of requests for one translator. Use it within one event loop.
 
-    What waits while the translator has no work it gets at once: a request that is alone waits for nobody. While it is at
-    work, requests gather, and the next batch takes a text of each in turn, so that a long list delays no single sentence.
-    (Two batches side by side were slower: a translator's own threads share one already.)
+    What waits while the translator has no work it gets at once: a request that is alone waits for nobody. While it works on
+    as many batches as it can side by side, requests gather, and the next batch takes a text of each in turn, so that a
+    long list delays no single sentence.
 
     Args:
         translator: what translates; it is closed with this.
@@ -61,16 +61,18 @@ class Batcher:
         self._waiting: collections.deque[_Request] = collections.deque()
         self._arrived = asyncio.Event()
         self._worker: asyncio.Task | None = None
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, "translate")
+        self._running: set[asyncio.Task] = set()
+        self._free = asyncio.Semaphore(translator.parallel)
+        self._threads = concurrent.futures.ThreadPoolExecutor(translator.parallel, "translate")
 
     def start(self) -> None:
         self._worker = asyncio.create_task(self._work())
 
     async def close(self) -> None:
         """Stop; the translator is closed as soon as it is idle."""
-        if self._worker is not None:
-            self._worker.cancel()
-        await asyncio.to_thread(self._thread.shutdown)
+        for task in filter(None, (self._worker, *self._running)):
+            task.cancel()
+        await asyncio.to_thread(self._threads.shutdown)
         self.translator.close()
 
     async def translate(self, texts: Sequence[str], settings: Settings) -> list[Translation]:
@@ -99,10 +101,18 @@ class Batcher:
     async def _work(self) -> None:
         while True:
             await self._arrived.wait()
+            await self._free.acquire()
             if self._waiting:
-                await self._run(self._take())
+                task = asyncio.create_task(self._run(self._take()))
+                self._running.add(task)
+                task.add_done_callback(self._done)
             else:
                 self._arrived.clear()
+                self._free.release()
+
+    def _done(self, task: asyncio.Task) -> None:
+        self._running.remove(task)
+        self._free.release()
 
     def _take(self) -> list[tuple[_Request, int]]:
         """The next batch: requests, and the index of one of their texts."""
@@ -124,7 +134,7 @@ class Batcher:
     async def _run(self, batch: list[tuple[_Request, int]]) -> None:
         call = self._call(batch[0][0].settings, [request.texts[index] for request, index in batch])
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._thread, call)
+            found = await asyncio.get_running_loop().run_in_executor(self._threads, call)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # Rust's panics are no Exception

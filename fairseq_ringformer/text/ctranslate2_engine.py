@@ -138,6 +138,7 @@ class CTranslate2Engine:
         choose_instructions()
         kind, index = _place(device)
         counts = layout(threads or cores(), translators, size, alone, gpu=kind == "cuda")
+        self.parallel = counts[0]
         self.translator = _load(folder, kind, index, counts, _compute_type(recipe, kind))
 
     def count(self, text: str) -> int:
@@ -150,8 +151,10 @@ class CTranslate2Engine:
         tokens = [self._tokens(sentence) for sentence in sentences]
         lengths = [len(line) + 1 for line in tokens]
         running = []
-        # CTranslate2 4.8 confuses the attention of sentences in a batch whose beams end at different steps.
-        most = 1 if search.alignment and search.beam > 1 else search.batch_size
+        # Of few sentences each translator gets a part.
+        most = min(search.batch_size, math.ceil(len(sentences) / self.parallel))
+        if search.alignment and search.beam > 1:
+            most = 1  # CTranslate2 4.8 confuses the attention of sentences in a batch whose beams end at different steps.
         for batch in batches(lengths, most, search.max_batch_tokens):
             sources = [tokens[index] for index in batch]
             empty = self._empty(sources) if search.scores else [None] * len(sources)

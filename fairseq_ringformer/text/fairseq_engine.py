@@ -48,6 +48,8 @@ class FairseqEngine:
         UserError: if checkpoints, dictionaries and sub-words are not there or do not belong together.
     """
 
+    parallel = 1
+
     def __init__(
         self,
         paths: list[str],

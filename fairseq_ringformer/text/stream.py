@@ -79,6 +79,7 @@ class Engine(Protocol):
 
     max_tokens: int  # the longest sentence that the model takes, in tokens
     languages: tuple[str, str]  # source and target
+    parallel: int  # threads that it translates for side by side
 
     def count(self, text: str) -> int:
         """Tokens of `text`; 0 if there is nothing to translate."""

@@ -32,6 +32,7 @@ class Translator:
 
     Attributes:
         languages: source and target.
+        parallel: how many threads can translate side by side; what more of them ask for waits.
 
     Raises:
         UserError: if these are not there or do not belong together.
@@ -50,7 +51,7 @@ class Translator:
         self._split, self._note = split, note
         self._batch_size, self._max_batch_tokens = batch_size, max_batch_tokens
         self._engine: Engine | None = _load(os.fspath(path), options)
-        self.languages = self._engine.languages
+        self.languages, self.parallel = self._engine.languages, self._engine.parallel
 
     def translate(
         self,

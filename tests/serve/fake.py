@@ -17,8 +17,9 @@ from fairseq_ringformer.serve.app import build_app
 class Shouting:
     """Translates into capitals, and remembers the batches. `gate` holds it, `broken` texts break it."""
 
-    def __init__(self, source="de", target="en", broken=()):
+    def __init__(self, source="de", target="en", broken=(), parallel=1):
         self.languages, self.broken, self.batches = (source, target), broken, []
+        self.parallel = parallel
         self.gate = threading.Event()
         self.gate.set()
         self.closed = False

@@ -54,6 +54,23 @@ def test_what_waits_is_one_batch_and_each_gets_its_own():
     assert translator.closed
 
 
+def test_as_many_batches_are_at_work_as_a_translator_can_side_by_side():
+    translator = Shouting(parallel=2)
+
+    async def scenario(batcher):
+        tasks = await held(translator, batcher, (["a"], GREEDY))
+        while len(translator.batches) < 2:
+            await asyncio.sleep(0.001)
+        more = [asyncio.create_task(batcher.translate([text], GREEDY)) for text in "bc"]
+        await asyncio.sleep(0.01)
+        assert texts_of(translator) == [["first"], ["a"]]
+        translator.gate.set()
+        return [[found.text for found in await task] for task in (*tasks, *more)]
+
+    assert run(translator, scenario) == [["FIRST"], ["A"], ["B"], ["C"]]
+    assert texts_of(translator) == [["first"], ["a"], ["b", "c"]]
+
+
 def test_a_batch_has_one_kind_of_search():
     translator = Shouting()
 
