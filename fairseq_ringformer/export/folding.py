@@ -35,6 +35,8 @@ OUTPUTS = ("out_proj", "fc2")
 
 def why_not_plain(stack: Stack) -> str | None:
     """What keeps `stack` from being plain layers; None if nothing does."""
+    if stack.config.halting:
+        return "adaptive halting does not fold: plain layers run for every position alike"
     if stack.static_signal is not None:
         added = "static signals (Universal Transformer)" if stack.config.adds_steps else "positions at every level"
         return f"{added} do not fold: they are added to the state before every level, and a plain layer has no place for that"
@@ -55,7 +57,7 @@ def plain_layers(stack: Stack) -> list[PlainLayer]:
     single such channel; see :func:`_with_feed_forward`.
 
     Raises:
-        UserError: if the stack adds positions or steps to the state, or has signals that read another state than their
+        UserError: if positions halt by themselves, if the stack adds positions or steps to the state, or has signals that read another state than their
             projections do, which no weight can hold.
     """
     problem = why_not_plain(stack)

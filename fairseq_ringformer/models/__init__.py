@@ -11,4 +11,4 @@ allow_safe_loading()
 with quiet_import():
     allow_broadcast_loading()
     allow_line_blocks()
-    from . import language_model, ringformer, wordpiece  # noqa: F401  registers them
+    from . import criteria, language_model, ringformer, wordpiece  # noqa: F401  registers them

@@ -1,5 +1,6 @@
 """fairseq's side of the decoder: previous output tokens to vocabulary scores, at once or step by step."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from fairseq.models import FairseqIncrementalDecoder
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..modules import Bank, DecoderCache, Stack, StackConfig, StackOutput
+from ..modules import Bank, DecoderCache, Halting, StackConfig, StackOutput, build_stack
 from ..modules.kernels import is_plain, lay_out, span
 from ..modules.prepared import Prepared
 from ..modules.projection import INITS
@@ -43,7 +44,7 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
         ffn_bank: Bank | None = None,
     ):
         super().__init__(dictionary)
-        self.stack = Stack(stack, ffn_bank=ffn_bank, make_dropout=fairseq_dropout(type(self).__name__))
+        self.stack = build_stack(stack, ffn_bank=ffn_bank, make_dropout=fairseq_dropout(type(self).__name__))
         self.build_input(cfg, "decoder", embed_tokens, register=own_embeddings)
         self.need_attn = False
         self._prepared_head: Prepared[Head] | None = None
@@ -77,6 +78,7 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
         encoder_out: EncoderOut | None = None,
         incremental_state: dict[str, Any] | None = None,
         features_only: bool = False,
+        exit_levels: Sequence[int] = (),
         **options,
     ) -> tuple[Tensor, dict[str, Any]]:
         """Score the next token after every prefix of `prev_output_tokens` `(batch, tgt_len)`.
@@ -84,12 +86,20 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
         Args:
             incremental_state: fairseq's state between steps; if given, only the last token is run.
             features_only: return features `(batch, tgt_len, embed_dim)` instead of scores.
+            exit_levels: levels, counted from 1, whose scores are returned as if they were the last, by level under
+                ``exit_scores``.
             options: see :meth:`extract_features`.
 
         Returns:
-            scores `(batch, tgt_len, vocabulary)` and ``{"attn": [..], "inner_states": [..]}``.
+            scores `(batch, tgt_len, vocabulary)` and ``{"attn": [..], "inner_states": [..]}``; where positions halt by
+            themselves also ``halting``, a :class:`~..modules.Halting` by side.
         """
+        options["return_all_hiddens"] = options.get("return_all_hiddens", False) or bool(exit_levels)
         x, extra = self.extract_features(prev_output_tokens, encoder_out, incremental_state, **options)
+        if exit_levels:
+            final_norm = self.stack.final_norm or nn.Identity()
+            states = {level: extra["inner_states"][level].transpose(0, 1) for level in exit_levels}
+            extra["exit_scores"] = {level: self.output_layer(final_norm(state)) for level, state in states.items()}
         return (x if features_only else self.output_layer(x)), extra
 
     def extract_features(
@@ -142,7 +152,10 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
         if with_weights:
             attn = output.attn_weights[aligned]["cross_attn"][:, :alignment_heads].mean(dim=1)
         states = [state.transpose(0, 1) for state in output.states or []]
-        return output.state, {"attn": [attn], "inner_states": states}
+        extra: dict[str, Any] = {"attn": [attn], "inner_states": states}
+        if output.halting is not None:
+            extra["halting"] = {"decoder": output.halting}
+        return output.state, extra
 
     def _step(
         self,
@@ -179,6 +192,7 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
                 level: {part: weights.transpose(1, 2).flatten(0, 1).unsqueeze(2) for part, weights in parts.items()}
                 for level, parts in output.attn_weights.items()
             },
+            None if output.halting is None else Halting(*(part.view(x.shape[:2]) for part in output.halting)),
         )
 
     def output_layer(self, features: Tensor, **kwargs) -> Tensor:

@@ -4,7 +4,7 @@ import torch
 from fairseq.models import FairseqEncoder
 from torch import Tensor, nn
 
-from ..modules import Stack, StackConfig
+from ..modules import StackConfig, build_stack
 from .config import RingFormerConfig
 from .embedding import InputEmbedding, fairseq_dropout
 
@@ -23,7 +23,7 @@ class RingFormerEncoder(InputEmbedding, FairseqEncoder):
 
     def __init__(self, cfg: RingFormerConfig, stack: StackConfig, dictionary, embed_tokens: nn.Embedding):
         super().__init__(dictionary)
-        self.stack = Stack(stack, make_dropout=fairseq_dropout(type(self).__name__))
+        self.stack = build_stack(stack, make_dropout=fairseq_dropout(type(self).__name__))
         self.build_input(cfg, "encoder", embed_tokens)
 
     def forward(
@@ -34,7 +34,8 @@ class RingFormerEncoder(InputEmbedding, FairseqEncoder):
         Returns:
             fairseq's dictionary of lists: ``encoder_out`` `(src_len, batch, embed_dim)`, ``encoder_padding_mask``
             `(batch, src_len)`, ``encoder_embedding`` `(batch, src_len, embed_dim)` and, with `return_all_hiddens`,
-            ``encoder_states`` like ``encoder_out``: the input and the state after every level.
+            ``encoder_states`` like ``encoder_out``: the input and the state after every level. ``halting`` holds the parts of
+            a :class:`~..modules.Halting`, if there is one.
         """
         padding_mask = src_tokens.eq(self.padding_idx)
         embedding = self.embed(src_tokens)
@@ -50,6 +51,7 @@ class RingFormerEncoder(InputEmbedding, FairseqEncoder):
             "encoder_padding_mask": [padding_mask],
             "encoder_embedding": [embedding],
             "encoder_states": [state.transpose(0, 1) for state in output.states or []],
+            "halting": [] if output.halting is None else [*output.halting],
             "fc_results": [],
             "src_tokens": [],
             "src_lengths": [],

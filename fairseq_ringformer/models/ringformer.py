@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..files import read_checkpoint
-from ..modules import ROWS, Architecture
+from ..modules import ROWS, Architecture, Halting
 from ..text.prepared import recipe_subwords
 from ..text.subwords import FILES, Subwords
 from .assets import assets_of, remember, unpacked
@@ -186,6 +186,8 @@ class RingFormerModel(StackModel, FairseqEncoderDecoderModel):
         scores, extra = self.decoder(
             prev_output_tokens, encoder_out=encoder_out, return_all_hiddens=return_all_hiddens, **options
         )
+        if encoder_out["halting"]:
+            extra.setdefault("halting", {})["encoder"] = Halting(*encoder_out["halting"])
         if self.full_context_alignment:
             options["full_context_alignment"] = options["features_only"] = True
             extra["attn"] = self.decoder(prev_output_tokens, encoder_out=encoder_out, **options)[1]["attn"]
@@ -207,6 +209,16 @@ class UniversalTransformerModel(RingFormerModel):
     """Universal Transformer (arXiv 1807.03819) without adaptive halting: all shared, coordinate embeddings."""
 
     architecture = ROWS["universal_transformer"]
+
+
+@register_model("universal_transformer_act", dataclass=RingFormerConfig)
+class UniversalTransformerACTModel(RingFormerModel):
+    """Universal Transformer with adaptive halting: the levels are the most that a position runs.
+
+    Train it with ``--criterion label_smoothed_cross_entropy_with_ponder``, which makes long runs cost something.
+    """
+
+    architecture = ROWS["universal_transformer_act"]
 
 
 @register_model("one_wide_ffn", dataclass=RingFormerConfig)

@@ -20,6 +20,7 @@ from ..errors import UserError, one_line
 from ..files import read_checkpoint
 from .assets import check_symbols
 from .base import StackModel
+from .criteria import AddingCriterion
 
 # On a processor fairseq looks for a GPU or a TPU for them, or leaves them out without a word.
 OF_GPUS = ("memory_efficient_fp16", "fp16", "memory_efficient_bf16", "bf16", "amp")
@@ -79,6 +80,11 @@ def check(cfg: DictConfig) -> None:
     model = _model(cfg, task)
     if model is not None and cfg.criterion._name == "adaptive_loss":
         raise UserError("--criterion adaptive_loss needs an adaptive softmax, which no model of this plug-in has")
+    criterion = task.build_criterion(cfg.criterion)
+    if isinstance(criterion, AddingCriterion):
+        if model is None:
+            raise UserError(f"--criterion {cfg.criterion._name} is for the models of this plug-in")
+        criterion.check(model)
     path, training = _checkpoint(cfg.checkpoint)
     if path is not None:
         _check_checkpoint(path, training, cfg, task, model)

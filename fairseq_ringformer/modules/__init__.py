@@ -5,6 +5,7 @@ To read it: :mod:`.sharing`, :mod:`.signals`, :mod:`.projection`, :mod:`.level`,
 
 from .cache import DecoderCache
 from .config import StackConfig
+from .halting import HaltingStack, build_stack
 from .kernels import plain
 from .projection import Projection
 from .sharing import PROJECTIONS, ROWS, VISION_ROWS, Architecture, Bank, Row, parse_sharing, parse_signals, resolve
@@ -17,7 +18,7 @@ from .signals import (
     SummedSignals,
     coordinate_table,
 )
-from .stack import Stack, StackOutput
+from .stack import Halting, Stack, StackOutput
 
 __all__ = [
     "PROJECTIONS",
@@ -28,6 +29,8 @@ __all__ = [
     "DecoderCache",
     "DiagonalSignals",
     "FullRankSignals",
+    "Halting",
+    "HaltingStack",
     "LevelSignals",
     "LowRankSignals",
     "Projection",
@@ -37,6 +40,7 @@ __all__ = [
     "StackOutput",
     "StaticSignal",
     "SummedSignals",
+    "build_stack",
     "coordinate_table",
     "parse_sharing",
     "parse_signals",

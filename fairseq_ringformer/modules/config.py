@@ -42,6 +42,7 @@ class StackConfig:
         coordinates: which sinusoids both are, ``dehghani`` or ``released``; see :func:`~.signals.coordinate_table`.
         init: how the weights of projections start: ``xavier`` (uniform) or ``normal-0.02``, of this deviation.
         residual_scale: in front of every sub-layer's output: ``x + residual_scale * out``.
+        halting: every position ends its loop by itself (:mod:`.halting`).
         pre_norm: normalise each sub-layer's input, with a final norm, instead of each residual sum.
         memory_dim: channels of the memory that cross-attention reads; None for `embed_dim`.
         dropout: on each sub-layer's output; `attention_dropout` on attention weights; `activation_dropout` after the
@@ -72,6 +73,7 @@ class StackConfig:
     coordinates: str = "dehghani"
     init: str = "xavier"
     residual_scale: float = 1.0
+    halting: bool = False
     pre_norm: bool = False
     attn_bias: bool = False
     ffn_bias: bool = False

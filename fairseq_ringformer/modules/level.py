@@ -61,19 +61,11 @@ def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWe
     need_weights = level.number in context.need_weights
     attn_weights: AttnWeights = {}
 
-    # The Universal Transformer's signal has both parts (arXiv 1807.03819, section 2.1).
-    if context.positions is not None:
-        x = x + context.positions
-    if level.step is not None:
-        x = x + level.step.to(x.dtype)
+    x = with_coordinates(x, level, context)
 
     # Self-attention, eq. 6: queries, keys and values are W x + M x.
     with span("self_attn"):
-        h = _enter("self_attn", x, level, config)
-        qkv = split_heads(project["self_attn.qkv_proj"](h), 3, config.num_heads)
-        query, key, value = qkv.unbind()
-        if context.cache is not None:
-            key, value = context.cache.append(level.number, qkv[1:])
+        query, key, value = _queries_keys_values(x, level, context)
         attended, attn_weights["self_attn"] = attend(
             query, key, value, context.mask, context.causal, level.dropouts["self_attn"], need_weights
         )
@@ -104,6 +96,30 @@ def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWe
             x = _leave("ffn", x, out, level, config)
 
     return x, attn_weights if need_weights else None
+
+
+def with_coordinates(x: Tensor, level: Level, context: Context) -> Tensor:
+    """The state as `level` reads it: the Universal Transformer's signal has both parts (arXiv 1807.03819, section 2.1)."""
+    if context.positions is not None:
+        x = x + context.positions
+    if level.step is not None:
+        x = x + level.step.to(x.dtype)
+    return x
+
+
+def remember(x: Tensor, level: Level, context: Context) -> None:
+    """Leave in the cache what later steps read at `level` of the state `x`, and run nothing else of it."""
+    _queries_keys_values(with_coordinates(x, level, context), level, context)
+
+
+def _queries_keys_values(x: Tensor, level: Level, context: Context) -> tuple[Tensor, Tensor, Tensor]:
+    """What self-attention reads, `(batch, heads, length, head_dim)` each; keys and values of all steps so far."""
+    h = _enter("self_attn", x, level, context.config)
+    qkv = split_heads(level.projections["self_attn.qkv_proj"](h), 3, context.config.num_heads)
+    query, key, value = qkv.unbind()
+    if context.cache is not None:
+        key, value = context.cache.append(level.number, qkv[1:])
+    return query, key, value
 
 
 def _enter(part: str, x: Tensor, level: Level, config: StackConfig) -> Tensor:

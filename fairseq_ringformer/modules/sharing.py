@@ -90,6 +90,7 @@ class Row:
         norm_per: ``sublayer``, or ``level`` to reuse one norm for all the sub-layers of a level.
         signal: one of :data:`SIGNALS`.
         signals: where adaptive ones (:data:`ADAPTIVE`) stand: projection to ``after`` or ``before``.
+        halting: whether every position ends its loop by itself (:mod:`.halting`).
     """
 
     self_attn: str
@@ -100,6 +101,7 @@ class Row:
     norm_per: str = "sublayer"
     signal: str = "none"
     signals: Mapping[str, str] = field(default_factory=dict)
+    halting: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ RING_SIGNALS = {"self_attn.qkv_proj": AFTER, "ffn.fc1": BEFORE}
 
 VANILLA = Row("own", "own", "own", norm="own")
 UNIVERSAL = Row("one", "one", "one", norm="one", signal="static")
+UNIVERSAL_ACT = replace(UNIVERSAL, halting=True)
 RING = Row("one", "one", "one", norm="own", signal="low-rank", signals=RING_SIGNALS)
 
 # Translation (Table 1). The paper's vanilla and One Wide FFN rows reuse one norm within a level: no other reading gives
@@ -127,6 +130,7 @@ ROWS: dict[str, Architecture] = {
         decoder=Row("own", "own", "none", norm="own", ffn_norm="one", norm_per="level"),
     ),
     "universal_transformer": Architecture(UNIVERSAL, UNIVERSAL),
+    "universal_transformer_act": Architecture(UNIVERSAL_ACT, UNIVERSAL_ACT),
     "ringformer": Architecture(RING, RING),
 }
 
@@ -294,6 +298,7 @@ def resolve(
         "coordinates": given.get("coordinates", "dehghani"),
         "position_per_level": position_per_level,
         "residual_scale": 1.0 if residual_scale == "none" else 1.0 / levels,
+        "halting": row.halting,
     }
 
 

@@ -4,7 +4,7 @@ Architectures differ only in which copy of each part a level uses, and in what t
 (:class:`~.config.StackConfig`). Tensors are batch first, `(batch, length, channels)`.
 """
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from .attention import attention_mask, causal_mask, split_heads
 from .cache import DecoderCache, Memory
 from .config import StackConfig
 from .kernels import absorb, is_plain, span
-from .level import AttnWeights, Context, run_level
+from .level import AttnWeights, Context, Level, run_level
 from .parts import CrossAttention, FeedForward, Norm, SelfAttention
 from .prepared import Prepared
 from .projection import Projection
@@ -38,17 +38,27 @@ def _key(name: str) -> str:
 SEARCH = 32
 
 
+class Halting(NamedTuple):
+    """How long each position ran, where every position ends its loop by itself (:mod:`.halting`): `steps`, a number of
+    levels, and `remainder`, what the last of them was weighed with; both `(batch, length)` in float32.
+    """
+
+    steps: Tensor
+    remainder: Tensor
+
+
 class StackOutput(NamedTuple):
     """What a stack returns.
 
     `state` `(batch, length, embed_dim)`; `states`, on request, the input and the state after every level (before the
     final norm); `attn_weights`, for each level asked for, `(batch, heads, length, keys)` under ``self_attn`` and
-    ``cross_attn``.
+    ``cross_attn``; `halting` where positions halt by themselves.
     """
 
     state: Tensor
     states: list[Tensor] | None
     attn_weights: dict[int, AttnWeights]
+    halting: Halting | None = None
 
 
 class Stack(nn.Module):
@@ -228,23 +238,33 @@ class Stack(nn.Module):
         weights = self.weights_for(x, cache)
         context = self._context(x, weights, padding_mask, positions, memory, memory_padding_mask, causal, cache)
         context = context._replace(need_weights=need_weights)
-        run = run_level
-        if self.checkpoint_activations and torch.is_grad_enabled():
-            # Non-reentrant: the re-entrant form breaks under DistributedDataParallel when levels share weights.
-            run = partial(checkpoint, run_level, use_reentrant=False)
+        output = self._loop(x, weights.levels[:stop], context, padding_mask, return_states)
+        if cache is not None:
+            cache.advance()
+        if weights.final_norm is not None:
+            output = output._replace(state=weights.final_norm(output.state))
+        return output
+
+    def _loop(
+        self, x: Tensor, levels: Sequence[Level], context: Context, padding_mask: Tensor | None, return_states: bool
+    ) -> StackOutput:
+        """The ring itself: every level reads the state that the one before it has left."""
         states = [x] if return_states else None
         attn_weights: dict[int, AttnWeights] = {}
-        for level in weights.levels[:stop]:
-            x, of_level = run(x, level, context)
+        for level in levels:
+            x, of_level = self._run(x, level, context)
             if return_states:
                 states.append(x)
             if of_level is not None:
                 attn_weights[level.number] = of_level
-        if cache is not None:
-            cache.advance()
-        if weights.final_norm is not None:
-            x = weights.final_norm(x)
         return StackOutput(x, states, attn_weights)
+
+    def _run(self, x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWeights | None]:
+        """:func:`~.level.run_level`; of its parts, training keeps none if told so."""
+        if self.checkpoint_activations and torch.is_grad_enabled():
+            # Non-reentrant: the re-entrant form breaks under DistributedDataParallel when levels share weights.
+            return checkpoint(run_level, x, level, context, use_reentrant=False)
+        return run_level(x, level, context)
 
     def _context(
         self,

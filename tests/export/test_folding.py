@@ -154,6 +154,12 @@ def test_static_signals_do_not_fold(flags):
         transformer_state(ring("universal_transformer", *flags))
 
 
+@pytest.mark.parametrize("flags", [(), ("--signal", "none")])
+def test_halting_does_not_fold(flags):
+    with pytest.raises(ValueError, match="adaptive halting does not fold: plain layers run for every position alike"):
+        transformer_state(ring("universal_transformer_act", *flags))
+
+
 def test_positions_at_every_level_do_not_fold():
     with pytest.raises(ValueError, match="positions at every level do not fold: they are added to the state before"):
         transformer_state(ring("ringformer", "--position-per-level"))

@@ -12,7 +12,7 @@ from tests.fake_cuda import devices, fake_cuda, meta
 from tests.models.test_model import VARIANTS as ALL
 
 # Every code path: places and kinds of signals, and of embeddings.
-VARIANTS = (*MODELS, "before attention", "full rank", "signals everywhere", "tied")
+VARIANTS = (*MODELS, "before attention", "full rank", "signals everywhere", "tied", "halting")
 
 
 def model_and_batch(variant, device):

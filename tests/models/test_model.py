@@ -28,6 +28,11 @@ VARIANTS = {
     "tied output": ("vanilla_transformer", ("--share-decoder-input-output-embed", "--layernorm-embedding")),
     "unequal sides": ("ringformer", ("--decoder-embed-dim", "16", "--decoder-layers", "2", "--encoder-layers", "4")),
     "static ring": ("ringformer", ("--signal", "static")),
+    "halting": ("universal_transformer_act", ()),
+    "halting, pre-norm": (
+        "universal_transformer_act",
+        ("--encoder-normalize-before", "--decoder-normalize-before", "--decoder-layers", "5"),
+    ),
     "steps": ("universal_transformer", ("--signal", "steps")),
     "positions at every level": (
         "ringformer",
@@ -338,6 +343,13 @@ def test_positions_stand_at_the_input_or_at_every_level():
 
     assert table() is not None and table("--signal", "steps", arch="universal_transformer_tiny") is not None
     assert table("--position-per-level") is None and table(arch="universal_transformer_tiny") is None
+
+
+def test_halting_is_one_unit_for_each_side():
+    def count(arch):
+        return sum(parameter.numel() for parameter in build(arch).parameters())
+
+    assert count("universal_transformer_act") == count("universal_transformer") + 2 * (32 + 1)
 
 
 def test_the_scale_is_that_of_each_side():

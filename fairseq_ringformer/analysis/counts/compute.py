@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
+from ...errors import UserError
 from ...modules import Stack, plain
 from ...modules.sharing import BEFORE, RANKED
 
@@ -33,7 +34,12 @@ def stack_compute(stack: Stack, length: int, memory_length: int = 0, side: str =
     Args:
         memory_length: tokens that a cross-attention reads; a causal attention counts in full, as it is computed.
         side: of a model that has two.
+
+    Raises:
+        UserError: for a stack with adaptive halting.
     """
+    if stack.config.halting:
+        raise UserError("positions halt by themselves: how much is computed is known only when it is")
     config, width = stack.config, stack.config.embed_dim
     prefix, levels = f"{side} " if side else "", stack.levels
     counts = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ...modules import Bank, Stack
+from ...modules import Bank, HaltingStack, Stack
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ def stack_parts(stack: Stack, side: str = "") -> list[PartCount]:
     if stack.signals is not None:
         count = size(stack.signals)
         counts.append(PartCount(f"{prefix}signals", stack.levels, count, count // stack.levels, count))
+    if isinstance(stack, HaltingStack):
+        counts.append(whole(f"{prefix}halting unit", stack.halting_unit))
     if stack.final_norm is not None:
         counts.append(whole(f"{prefix}final norm", stack.final_norm))
     return counts
