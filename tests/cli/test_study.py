@@ -99,6 +99,7 @@ def results(output):
     return sorted(entries, key=lambda entry: (entry["row"], entry["seed"]))
 
 
+@pytest.mark.slow
 def test_a_study_of_translators_and_its_report(tables, data, tmp_path, capfd):
     output = tmp_path / "out"
     assert ringformer(*study(tables, data, output, "--updates", 6, "--rows", "ring", "--lr", "2e-3")) == 0

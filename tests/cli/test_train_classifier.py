@@ -82,6 +82,7 @@ def test_what_is_made_of_images_and_lost_of_them_is_said_first(ringformer, tmp_p
     assert status == 2 and err.endswith(f"left out: {data}/train/cat/notes.txt (--damaged refuse)\n")
 
 
+@pytest.mark.slow
 def test_names_that_are_no_utf8_and_colons(ringformer, tmp_path):
     """From folders and files of such names to the classes predicted, printed where the output is ASCII, too."""
     data, run = tmp_path / os.fsdecode(b"a:b \xfc"), tmp_path / "run:1 ü"

@@ -31,7 +31,7 @@ def assert_scores_are_forced(found, toy, models, task, forced):
             torch.testing.assert_close(torch.tensor(hypothesis.token_scores), expected, rtol=0, atol=2e-4)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [MODELS[0], *(pytest.param(model, marks=pytest.mark.slow) for model in MODELS[1:])])
 def test_generate_is_interactive_and_batched_is_single(model, fairseq, toy, trained):
     path = trained(model).last
     flags = ("--beam", "4", "--nbest", "2", *LENGTHS)

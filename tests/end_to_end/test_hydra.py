@@ -42,6 +42,7 @@ def hydra_train(command, toy, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_any_languages(hydra_train, toy, tmp_path):
     """By the names of the files, or by key, in either direction."""
     other = tmp_path / "data"

@@ -90,8 +90,8 @@ def test_what_does_not_fold_says_why():
     "name, changes",
     [
         ("vit_ring_tiny_patch4_28", {}),
-        ("vit_universal_tiny_patch4_28", {}),
-        ("vit_ring_tiny_patch4_28", dict(signal_input="state")),
+        pytest.param("vit_universal_tiny_patch4_28", {}, marks=pytest.mark.slow),
+        pytest.param("vit_ring_tiny_patch4_28", dict(signal_input="state"), marks=pytest.mark.slow),
     ],
 )
 def test_onnx_gives_torchs_outputs_for_any_batch(name, changes, tmp_path):

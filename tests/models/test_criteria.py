@@ -105,12 +105,7 @@ def test_distilled_exits_learn_from_the_last_level_and_do_not_teach_it():
     [
         ("ringformer", PonderConfig, {"ponder_weight": 0.01}, "is for models that halt by themselves, such as"),
         *(
-            (
-                "ringformer",
-                ExitsConfig,
-                {"exit_levels": levels, "exit_weight": 1.0, "exit_distillation": True},
-                message,
-            )
+            ("ringformer", ExitsConfig, {"exit_levels": levels, "exit_weight": 1.0, "exit_distillation": True}, message)
             for levels, message in (
                 ("3", "--exit-levels 3: a decoder of 3 levels has 1 to 2 before its last one"),
                 ("0,1", "--exit-levels 0,1: a decoder of 3 levels"),

@@ -37,6 +37,7 @@ def data(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_from_numbers_to_a_translated_one(data, tmp_path):
     train = [RECIPE / "train.sh", "--data", data, "--output", tmp_path, "--arch", "ringformer_tiny"]
     flags = [*TINY, "--save-interval-updates", "4", "--warmup-updates", "2"]

@@ -106,6 +106,7 @@ def memory(candidate, samples):
     return training_memory(prepare, begin, samples, "cpu", threads=1, steps=2)
 
 
+@pytest.mark.slow
 def test_training_memory_holds_weights_gradients_and_the_optimiser(tiny, samples):
     candidate = tiny(vocabulary=100_000)[1]
     use = memory(candidate, samples)

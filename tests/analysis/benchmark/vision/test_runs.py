@@ -112,6 +112,7 @@ def test_a_round_is_as_large_as_the_model_allows(candidates, cost, images, batch
     assert (benchmark.images, benchmark.batch_sizes) == (images, batch_sizes)
 
 
+@pytest.mark.slow
 def test_training_memory_counts_no_imports_and_shrinks_with_sharing(candidates):
     stock, ours = choose("vit_ring_768_l12_patch16_224", "", seed=1)[:2]
     batches = random_batches(1, 1, (3, 224, 224), 1000, seed=1)
