@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 from ..errors import UserError
 from ..files import read_lines, whole_folder, write_text
 from .prepared import RECIPE, PreparedData
+from .preprocessing import preprocess
 from .subwords import build_codec
 from .translator import Translator
 
@@ -143,16 +142,7 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 def _binarise(prefix: Path, data: PreparedData, folder: Path) -> None:
     """fairseq's own preprocessing of training text, with the dictionaries of `data`."""
     source, target = data.languages
-    command = [sys.executable, "-m", "fairseq_cli.preprocess", "--source-lang", source, "--target-lang", target]
-    command += ["--trainpref", str(prefix), "--destdir", str(folder)]
-    command += [
-        "--srcdict",
-        str(data.binary / f"dict.{source}.txt"),
-        "--tgtdict",
-        str(data.binary / f"dict.{target}.txt"),
-    ]
-    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    if run.returncode:
-        last = (run.stderr.strip().splitlines() or [f"exit status {run.returncode}"])[-1]
-        raise UserError(f"fairseq-preprocess failed ({last})")
+    options = ["--source-lang", source, "--target-lang", target, "--trainpref", str(prefix), "--destdir", str(folder)]
+    options += [f"--srcdict={data.binary / f'dict.{source}.txt'}", f"--tgtdict={data.binary / f'dict.{target}.txt'}"]
+    preprocess(options)
     (folder / "preprocess.log").unlink(missing_ok=True)  # of folders that are gone
