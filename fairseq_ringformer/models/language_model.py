@@ -10,7 +10,7 @@ from omegaconf import II
 from ..errors import UserError
 from ..modules import ROWS, Architecture
 from .base import StackModel
-from .config import RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
+from .config import OPTIONS, RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
 from .decoder import RingFormerDecoder
 from .ringformer import SIZES, RingFormerModel
 from .signal_rate import scale_signal_rate
@@ -29,7 +29,7 @@ _POSITIONS = RingFormerConfig.max_target_positions  # where neither the model no
 
 
 def _is_shared(name: str) -> bool:
-    of_side = name.startswith("encoder_") or (name.startswith("decoder_") and name.endswith("_sharing"))
+    of_side = name.startswith("encoder_") or name in {f"decoder_{option}" for option in OPTIONS}
     return not (of_side or name.startswith("_") or name in _OF_TRANSLATION)
 
 
