@@ -14,7 +14,7 @@ import torch
 from fairseq import checkpoint_utils, tasks, utils
 from fairseq.data import Dictionary
 from fairseq.data.data_utils import collate_tokens, infer_language_pair
-from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY, FairseqEncoderDecoderModel
 from fairseq.sequence_generator import SequenceGenerator
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..errors import UserError, about, one_line
 from ..export.checkpoints import data_folder, read_fairseq_checkpoint, split_paths
-from ..export.loading import OVERRIDES
+from ..export.loading import OVERRIDES, load_model
 from ..models.assets import assets_of, check_symbols, first_difference
 from ..models.ringformer import USER_DIR, RingFormerModel
 from .prepared import RECIPE, recipe_subwords
@@ -287,6 +287,16 @@ def check_dictionaries(path: str, state: dict[str, Any], data: str, task: Transl
                 f"{side} side {difference} (if {folder} was written anew since that training, rename it)"
             )
     return check_symbols(state, path, task, data) or len(compared) == len(sides)
+
+
+def load_for_export(
+    path: str, state: dict[str, Any], data: str, languages: Languages
+) -> tuple[TranslationTask, FairseqEncoderDecoderModel]:
+    """Task and model of the checkpoint `state` of `path`, in fp32; UserError unless the folder `data` is its own."""
+    task = build_task(path, state, data, languages)
+    check_dictionaries(path, state, data, task)
+    with about(path):
+        return task, load_model(state)
 
 
 def training_data(state: dict[str, Any]) -> str | None:
