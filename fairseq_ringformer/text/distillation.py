@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import read_lines, whole_folder, write_text
+from ..export.checkpoints import split_paths
+from ..files import digest_of_files, read_lines, whole_folder, write_text
 from .prepared import RECIPE, PreparedData
 from .preprocessing import preprocess
 from .subwords import build_codec
@@ -27,7 +28,7 @@ class Teaching:
     """How a teacher translates.
 
     Attributes:
-        teacher: what to call it.
+        teacher: where it lies, as ``ringformer distill --teacher`` takes it.
         beam: width of its beam.
         lenpen: exponent of the length that its scores are divided by.
         with_original: whether the original pairs stay, before the distilled ones.
@@ -79,7 +80,10 @@ def distill(translator: Translator, data: PreparedData, output: Path, teaching: 
 
 def _begin(gathering: Path, data: PreparedData, teaching: Teaching) -> Path:
     """The file of the translations so far, which belong to the same work."""
-    work = json.dumps({"data": os.path.abspath(data.folder), **vars(teaching), "with_original": None}, indent=1)
+    files = digest_of_files([*_files(teaching.teacher), data.files(TRAIN)[0]])
+    work = json.dumps(
+        {"data": os.path.abspath(data.folder), "files": files, **vars(teaching), "with_original": None}, indent=1
+    )
     said = gathering / "work.json"
     if said.exists() and said.read_text(encoding="utf-8") != work:
         raise UserError(
@@ -88,6 +92,13 @@ def _begin(gathering: Path, data: PreparedData, teaching: Teaching) -> Path:
     gathering.mkdir(exist_ok=True)
     write_text(said, work)
     return gathering / "translations"
+
+
+def _files(teacher: str) -> list[Path]:
+    """What an exported teacher, a checkpoint or an ensemble of several is read from."""
+    if os.path.isdir(teacher):
+        return sorted(path for path in Path(teacher).iterdir() if path.is_file())
+    return list(map(Path, split_paths(teacher)))
 
 
 def _missing(begun: Path, count: int) -> Iterator[slice]:
