@@ -2,13 +2,15 @@
 
 import contextlib
 import errno
+import hashlib
+import json
 import os
 import pickle
 import re
 import shutil
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +166,15 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a text file, cut at line feeds alone (other separators may stand within a sentence)."""
     with open(path, encoding="utf-8", newline="\n") as stream:
         return [line.removesuffix("\n") for line in stream]
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """A short fingerprint of the names and contents of `paths`, in the order given."""
+    contents = []
+    for path in paths:
+        with open(path, "rb") as stream:
+            contents.append((path.name, hashlib.file_digest(stream, "sha256").hexdigest()))
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()[:16]
 
 
 def write_checkpoint(state: dict[str, Any], path: StrPath) -> None:

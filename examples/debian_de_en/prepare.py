@@ -269,7 +269,10 @@ def cut_and_binarise(options: argparse.Namespace) -> None:
         sub["vocabulary"] = steps.digest(options.wordpieces.to_json())
     lost = not (output / MODEL[options.subwords]).is_file()
     say(steps.make(output / "sub", sub, build, force=options.force or lost), "sub-words in sub/")
-    made_from = {"sub": texts(output / "sub", options.languages), "code": steps.code("binarise.py")}
+    made_from = {
+        "sub": texts(output / "sub", options.languages),
+        "code": [steps.code("binarise.py"), steps.package_code("text/preprocessing.py")],
+    }
     if options.subwords == WORDPIECE:
         made_from["dictionary"] = steps.digest_of_files([output / "sub" / DICTIONARY])
     built = steps.make(

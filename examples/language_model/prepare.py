@@ -6,7 +6,6 @@ import gzip
 import json
 import random
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +27,7 @@ from fairseq_ringformer.cli.arguments import positive
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.extras import require
 from fairseq_ringformer.files import read_lines, write_text
+from fairseq_ringformer.text.preprocessing import preprocess
 
 SPLITS = ("train", "valid", "test")
 SIZES = "sizes.json"  # what bits.py divides by
@@ -154,25 +154,18 @@ def prepare(options: argparse.Namespace) -> None:
             tokens = sum(len(line.split()) + 1 for line in pieces)  # and the end of each line
             sizes[split] = {"units": size(raw[split]), "lines": len(pieces), "tokens": tokens, "unknown": unknown}
             write_text(folder / f"{split}.txt", "".join(f"{line}\n" for line in pieces))
-        binarise(folder)
+        # fairseq's binary data beside the cut text, with the dictionary of the training text.
+        prefixes = [f"--{split}pref={folder / f'{split}.txt'}" for split in SPLITS]
+        preprocess(["--only-source", "--destdir", str(folder), *prefixes])
         write_text(folder / SIZES, json.dumps({"kind": options.kind, "unit": unit, **sizes}, indent=1) + "\n")
 
     steps.make(options.output / "raw", made_from, write_raw, force=options.force)
     made_from = {**made_from, "vocabulary": options.vocab_size if options.kind == "text" else None}
+    made_from["package"] = steps.package_code("text/preprocessing.py")
     steps.make(options.output / "bin", made_from, write_binary, force=options.force)
     sizes = json.loads((options.output / "bin" / SIZES).read_text(encoding="utf-8"))
     for split in SPLITS:
         print(f"{split}: {sizes[split]['lines']:,} lines, {sizes[split]['units']:,} {unit}s")
-
-
-def binarise(folder: Path) -> None:
-    """fairseq's binary data beside the cut text in `folder`, with the dictionary of the training text."""
-    command = [sys.executable, "-m", "fairseq_cli.preprocess", "--only-source", "--destdir", str(folder)]
-    command += [f"--{split}pref={folder / f'{split}.txt'}" for split in SPLITS]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
-        raise UserError(f"fairseq-preprocess failed ({last}): run it by hand on {folder} to see all it prints")
 
 
 def main(argv: list[str] | None = None) -> int:

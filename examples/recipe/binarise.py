@@ -1,10 +1,8 @@
 """Call fairseq's own preprocessing on sub-word files, with one dictionary for both languages."""
 
-import subprocess
-import sys
 from pathlib import Path
 
-from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.text.preprocessing import preprocess
 
 # fairseq's dictionary, in the folder of the cut text, where the vocabulary and not the text says what is in it.
 DICTIONARY = "dict.txt"
@@ -18,22 +16,11 @@ def binarise(sub: Path, folder: Path, languages: tuple[str, str], workers: int =
     The ``dict.LANGUAGE.txt`` of both are the same dictionary: ``sub``'s own if it has one, or else that of the
     training text, the ``most`` frequent sub-words if there is a limit. Raises UserError if fairseq refuses.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "fairseq_cli.preprocess",
-        "--source-lang",
-        languages[0],
-        "--target-lang",
-        languages[1],
-    ]
-    command += [f"--{split}pref={sub / split}" for split in ("train", "valid", "test")]
-    command += ["--joined-dictionary", "--destdir", str(folder), "--workers", str(workers)]
+    options = ["--source-lang", languages[0], "--target-lang", languages[1]]
+    options += [f"--{split}pref={sub / split}" for split in ("train", "valid", "test")]
+    options += ["--joined-dictionary", "--destdir", str(folder), "--workers", str(workers)]
     if (sub / DICTIONARY).is_file():
-        command += ["--srcdict", str(sub / DICTIONARY)]
+        options += ["--srcdict", str(sub / DICTIONARY)]
     elif most is not None:
-        command += ["--nwordssrc", str(most + OWN_SYMBOLS), "--nwordstgt", str(most + OWN_SYMBOLS)]
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
-        raise UserError(f"fairseq-preprocess failed ({last}): run it by hand on {sub} to see all it prints")
+        options += ["--nwordssrc", str(most + OWN_SYMBOLS), "--nwordstgt", str(most + OWN_SYMBOLS)]
+    preprocess(options, by_hand_on=sub)

@@ -7,10 +7,10 @@ that folder and stamp appear in the same instant.
 import hashlib
 import importlib.util
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-from fairseq_ringformer.files import whole_folder
+from fairseq_ringformer.files import digest_of_files, whole_folder
 
 STAMP = ".made-from.json"
 RECIPE = "recipe.json"
@@ -56,8 +56,3 @@ def package_code(*names: str) -> str:
     """The same of modules of the package, ``wordpieces.py`` for one."""
     package = Path(importlib.util.find_spec("fairseq_ringformer").origin).parent
     return digest_of_files(package / name for name in names)
-
-
-def digest_of_files(paths: Iterable[Path]) -> str:
-    """A short fingerprint of the names and contents of ``paths``, in the order given."""
-    return digest([(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in paths])

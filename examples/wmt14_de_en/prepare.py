@@ -171,7 +171,7 @@ def prepare(options: argparse.Namespace) -> None:
     def preprocess(folder: Path) -> None:
         binarise(output / "sub", folder, LANGUAGES, options.workers, vocabulary.size)
 
-    made_from = {"sub": sub, "code": steps.code("binarise.py")}
+    made_from = {"sub": sub, "code": [steps.code("binarise.py"), steps.package_code("text/preprocessing.py")]}
     say(steps.make(output / "bin", made_from, preprocess, force=options.force), "fairseq data in bin/")
     summarise(options, counts, {name: where[name] for name in archives}, raw["archives"])
 

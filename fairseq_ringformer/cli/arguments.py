@@ -1,8 +1,10 @@
 """Argument types, flags and checks that several commands share."""
 
 import argparse
+import math
 import os
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..errors import UserError
 from ..export.runtime import cores
@@ -43,6 +45,39 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     """--device and --threads, of every command that runs a classifier."""
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
     parser.add_argument("--threads", type=threads, metavar="N", help="torch's threads on the CPU")
+
+
+def add_search_arguments(
+    parser: argparse._ActionsContainer, beam: Callable[[str], int] = positive, what: str = "width of the beam"
+) -> None:
+    """--beam and --lenpen, of every command that translates."""
+    parser.add_argument("--beam", type=beam, default=5, metavar="N", help=f"{what}; default: 5")
+    parser.add_argument(
+        "--lenpen", type=float, default=1.0, metavar="X", help="above 1 favours long output; default: 1"
+    )
+
+
+def check_search(args: argparse.Namespace) -> None:
+    """UserError unless --lenpen is a number."""
+    if not math.isfinite(args.lenpen):
+        raise UserError(f"--lenpen {args.lenpen} is no number")
+
+
+def add_translator_arguments(parser: argparse._ActionsContainer, unit: str = "lines") -> None:
+    """--batch-size in `unit`, --max-tokens, --device and --threads, of the same commands."""
+    parser.add_argument(
+        "--batch-size", type=positive, default=32, metavar="N", help=f"most {unit} at once; default: 32"
+    )
+    parser.add_argument(
+        "--max-tokens", type=positive, default=4096, metavar="N", help="most source tokens at once; default: 4096"
+    )
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
+    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads in all; default: one for each core")
+
+
+def translator_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What these say to :class:`..text.translator.Translator`."""
+    return dict(batch_size=args.batch_size, max_batch_tokens=args.max_tokens, device=args.device, threads=args.threads)
 
 
 def flag(name: str) -> str:

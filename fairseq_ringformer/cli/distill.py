@@ -9,7 +9,6 @@ An interrupted run goes on with the same command, and ends as it would have.
 """
 
 import argparse
-import math
 import os
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +22,13 @@ from ..export.checkpoints import data_folder, read_fairseq_checkpoint, split_pat
 from ..extras import require
 from ..text.prepared import PreparedData, recipe_subwords
 from ..text.translator import Translator
-from .arguments import check_output_folder, positive, threads
+from .arguments import (
+    add_search_arguments,
+    add_translator_arguments,
+    check_output_folder,
+    check_search,
+    translator_options,
+)
 from .errors import require_fairseq
 from .streams import notices
 
@@ -44,27 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-original", action="store_true", help="keep the original pairs, before the distilled ones"
     )
-    parser.add_argument("--beam", type=positive, default=5, metavar="N", help="width of the beam; default: 5")
-    parser.add_argument(
-        "--lenpen", type=float, default=1.0, metavar="X", help="above 1 favours long output; default: 1"
-    )
+    add_search_arguments(parser)
     parser.add_argument(
         "--engine",
         choices=ENGINES,
         help="what runs a checkpoint: CTranslate2 in int8, or fairseq as in training; default: CTranslate2, fairseq for an "
         "ensemble",
     )
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
-    parser.add_argument("--threads", type=threads, metavar="N", help="CPU threads in all; default: one for each core")
-    parser.add_argument("--batch-size", type=positive, default=32, metavar="N", help="most lines at once; default: 32")
-    parser.add_argument(
-        "--max-tokens", type=positive, default=4096, metavar="N", help="most source tokens at once; default: 4096"
-    )
+    add_translator_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if not math.isfinite(args.lenpen):
-        raise UserError(f"--lenpen {args.lenpen} is no number")
+    check_search(args)
     folder = os.path.isdir(args.teacher)
     if folder and args.engine == "fairseq":
         raise UserError("--engine fairseq needs a checkpoint as --teacher: this one is exported")
@@ -115,14 +111,5 @@ def _teacher(args: argparse.Namespace, data: PreparedData) -> Iterator[Translato
                 export_translator(paths[0], state, carried, data.languages, subwords, path, QUANTIZATION)
             else:
                 options = dict(data=carried, subwords=subwords, languages=data.languages)
-        translator = Translator(
-            path,
-            split=False,
-            batch_size=args.batch_size,
-            max_batch_tokens=args.max_tokens,
-            device=args.device,
-            threads=args.threads,
-            note=notices("distill"),
-            **options,
-        )
-        yield stack.enter_context(translator)
+        options |= translator_options(args) | {"split": False, "note": notices("distill")}
+        yield stack.enter_context(Translator(path, **options))

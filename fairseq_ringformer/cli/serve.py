@@ -10,13 +10,12 @@ answered, then it ends. docs/serve.md.
 import argparse
 import contextlib
 import ipaddress
-import math
 import re
 
 from .._fairseq import quiet
 from ..errors import UserError, one_line
 from ..extras import named, require
-from .arguments import positive, threads, whole
+from .arguments import add_search_arguments, add_translator_arguments, check_search, positive, translator_options, whole
 
 LOOPBACK = "127.0.0.1"
 MOST_SECONDS = 3600
@@ -36,12 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--host", default=LOOPBACK, help=f"address to listen at; default: {LOOPBACK}, this machine alone"
     )
     parser.add_argument("--port", type=whole(0, 65535), default=5000, help="default: 5000; 0 is any that is free")
-    parser.add_argument(
-        "--beam", type=whole(1, 10), default=5, metavar="N", help="where a request has none; default: 5"
-    )
-    parser.add_argument(
-        "--lenpen", type=float, default=1.0, metavar="X", help="above 1 favours long output; default: 1"
-    )
+    add_search_arguments(parser, whole(1, 10), "where a request has none")
     parser.add_argument("--no-split", action="store_true", help="translate texts whole, as ringformer translate does")
     parser.add_argument("--no-normalise", action="store_true", help="leave out what was done to the training text")
     group = parser.add_argument_group("who may ask")
@@ -71,19 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=whole(1, MOST_SECONDS), default=30, metavar="S", help="seconds for a request; default: 30"
     )
     group = parser.add_argument_group("resources, of each model")
-    group.add_argument(
-        "--batch-size", type=positive, default=32, metavar="N", help="most sentences at once; default: 32"
-    )
-    group.add_argument(
-        "--max-tokens", type=positive, default=4096, metavar="N", help="most source tokens at once; default: 4096"
-    )
-    group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
-    group.add_argument("--threads", type=threads, metavar="N", help="CPU threads in all; default: one for each core")
+    add_translator_arguments(group, "sentences")
 
 
 def run(args: argparse.Namespace) -> int:
-    if not math.isfinite(args.lenpen):
-        raise UserError(f"--lenpen {args.lenpen} is no number")
+    check_search(args)
     require("starlette", "uvicorn", "sentencex")
     origins = [_origin(origin) for origin in args.allow_origin]
     keys = _read_keys(args.api_key_file) if args.api_key_file else []
@@ -96,11 +82,8 @@ def run(args: argparse.Namespace) -> int:
     options = dict(
         normalise=not args.no_normalise,
         split=not args.no_split,
-        device=args.device,
-        threads=args.threads,
-        batch_size=args.batch_size,
-        max_batch_tokens=args.max_tokens,
         note=lambda text: None,  # what somebody has asked is nobody else's
+        **translator_options(args),
     )
     listening = server.bind(args.host, args.port)
     with contextlib.ExitStack() as stack:

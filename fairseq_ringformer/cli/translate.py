@@ -16,7 +16,6 @@ import argparse
 import contextlib
 import io
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -29,7 +28,16 @@ from ..extras import require
 from ..text.stream import MOST_LINES, Translation, read_groups
 from ..text.translator import Translator
 from . import subwords
-from .arguments import check_output, positive, refuse_flags, threads
+from .arguments import (
+    add_search_arguments,
+    add_translator_arguments,
+    check_output,
+    check_search,
+    positive,
+    refuse_flags,
+    threads,
+    translator_options,
+)
 from .errors import require_fairseq
 from .streams import check_input, counted, flushed, notices, open_input
 
@@ -60,14 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     subwords.add_arguments(parser)
     group = parser.add_argument_group("search")
-    group.add_argument("--beam", type=positive, default=5, metavar="N", help="width of the beam; default: 5")
-    group.add_argument("--lenpen", type=float, default=1.0, metavar="X", help="above 1 favours long output; default: 1")
+    add_search_arguments(group)
     group.add_argument("--nbest", type=positive, default=1, metavar="N", help="hypotheses of each line, with --json")
     group = parser.add_argument_group("resources")
-    group.add_argument("--batch-size", type=positive, default=32, metavar="N", help="most lines at once; default: 32")
-    group.add_argument(
-        "--max-tokens", type=positive, default=4096, metavar="N", help="most source tokens at once; default: 4096"
-    )
+    add_translator_arguments(group)
     group.add_argument(
         "--buffer-size",
         type=positive,
@@ -83,8 +87,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="with --path: run the first K levels of the decoder alone; default: all",
     )
-    group.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 ...; default: cuda where there is one")
-    group.add_argument("--threads", type=threads, metavar="N", help="CPU threads in all; default: one for each core")
     group.add_argument(
         "--translators",
         type=threads,
@@ -118,8 +120,7 @@ def _check(args: argparse.Namespace) -> None:
             raise UserError(f"--translators {args.translators} needs --threads of at least {args.translators}")
     if args.text and args.input:
         raise UserError("TEXT and --input exclude each other")
-    if not math.isfinite(args.lenpen):
-        raise UserError(f"--lenpen {args.lenpen} is no number")
+    check_search(args)
     if args.nbest > args.beam:
         raise UserError(f"--nbest {args.nbest} needs a --beam of at least {args.nbest}")
     if args.nbest > 1 and not args.json:
@@ -130,14 +131,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _load(args: argparse.Namespace, note: Callable[[str], None], alone: bool) -> Translator:
-    options: dict[str, Any] = dict(
-        device=args.device,
-        threads=args.threads,
-        split=not args.no_split,
-        batch_size=args.batch_size,
-        max_batch_tokens=args.max_tokens,
-        note=note,
-    )
+    options: dict[str, Any] = dict(split=not args.no_split, note=note, **translator_options(args))
     if args.model is not None:
         if not os.path.isdir(args.model):
             raise UserError(f"{args.model}: no such model folder")

@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..models.base import StackModel
 from ..models.config import NORM_EPS, SIDES
 from .folding import PlainLayer, plain_layers, position_table
+from .loading import flags_without_export
 from .runtime import INT8, SAFE_INT8
 
 # fairseq's activations and CTranslate2's; it has no others of fairseq's.
@@ -76,17 +77,8 @@ class RingConverter(Converter):
         activation = str(options.activation_fn)
         if activation not in ACTIVATIONS:
             raise UserError(f"CTranslate2 has no activation {activation}: it knows {', '.join(ACTIVATIONS)}")
-        decoder = model.decoder
-        for flag, present in (  # of fairseq's own
-            ("--adaptive-softmax-cutoff", getattr(decoder, "adaptive_softmax", None) is not None),
-            (
-                "--no-decoder-final-norm",
-                options.decoder_normalize_before and getattr(decoder, "layer_norm", True) is None,
-            ),
-            ("--decoder-output-dim", getattr(decoder, "project_out_dim", None) is not None),
-        ):
-            if present:
-                raise UserError(f"CTranslate2 has no model with {flag}")
+        for flag in flags_without_export(model):
+            raise UserError(f"CTranslate2 has no model with {flag}")
         for side, host in zip(("target", "source"), reversed(self.sides.values())):
             known, named = len(host.embed_tokens.weight), len(self.symbols[side])
             if known != named:

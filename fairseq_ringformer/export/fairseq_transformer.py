@@ -2,7 +2,6 @@
 
 import argparse
 import enum
-import functools
 from typing import Any
 
 from fairseq.models import ARCH_CONFIG_REGISTRY
@@ -12,7 +11,7 @@ from ..errors import UserError
 from ..models.base import StackModel
 from ..models.config import NORM_EPS, RingFormerConfig
 from ..models.language_model import RingFormerLanguageModel
-from .folding import plain_layers
+from .folding import plain_layers, with_biases
 
 # Options that both models have, and what they mean is the same.
 SIDE_OPTIONS = ("embed_dim", "attention_heads", "normalize_before", "learned_pos")
@@ -93,15 +92,11 @@ def transformer_state(model: StackModel) -> dict[str, Tensor]:
             "use ringformer export --to ctranslate2, which keeps it"
         )
     like = model.decoder.embed_tokens.weight.detach()
-    zeros = functools.cache(like.new_zeros)
     state = {key: weight.detach() for key, weight in model.state_dict().items() if ".stack." not in key}
     for side, host in model.sides.items():
         stack = host.stack
-        for level, layer in enumerate(plain_layers(stack)):
-            biases = {
-                key.replace("weight", "bias"): zeros(len(weight)) for key, weight in layer.items() if weight.dim() == 2
-            }
-            state.update((f"{side}.layers.{level}.{key}", weight) for key, weight in {**biases, **layer}.items())
+        for level, layer in enumerate(with_biases(plain_layers(stack))):
+            state.update((f"{side}.layers.{level}.{key}", weight) for key, weight in layer.items())
         if stack.final_norm is not None:
             state.update((f"{side}.layer_norm.{key}", weight) for key, weight in stack.final_norm.state_dict().items())
         state[f"{side}.version"] = like.new_tensor([VERSION])

@@ -4,6 +4,8 @@ Level signals are linear, so they fold into the weights beside which they stand 
 7): ``W x + M x = (W + M) x`` and ``W (x + M x) = (W (I + M)) x``. What is left of a level is an ordinary layer.
 """
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -79,6 +81,16 @@ def plain_layers(stack: Stack) -> list[PlainLayer]:
     if stack.ffn is None:
         return [_with_feed_forward(stack, layer) for layer in layers]
     return [_widened(layer, max(stack.config.ffn_dims)) for layer in layers]
+
+
+def with_biases(layers: list[PlainLayer]) -> list[PlainLayer]:
+    """`layers` with a bias at every projection, zero where it had none; zeros of one size are the same tensor."""
+    zeros = functools.cache(layers[0]["fc1.weight"].new_zeros)
+    return [
+        {name.replace("weight", "bias"): zeros(len(weight)) for name, weight in layer.items() if weight.dim() == 2}
+        | layer
+        for layer in layers
+    ]
 
 
 def _widened(layer: PlainLayer, ffn_dim: int) -> PlainLayer:

@@ -1,6 +1,7 @@
 """Building the model of a checkpoint without the data that it was trained on."""
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY, BaseFairseqModel, build_model
@@ -71,3 +72,14 @@ def load_model(state: dict[str, Any]) -> BaseFairseqModel:
     if diverged:
         raise UserError(f"{diverged[0]} is not a number (NaN) in places: that training has diverged")
     return model.float().eval()
+
+
+def flags_without_export(model: BaseFairseqModel) -> Iterator[str]:
+    """The flags that gave `model`, fairseq's own, what no exporter has."""
+    decoder = model.decoder
+    if getattr(decoder, "adaptive_softmax", None) is not None:
+        yield "--adaptive-softmax-cutoff"
+    if model.cfg.decoder_normalize_before and getattr(decoder, "layer_norm", True) is None:
+        yield "--no-decoder-final-norm"
+    if getattr(decoder, "project_out_dim", None) is not None:
+        yield "--decoder-output-dim"

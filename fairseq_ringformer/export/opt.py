@@ -12,10 +12,9 @@ from transformers import OPTConfig, OPTForCausalLM
 from ..errors import UserError
 from ..models.config import NORM_EPS
 from ..models.language_model import RingFormerLanguageModel
-from .folding import plain_layers, position_table
+from .folding import plain_layers, position_table, with_biases
+from .transformers import ACTIVATIONS
 
-# fairseq's activations and transformers'.
-ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "gelu_accurate": "gelu_new", "gelu_fast": "gelu_new", "tanh": "tanh"}
 OFFSET = 2  # rows of its position table before the first position
 
 
@@ -43,18 +42,15 @@ def opt_model(model: RingFormerLanguageModel, starts_with_bos: bool = False) -> 
             raise UserError(f"transformers' OPT has no {what}")
     layers, positions = plain_layers(decoder.stack), position_table(decoder)
     biased = options.attn_bias or options.ffn_bias
+    if biased:
+        layers = with_biases(layers)
     state: dict[str, Tensor] = {
         "model.decoder.embed_tokens.weight": decoder.embed_scale * decoder.embed_tokens.weight,
         "model.decoder.embed_positions.weight": torch.cat([positions.new_zeros(OFFSET, positions.size(1)), positions]),
         "lm_head.weight": head.weight,
     }
     for level, layer in enumerate(layers):
-        zeros = {
-            name.replace("weight", "bias"): weight.new_zeros(len(weight))
-            for name, weight in layer.items()
-            if biased and weight.dim() == 2
-        }
-        state.update((f"model.decoder.layers.{level}.{name}", weight) for name, weight in {**zeros, **layer}.items())
+        state.update((f"model.decoder.layers.{level}.{name}", weight) for name, weight in layer.items())
     if decoder.stack.final_norm is not None:
         norm = decoder.stack.final_norm.state_dict()
         state.update((f"model.decoder.final_layer_norm.{name}", weight) for name, weight in norm.items())

@@ -24,6 +24,7 @@ from ..models.config import NORM_EPS, SIDES
 from ..models.ringformer import RingFormerModel
 from .fairseq_transformer import transformer_state
 from .folding import why_not_plain
+from .loading import flags_without_export
 
 # fairseq's activations and transformers'.
 ACTIVATIONS = {
@@ -145,37 +146,24 @@ def _misfits(model: FairseqEncoderDecoderModel) -> Iterator[str]:
     def differ(name: str) -> bool:
         return getattr(options, f"encoder_{name}") != getattr(options, f"decoder_{name}")
 
-    for what, present, elsewhere in (
-        ("sides of different --encoder-embed-dim and --decoder-embed-dim", differ("embed_dim"), True),
-        (
-            "norms before on one side and after on the other (--encoder-normalize-before)",
-            differ("normalize_before"),
-            True,
-        ),
-        ("no positions (--no-token-positional-embeddings)", any(side.embed_positions is None for side in sides), True),
+    for what, present in (
+        ("sides of different --encoder-embed-dim and --decoder-embed-dim", differ("embed_dim")),
+        ("norms before on one side and after on the other (--encoder-normalize-before)", differ("normalize_before")),
+        ("no positions (--no-token-positional-embeddings)", any(side.embed_positions is None for side in sides)),
         (
             "learned positions (--encoder-learned-pos, --decoder-learned-pos): its own grow into sinusoids",
             any(isinstance(side.embed_positions, nn.Embedding) for side in sides),
-            True,
         ),
-        ("--layernorm-embedding", any(side.layernorm_embedding is not None for side in sides), True),
-        (f"--norm-eps other than {NORM_EPS}", getattr(options, "norm_eps", NORM_EPS) != NORM_EPS, True),
+        ("--layernorm-embedding", any(side.layernorm_embedding is not None for side in sides)),
+        (f"--norm-eps other than {NORM_EPS}", getattr(options, "norm_eps", NORM_EPS) != NORM_EPS),
         (
             "--output-bias",
             getattr(decoder, "output_bias", None) is not None or getattr(output, "bias", None) is not None,
-            True,
         ),
-        # fairseq's own
-        ("--adaptive-softmax-cutoff", getattr(decoder, "adaptive_softmax", None) is not None, False),
-        (
-            "--no-decoder-final-norm",
-            options.decoder_normalize_before and getattr(decoder, "layer_norm", True) is None,
-            False,
-        ),
-        ("--decoder-output-dim", getattr(decoder, "project_out_dim", None) is not None, False),
     ):
         if present:
-            yield f"transformers has no model with {what}" + ("; --to ctranslate2 keeps it" if elsewhere else "")
+            yield f"transformers has no model with {what}; --to ctranslate2 keeps it"
+    yield from (f"transformers has no model with {flag}" for flag in flags_without_export(model))
 
 
 def _is_weight(key: str) -> bool:

@@ -10,12 +10,13 @@ from omegaconf import II
 from ..errors import UserError
 from ..modules import ROWS, Architecture
 from .base import StackModel
-from .config import RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
+from .config import OPTIONS, RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
 from .decoder import RingFormerDecoder
-from .ringformer import SIZES, RingFormerModel
+from .ringformer import SIZES, RingFormerModel, set_sizes
 from .signal_rate import scale_signal_rate
 
-# Options of translation that a decoder alone has no use for; those of the encoder and of one side's sharing beside them.
+_SIDE = ("decoder",)  # that there is
+# Options of translation that a decoder alone has no use for; those of one side alone beside them.
 _OF_TRANSLATION = (
     "cross_attn_sharing",
     "share_encoder_decoder_ffn",
@@ -29,7 +30,7 @@ _POSITIONS = RingFormerConfig.max_target_positions  # where neither the model no
 
 
 def _is_shared(name: str) -> bool:
-    of_side = name.startswith("encoder_") or (name.startswith("decoder_") and name.endswith("_sharing"))
+    of_side = name.startswith("encoder_") or name in {f"decoder_{option}" for option in OPTIONS}
     return not (of_side or name.startswith("_") or name in _OF_TRANSLATION)
 
 
@@ -83,7 +84,7 @@ class RingFormerLanguageModel(StackModel, FairseqLanguageModel):
             UserError: for options that make no model, naming the flag.
         """
         cfg = LanguageModelConfig.from_namespace(cfg)
-        set_sizes(cfg, "base")
+        set_sizes(cfg, "base", _SIDE)
         options = decoder_options(cfg)
         refuse_meaningless(options)
         stack = stack_config(options, cls.architecture, "decoder")
@@ -100,13 +101,6 @@ class RingFormerLanguageModel(StackModel, FairseqLanguageModel):
         if options.signal_lr_scale != 1.0:
             scale_signal_rate(task, model, options.signal_lr_scale)
         return model
-
-
-def set_sizes(cfg, size: str) -> None:
-    """Fill in the sizes that `cfg` (a namespace or config) leaves open with those of one side of `size`."""
-    for name, value in SIZES[size].items():
-        if getattr(cfg, f"decoder_{name}", None) is None:
-            setattr(cfg, f"decoder_{name}", value)
 
 
 def decoder_options(cfg: LanguageModelConfig) -> RingFormerConfig:
@@ -138,7 +132,9 @@ def _register(name: str) -> None:
     kind = type(f"{name}_lm", (RingFormerLanguageModel,), {"architecture": _alone(ROWS[name]), "__module__": __name__})
     register_model(f"{name}_lm", dataclass=LanguageModelConfig)(kind)
     for size in SIZES:
-        register_model_architecture(f"{name}_lm", f"{name}_lm_{size}")(lambda cfg, size=size: set_sizes(cfg, size))
+        register_model_architecture(f"{name}_lm", f"{name}_lm_{size}")(
+            lambda cfg, size=size: set_sizes(cfg, size, _SIDE)
+        )
 
 
 for _name in ROWS:

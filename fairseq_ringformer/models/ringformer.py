@@ -7,6 +7,7 @@ architectures in numbers only.
 import contextlib
 import glob
 import os
+from collections.abc import Sequence
 
 from fairseq import utils
 from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
@@ -19,7 +20,7 @@ from ..text.prepared import recipe_subwords
 from ..text.subwords import FILES, Subwords
 from .assets import assets_of, remember, unpacked
 from .base import StackModel
-from .config import RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
+from .config import SIDES, RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
 from .decoder import RingFormerDecoder
 from .encoder import RingFormerEncoder
 from .signal_rate import scale_signal_rate
@@ -37,20 +38,15 @@ SIZES = {
 USER_DIR = "one of your own: ringformer --user-dir DIR, the folder that registers it"
 
 
-def set_sizes(cfg, size: str) -> None:
+def set_sizes(cfg, size: str, sides: Sequence[str] = SIDES) -> None:
     """Fill in the sizes that `cfg` (a namespace or config) leaves open with those of `size`."""
-
-    def fill(name: str, value: int) -> None:
-        if getattr(cfg, name, None) is None:
-            setattr(cfg, name, value)
-
     for name, value in SIZES[size].items():
-        fill(f"encoder_{name}", value)
-    # As in fairseq's transformer, the decoder's widths follow the encoder's, its depth and heads do not.
-    for name in ("embed_dim", "ffn_embed_dim"):
-        fill(f"decoder_{name}", getattr(cfg, f"encoder_{name}"))
-    for name in ("attention_heads", "layers"):
-        fill(f"decoder_{name}", SIZES[size][name])
+        for side in sides:
+            if getattr(cfg, f"{side}_{name}", None) is None:
+                setattr(cfg, f"{side}_{name}", value)
+            # As in fairseq's transformer, the decoder's widths follow the encoder's, its depth and heads do not.
+            if name in ("embed_dim", "ffn_embed_dim"):
+                value = getattr(cfg, f"{side}_{name}")
 
 
 @register_model("ringformer", dataclass=RingFormerConfig)

@@ -13,13 +13,12 @@ from ..files import write_text
 from .normalisation import Normalisation
 from .prepared import RECIPE
 from .stream import Alignment, Hypothesis, Search, batches, longest_output
-from .subwords import Subwords, build_codec, check_kind
+from .subwords import BOS, EOS, PAD, SPECIAL, UNK, Subwords, build_codec, check_kind
 
 FORMAT = "ctranslate2"
 MODEL = "model.bin"
 SHORTLIST = "vmap.txt"  # CTranslate2's name
 FLOAT32_EPSILON = 2.0**-23
-BOS, PAD, EOS, UNK = SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,16 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import read_lines, whole_folder, write_text
+from ..export.checkpoints import split_paths
+from ..files import digest_of_files, read_lines, whole_folder, write_text
 from .prepared import RECIPE, PreparedData
+from .preprocessing import preprocess
 from .subwords import build_codec
 from .translator import Translator
 
@@ -28,7 +28,7 @@ class Teaching:
     """How a teacher translates.
 
     Attributes:
-        teacher: what to call it.
+        teacher: where it lies, as ``ringformer distill --teacher`` takes it.
         beam: width of its beam.
         lenpen: exponent of the length that its scores are divided by.
         with_original: whether the original pairs stay, before the distilled ones.
@@ -80,7 +80,10 @@ def distill(translator: Translator, data: PreparedData, output: Path, teaching: 
 
 def _begin(gathering: Path, data: PreparedData, teaching: Teaching) -> Path:
     """The file of the translations so far, which belong to the same work."""
-    work = json.dumps({"data": os.path.abspath(data.folder), **vars(teaching), "with_original": None}, indent=1)
+    files = digest_of_files([*_files(teaching.teacher), data.files(TRAIN)[0]])
+    work = json.dumps(
+        {"data": os.path.abspath(data.folder), "files": files, **vars(teaching), "with_original": None}, indent=1
+    )
     said = gathering / "work.json"
     if said.exists() and said.read_text(encoding="utf-8") != work:
         raise UserError(
@@ -89,6 +92,13 @@ def _begin(gathering: Path, data: PreparedData, teaching: Teaching) -> Path:
     gathering.mkdir(exist_ok=True)
     write_text(said, work)
     return gathering / "translations"
+
+
+def _files(teacher: str) -> list[Path]:
+    """What an exported teacher, a checkpoint or an ensemble of several is read from."""
+    if os.path.isdir(teacher):
+        return sorted(path for path in Path(teacher).iterdir() if path.is_file())
+    return list(map(Path, split_paths(teacher)))
 
 
 def _missing(begun: Path, count: int) -> Iterator[slice]:
@@ -143,16 +153,7 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
 def _binarise(prefix: Path, data: PreparedData, folder: Path) -> None:
     """fairseq's own preprocessing of training text, with the dictionaries of `data`."""
     source, target = data.languages
-    command = [sys.executable, "-m", "fairseq_cli.preprocess", "--source-lang", source, "--target-lang", target]
-    command += ["--trainpref", str(prefix), "--destdir", str(folder)]
-    command += [
-        "--srcdict",
-        str(data.binary / f"dict.{source}.txt"),
-        "--tgtdict",
-        str(data.binary / f"dict.{target}.txt"),
-    ]
-    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
-    if run.returncode:
-        last = (run.stderr.strip().splitlines() or [f"exit status {run.returncode}"])[-1]
-        raise UserError(f"fairseq-preprocess failed ({last})")
+    options = ["--source-lang", source, "--target-lang", target, "--trainpref", str(prefix), "--destdir", str(folder)]
+    options += [f"--srcdict={data.binary / f'dict.{source}.txt'}", f"--tgtdict={data.binary / f'dict.{target}.txt'}"]
+    preprocess(options)
     (folder / "preprocess.log").unlink(missing_ok=True)  # of folders that are gone

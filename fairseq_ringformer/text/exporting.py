@@ -14,7 +14,7 @@ from ..export.runtime import INT8, SAFE_INT8
 from ..files import whole_folder, write_text
 from ..models.language_model import RingFormerLanguageModel
 from .ctranslate2_engine import SHORTLIST, Recipe
-from .fairseq_engine import Languages, build_task, check_dictionaries
+from .fairseq_engine import Languages, load_for_export
 from .shortlist import make_shortlist
 from .subwords import Subwords
 
@@ -47,10 +47,8 @@ def export_translator(
     Raises:
         UserError: if these do not belong together, CTranslate2 has no such model, or the folder cannot be written.
     """
-    task = build_task(path, state, data, languages)
-    check_dictionaries(path, state, data, task)
+    task, model = load_for_export(path, state, data, languages)
     with about(path):
-        model = load_model(state)
         converter = RingConverter(model, task.source_dictionary.symbols, task.target_dictionary.symbols)
     candidates = make_shortlist(task) if shortlist else None
     with whole_folder(output) as folder:

@@ -14,7 +14,7 @@ import torch
 from fairseq import checkpoint_utils, tasks, utils
 from fairseq.data import Dictionary
 from fairseq.data.data_utils import collate_tokens, infer_language_pair
-from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY
+from fairseq.models import ARCH_MODEL_REGISTRY, MODEL_REGISTRY, FairseqEncoderDecoderModel
 from fairseq.sequence_generator import SequenceGenerator
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..errors import UserError, about, one_line
 from ..export.checkpoints import data_folder, read_fairseq_checkpoint, split_paths
-from ..export.loading import OVERRIDES
+from ..export.loading import OVERRIDES, load_model
 from ..models.assets import assets_of, check_symbols, first_difference
 from ..models.ringformer import USER_DIR, RingFormerModel
 from .prepared import RECIPE, recipe_subwords
@@ -33,52 +33,65 @@ Languages = tuple[str | None, str | None]
 
 
 class FairseqEngine:
-    """An ensemble of fairseq models; see :class:`.stream.Engine`.
+    """A fairseq model, or an ensemble of several; see :class:`.stream.Engine`.
 
     Args:
-        paths: checkpoints.
-        data: folder of ``fairseq-preprocess`` with the dictionaries.
-        subwords: how raw text was cut before it.
+        path: the checkpoint, or several between colons.
+        data: folder with their dictionaries; None for what the first checkpoint carries.
+        languages: source and target, each None for what the checkpoints or `data` say.
+        subwords: how text is cut; None for what the recipe in `data` says.
+        autocast: ``none`` or ``bf16``; None for what they were trained with.
+        normalise: whether text is normalised as the training text was.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``.
-        languages: source and target, for what the checkpoint and the names in `data` leave open.
-        autocast: ``none`` or ``bf16``; None for what the checkpoints were trained with.
+        threads: of torch on the CPU; None to leave them as they are.
         exit_level: level of the decoder after which it ends, counted from 1; None for the last.
 
     Raises:
-        UserError: if checkpoints, dictionaries and sub-words are not there or do not belong together.
+        UserError: if these are not there or do not belong together.
     """
 
     parallel = 1
 
     def __init__(
         self,
-        paths: list[str],
-        data: str,
-        subwords: Subwords,
-        device: str = "auto",
+        path: str,
+        data: str | None = None,
         languages: Languages = (None, None),
+        subwords: Subwords | None = None,
         autocast: str | None = None,
+        normalise: bool = True,
+        device: str = "auto",
+        threads: int | None = None,
         exit_level: int | None = None,
     ):
+        if threads:
+            torch.set_num_threads(threads)
         self.device = choose_device(device)
         self._lock = threading.Lock()  # a generator and its models search one batch at a time
         self._generators: dict[tuple[int, float], SequenceGenerator] = {}
         self.models = []
         self.task = None
-        for path in paths:
-            state = read_fairseq_checkpoint(path)
-            if self.task is None:
-                self.task = build_task(path, state, data, languages)
-            check_dictionaries(path, state, data, self.task)
-            del state  # fairseq reads it again
-            self.models.append(_load_model(path, self.task, autocast, exit_level).to(self.device))
+        with contextlib.ExitStack() as stack:
+            for one in split_paths(path):
+                state = read_fairseq_checkpoint(one)
+                if self.task is None:
+                    data = data_folder(data, one, state, stack)
+                    subwords = subwords or recipe_subwords(data)
+                    if subwords is None:
+                        raise UserError(f"no {RECIPE} in {data} or beside it: say how its text was cut")
+                    if not normalise:
+                        subwords = dataclasses.replace(subwords, normalisation=None)
+                    self.task = build_task(one, state, data, languages)
+                    self.languages = self.task.cfg.source_lang, self.task.cfg.target_lang
+                    self.codec = build_codec(subwords, *self.languages)
+                check_dictionaries(one, state, data, self.task)
+                del state  # fairseq reads it again
+                self.models.append(_load_model(one, self.task, autocast, exit_level).to(self.device))
         self.dictionary = self.task.target_dictionary
         positions = utils.resolve_max_positions(
             self.task.max_positions(), *[model.max_positions() for model in self.models]
         )
         self.max_tokens = min(positions) - 1  # one is for the end of the sentence
-        self.languages = self.task.cfg.source_lang, self.task.cfg.target_lang
-        self.codec = build_codec(subwords, *self.languages)
 
     def count(self, text: str) -> int:
         return len(self._tokens(text)) - 1
@@ -149,46 +162,6 @@ class FairseqEngine:
             target = tuple(self.dictionary[tokens[place]] for place in kept)
             alignment = Alignment(symbols, target, tuple(map(tuple, weights.tolist())))
         return Hypothesis(self.codec.decode(words), result["score"].item() / math.log(2), alignment)
-
-
-def load_engine(
-    path: str,
-    data: str | None = None,
-    languages: Languages = (None, None),
-    subwords: Subwords | None = None,
-    autocast: str | None = None,
-    normalise: bool = True,
-    device: str = "auto",
-    threads: int | None = None,
-    exit_level: int | None = None,
-) -> FairseqEngine:
-    """The engine of a checkpoint, or of several between colons.
-
-    Args:
-        data: folder with their dictionaries; None for what the first checkpoint carries.
-        languages: source and target, each None for what the checkpoints or `data` say.
-        subwords: how text is cut; None for what the recipe in `data` says.
-        autocast: ``none`` or ``bf16``; None for what they were trained with.
-        normalise: whether text is normalised as the training text was.
-        device: ``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``.
-        threads: of torch on the CPU; None to leave them as they are.
-        exit_level: level of the decoder after which it ends, counted from 1; None for the last.
-
-    Raises:
-        UserError: if these are not there or do not belong together.
-    """
-    if threads:
-        torch.set_num_threads(threads)
-    paths = split_paths(path)
-    with contextlib.ExitStack() as stack:
-        state = read_fairseq_checkpoint(paths[0]) if data is None else {}
-        data = data_folder(data, paths[0], state, stack)
-        subwords = subwords or recipe_subwords(data)
-        if subwords is None:
-            raise UserError(f"no {RECIPE} in {data} or beside it: say how its text was cut")
-        if not normalise:
-            subwords = dataclasses.replace(subwords, normalisation=None)
-        return FairseqEngine(paths, data, subwords, device, languages, autocast, exit_level)
 
 
 def choose_device(name: str) -> torch.device:
@@ -289,6 +262,16 @@ def check_dictionaries(path: str, state: dict[str, Any], data: str, task: Transl
                 f"{side} side {difference} (if {folder} was written anew since that training, rename it)"
             )
     return check_symbols(state, path, task, data) or len(compared) == len(sides)
+
+
+def load_for_export(
+    path: str, state: dict[str, Any], data: str, languages: Languages
+) -> tuple[TranslationTask, FairseqEncoderDecoderModel]:
+    """Task and model of the checkpoint `state` of `path`, in fp32; UserError unless the folder `data` is its own."""
+    task = build_task(path, state, data, languages)
+    check_dictionaries(path, state, data, task)
+    with about(path):
+        return task, load_model(state)
 
 
 def training_data(state: dict[str, Any]) -> str | None:

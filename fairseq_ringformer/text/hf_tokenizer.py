@@ -17,9 +17,8 @@ from transformers import PreTrainedTokenizerFast
 
 from ..errors import UserError
 from .normalisation import Normalisation
-from .subwords import FLAGS, Subwords
+from .subwords import BOS, EOS, FLAGS, PAD, SPECIAL, UNK, Subwords
 
-SPECIAL = BOS, PAD, EOS, UNK = ("<s>", "<pad>", "</s>", "<unk>")
 SPACE = "\u2581"  # as sentencepiece writes it
 LINE_BREAKS = Regex("[\\r\\n]+")
 WORD_END, CONTINUED = "</w>", "@@"

@@ -13,6 +13,7 @@ from .. import extras
 from ..errors import UserError
 from .normalisation import Normalisation
 
+BOS, PAD, EOS, UNK = SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # the first symbols of every dictionary of fairseq
 # fairseq's names of the sub-word kinds, and what it calls the file of each.
 FILES = {"sentencepiece": "sentencepiece_model", "subword_nmt": "bpe_codes", "wordpiece": "wordpiece_model"}
 SAVED_AS = {"sentencepiece": "sentencepiece.model", "subword_nmt": "subword_nmt.codes", "wordpiece": "tokenizer.json"}

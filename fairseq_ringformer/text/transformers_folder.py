@@ -54,13 +54,10 @@ def export_to_transformers(
     with extras.named():
         from ..export.transformers import to_transformers
         from .hf_tokenizer import build_tokenizer
-    from ..export.loading import load_model
-    from .fairseq_engine import build_task, check_dictionaries
+    from .fairseq_engine import load_for_export
 
-    task = build_task(path, state, data, languages)
-    check_dictionaries(path, state, data, task)
+    task, ring = load_for_export(path, state, data, languages)
     with about(path):
-        ring = load_model(state)
         symbols = task.source_dictionary.symbols, task.target_dictionary.symbols
         longest = min(ring.encoder.max_positions(), task.cfg.max_source_positions)
         tokenizer, rows = build_tokenizer(subwords, *symbols, longest)

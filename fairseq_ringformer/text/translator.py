@@ -28,7 +28,7 @@ class Translator:
         note: told, in words, of text that the model does not take as it is; by default the log is.
         options: of the engine. Both have ``device`` (``cpu``, ``cuda``, ``cuda:1`` ..., or ``auto``), ``threads`` and
             ``normalise``; the others are in :class:`.ctranslate2_engine.CTranslate2Engine`, and in
-            :func:`.fairseq_engine.load_engine` for checkpoints.
+            :class:`.fairseq_engine.FairseqEngine` for checkpoints.
 
     Attributes:
         languages: source and target.
@@ -129,6 +129,6 @@ def _load(path: str, options: dict[str, Any]) -> Engine:
         return CTranslate2Engine(path, **options)
     check_fairseq()
     with quiet():
-        from .fairseq_engine import load_engine
+        from .fairseq_engine import FairseqEngine
 
-        return load_engine(path, **options)
+        return FairseqEngine(path, **options)

@@ -74,15 +74,15 @@ def read_folder(path: str) -> tuple[nn.Module, dict[str, Any]]:
         model = timm.create_model(f"local-dir:{path}", pretrained=True).eval()
     except Exception as error:  # timm raises what it likes
         raise UserError(f"{path}: timm cannot read this folder ({one_line(error)})") from None
+    with about(path):
+        return model, {"arch": model.pretrained_cfg["architecture"], **described(model)}
+
+
+def described(model: nn.Module) -> dict[str, Any]:
+    """``num_classes``, ``classes`` and ``input`` of a checkpoint, as timm knows them of its `model`."""
     config, labels = resolve_data_config(model=model), model.pretrained_cfg.get("label_names") or []
     if isinstance(labels, dict):  # by number
         labels = [labels.get(str(number), f"output {number}") for number in range(model.num_classes)]
-    with about(path):
-        fields = {name: config[name] for name in ("mean", "std", "interpolation", "crop_pct")}
-        size = InputConfig(size=tuple(config["input_size"]), **fields)
-    return model, {
-        "arch": model.pretrained_cfg["architecture"],
-        "num_classes": model.num_classes,
-        "classes": list(labels),
-        "input": {**vars(size)},
-    }
+    fields = {name: config[name] for name in ("mean", "std", "interpolation", "crop_pct")}
+    size = InputConfig(size=tuple(config["input_size"]), **fields)
+    return {"num_classes": model.num_classes, "classes": list(labels), "input": {**vars(size)}}

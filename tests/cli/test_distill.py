@@ -99,6 +99,23 @@ def test_an_interrupted_run_ends_as_it_would_have(toy, prepared, ringformer, tmp
     assert contents(output) == contents(tmp_path / "whole")
 
 
+def test_a_teacher_trained_anew_does_not_go_on_with_the_old_ones_text(
+    exported, prepared, ringformer, tmp_path, monkeypatch
+):
+    teacher = shutil.copytree(exported, tmp_path / "teacher")
+    command = ("distill", "--teacher", teacher, "--data", prepared, "--output", tmp_path / "new", "--threads", 1)
+
+    def interrupted(self, texts, **search):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Translator, "translate", interrupted)
+    assert [ringformer(*command)[0] for _ in range(2)] == [130, 130]
+    with open(teacher / "recipe.json", "a") as recipe:
+        recipe.write("\n")
+    status, _, err = ringformer(*command)
+    assert status == 2 and "another teacher, search or data began" in err
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [

@@ -230,6 +230,7 @@ def test_flags_and_params_know_them(capsys):
     assert main(["flags", "--arch", "ringformer_lm"]) == 0
     out = capsys.readouterr().out
     assert "--decoder-layers" in out and "--encoder-layers" not in out and "cross-attn-sharing" not in out
+    assert "--ffn-widths" in out and "--decoder-ffn-widths" not in out
     assert main(["params", "--arch", "ringformer_lm_tiny", "--vocab-size", "5000", "--signal-rank", "6"]) == 0
     assert "5,000 entries" in capsys.readouterr().out
     assert main(["params", "--arch", "ringformer_lm_tiny", "--target-vocab-size", "5000"]) == 2

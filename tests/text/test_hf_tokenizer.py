@@ -8,9 +8,9 @@ import sentencepiece
 from transformers import AutoTokenizer
 
 from fairseq_ringformer.errors import UserError
-from fairseq_ringformer.text.hf_tokenizer import SPECIAL, build_tokenizer
+from fairseq_ringformer.text.hf_tokenizer import build_tokenizer
 from fairseq_ringformer.text.normalisation import Normalisation
-from fairseq_ringformer.text.subwords import Subwords, build_codec
+from fairseq_ringformer.text.subwords import SPECIAL, Subwords, build_codec
 
 WORDS = 'der die das Haus Häuser Größe größer gehen geht the house houses is are big bigger going 3,5 (ein) "ja" wo? - km/h. <a> punkt'.split()
 AWKWARD = [

@@ -9,14 +9,13 @@ import timm
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from timm.data import resolve_data_config
 from torch import Tensor, nn
 
 from ...errors import UserError
 from ..checkpoint import build_model, default_config, input_config, load_classifier
 from ..data import InputConfig
 from ..data.checking import first_line, some
-from ..exported import is_onnx
+from ..exported import described, is_onnx
 from .options import Options
 
 ALPHA, TEMPERATURE = 0.5, 2.0
@@ -148,15 +147,7 @@ def _load(teacher: str) -> tuple[nn.Module, dict[str, Any]]:
         raise UserError(
             f"--teacher {teacher}: its trained weights cannot be had ({error}): name a checkpoint"
         ) from None
-    wishes = resolve_data_config({}, model=model)
-    size = {name: wishes[name] for name in ("mean", "std", "interpolation", "crop_pct")}
-    names = model.pretrained_cfg.get("label_names") or []
-    return model, {
-        "arch": teacher,
-        "num_classes": model.num_classes,
-        "classes": list(names),
-        "input": {"size": wishes["input_size"], **size},
-    }
+    return model, {"arch": teacher, **described(model)}
 
 
 def _checksum(model: nn.Module) -> int:
