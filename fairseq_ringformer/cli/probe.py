@@ -6,7 +6,8 @@
 Writes PREFIX.png, PREFIX.svg and PREFIX.json: the accuracy of a linear classifier and of a small MLP, 0.5 being chance,
 with 95% intervals over sentences or images. A third of these is for aligning the second model's states to the first's,
 a third for training the classifiers, a third for testing. Rows are those of ringformer cka; levels of equal number are
-compared. After an alignment the means are equal, and the linear classifier has little left to go by.
+compared; the MLP starts from --seed, too. After an alignment the means are equal, and the linear classifier has little
+left to go by.
 """
 
 import argparse
