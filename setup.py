@@ -43,8 +43,8 @@ EXTRAS = {
     "transformers": [*TORCH, "transformers>=5.24", "safetensors", *SENTENCEPIECE, "protobuf"],
     # Sub-words that are not sentencepiece's, for a deployed translator or for text by itself.
     "subwords": SUBWORDS,
-    # Beside fairseq or vision: CKA, maps, distances, benchmark, studies.
-    "analysis": [*FIGURES, *SCORES, "psutil"],
+    # Beside fairseq or vision: CKA, probes, maps, distances, benchmark, studies.
+    "analysis": [*FIGURES, *SCORES, "psutil", "scikit-learn>=1.5"],
     # From raw text to a translator, as in examples/.
     "recipes": [*FAIRSEQ, *FIGURES, "lxml", "num2words"],
 }

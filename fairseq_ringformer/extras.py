@@ -19,11 +19,11 @@ EXTRAS = {
     "shortlist": ("shortlists", ("eflomal",)),
     "transformers": ("models of Hugging Face", ("transformers", "safetensors", "google")),
     "subwords": ("these sub-words", ("subword_nmt", "sacremoses", "tokenizers", "huggingface_hub")),
-    "analysis": ("analyses", ("matplotlib", "psutil")),
+    "analysis": ("analyses", ("matplotlib", "psutil", "sklearn")),
     "recipes": ("recipes", ("lxml", "num2words")),
 }
 # Distributions that are not called as what one imports, where that would be no help.
-CALLED = {"google": "protobuf"}
+CALLED = {"google": "protobuf", "sklearn": "scikit-learn"}
 EXTRA_OF = {module: extra for extra, (_, modules) in EXTRAS.items() for module in modules}
 
 

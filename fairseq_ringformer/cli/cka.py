@@ -20,12 +20,7 @@ from .arguments import whole
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     shared.add_arguments(parser, 2, 3000)
     shared.add_side(parser)
-    parser.add_argument(
-        "--tokens",
-        choices=("class", "mean"),
-        help="images: the state of the class token, or the mean over the "
-        "patches; default: class, which has no input level: it is the same for all images",
-    )
+    shared.add_tokens(parser)
     parser.add_argument(
         "--batch-rows", type=whole(4), default=512, metavar="N", help="rows of a mini-batch; default: 512"
     )
@@ -47,15 +42,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _write(args: argparse.Namespace, models: list[Any], examples: Any, estimates: dict[str, Any]) -> None:
     from ..analysis.inspection.figures import draw_cka
-    from ..analysis.inspection.states import level_counts, level_names
     from ..analysis.output import rounded, save_figure, write_json
 
     matrices = {side: estimate.result().tolist() for side, estimate in estimates.items()}
-    skipped = 1 if args.tokens == "class" else 0
-    names = {
-        side: tuple(level_names(level_counts(loaded.model)[side])[skipped:] for loaded in models) for side in matrices
-    }
-    rows_are = {None: "tokens", "class": "class tokens", "mean": "means over patches"}[args.tokens]
+    levels = shared.compared_levels(args, models)
+    names = {side: levels[side] for side in matrices}
+    rows_are = shared.rows_are(args)
     about = f"{len(examples):,} {examples.unit}"
     first, second = (loaded.name for loaded in models)
     save_figure(args.output, draw_cka(matrices, names, (first, second), f"{first} and {second}: {about}"))

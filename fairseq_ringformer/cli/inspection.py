@@ -4,7 +4,7 @@ import argparse
 import atexit
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,29 @@ def add_arguments(parser: argparse.ArgumentParser, checkpoints: Any, examples: i
 
 def add_side(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--side", choices=("encoder", "decoder", "both"), help="translation: default: both")
+
+
+def add_tokens(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tokens",
+        choices=("class", "mean"),
+        help="images: the state of the class token, or the mean over the "
+        "patches; default: class, which has no input level: it is the same for all images",
+    )
+
+
+def rows_are(args: argparse.Namespace) -> str:
+    """What a row of states is, after --tokens."""
+    return {None: "tokens", "class": "class tokens", "mean": "means over patches"}[args.tokens]
+
+
+def compared_levels(args: argparse.Namespace, models: "list[LoadedModel]") -> "dict[str, tuple[list[str], ...]]":
+    """By side the names of the levels that each model has states of, after --tokens."""
+    from ..analysis.inspection.states import level_counts, level_names
+
+    skipped = 1 if args.tokens == "class" else 0
+    counts = [level_counts(loaded.model) for loaded in models]
+    return {side: tuple(level_names(own[side])[skipped:] for own in counts) for side in counts[0]}
 
 
 def chosen_side(args: argparse.Namespace) -> str | None:
@@ -154,11 +177,11 @@ def described(args: argparse.Namespace, examples: "Examples") -> dict[str, Any]:
     return {"data": args.data, **subset, "examples": len(examples), "seed": args.seed}
 
 
-def progress(batches: Iterator[Any]) -> Any:
+def progress(work: Iterable[Any], of: str = "batches") -> Any:
     """A bar on a terminal's standard error."""
     from tqdm import tqdm
 
-    return tqdm(batches, desc="batches", unit=" batches", leave=False, disable=not sys.stderr.isatty())
+    return tqdm(work, desc=of, unit=f" {of}", leave=False, disable=not sys.stderr.isatty())
 
 
 def print_written(args: argparse.Namespace, endings: Sequence[str] = ENDINGS) -> None:

@@ -31,6 +31,7 @@ COMMANDS = {
     "study": "train and score the rows of a table",
     "report": "tables and pictures of a study",
     "cka": "similarity of all levels of two models (CKA)",
+    "probe": "whether classifiers can tell the states of two models apart, level by level",
     "attention-distance": "mean attention distance of every head and level",
     "signals": "what the level signals of a ring do",
     "attention": "attention of one sentence or image by level and head",

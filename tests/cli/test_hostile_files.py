@@ -30,6 +30,7 @@ READERS = {
     "predict": lambda it: ("predict", "--path", it.path, it.image, *CPU),
     "signals": lambda it: ("signals", "--path", it.path, "--data", it.images, "--output", it.out, *CPU),
     "cka": lambda it: ("cka", "--path", it.path, it.path, "--data", it.images, "--output", it.out, *CPU),
+    "probe": lambda it: ("probe", "--path", it.path, it.path, "--data", it.images, "--output", it.out, *CPU),
     "attention": lambda it: ("attention", "--path", it.path, "--image", it.image, "--output", it.out, *CPU),
     "attention-distance": lambda it: (
         *("attention-distance", "--path", it.path, "--data", it.images, "--output", it.out, *CPU),

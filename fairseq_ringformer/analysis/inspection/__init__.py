@@ -1,1 +1,1 @@
-"""What the levels of a trained model do: CKA, attention, signals."""
+"""What the levels of a trained model do: CKA, probes, attention, signals."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...errors import UserError
 from .models import LoadedModel
-from .states import level_counts, token_rows, trace
+from .states import level_counts, paired_rows
 
 # Features that vary less than this, relative to their size, are constant up to rounding: they have no CKA.
 CONSTANT = 1e-6
@@ -122,22 +122,14 @@ def compare(
     """The estimate of each side of two models.
 
     Args:
-        batches: for each model, what :func:`~.states.trace` reads.
-        side: ``encoder`` or ``decoder`` alone, or None for all that there are.
-        tokens: see :func:`~.states.token_rows`; the input of a class token is constant, and left out.
+        batches, side, tokens: see :func:`~.states.paired_rows`.
 
     Raises:
         UserError: if a model has no class token.
     """
-    first, second = (loaded.model for loaded in models)
-    prefixes = [getattr(model, "num_prefix_tokens", 0) for model in (first, second)]
-    estimates = {name: MiniBatchCKA(batch_rows) for name in level_counts(first) if side in (None, name)}
-    if tokens == "class" and not all(prefixes):
-        raise UserError(f"{models[prefixes.index(0)].path}: the model has no class token: add --tokens mean")
-    for batch in batches:
-        traced = trace(first, batch[0], states=True)
-        other = traced if second is first else trace(second, batch[-1], states=True)
-        for name, estimate in estimates.items():
-            rows = [token_rows(found[name], tokens, prefix) for found, prefix in zip((traced, other), prefixes)]
-            estimate.add(*(levels[tokens == "class" :] for levels in rows))
+    wanted = (name for name in level_counts(models[0].model) if side in (None, name))
+    estimates = {name: MiniBatchCKA(batch_rows) for name in wanted}
+    for batch in paired_rows(models, batches, side, tokens):
+        for name, rows in batch.items():
+            estimates[name].add(rows.first, rows.second)
     return estimates

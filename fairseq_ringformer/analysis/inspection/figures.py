@@ -70,6 +70,43 @@ def _heat_map(
     return image
 
 
+def draw_probe(panels: dict[str, dict[str, list[Any]]], levels: dict[str, list[str]], title: str) -> Any:
+    """Accuracy by level with its interval, a panel for each side.
+
+    Args:
+        panels: by side and classifier, an :class:`~.probe.Accuracy` for each level.
+        levels: by side, the names of the levels.
+
+    Returns:
+        a matplotlib figure.
+    """
+    from matplotlib.figure import Figure
+
+    widths = [max(PANEL, CELL * len(levels[side]) + 0.8) for side in panels]
+    figure = Figure(figsize=(sum(widths) + 1, PANEL + 0.6), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True, width_ratios=widths)[0]
+    for axis, (side, panel) in zip(axes, panels.items()):
+        places = range(len(levels[side]))
+        for name, marker, shift in zip(panel, "os", (-0.06, 0.06)):  # side by side, so that both are seen
+            values = [found.accuracy for found in panel[name]]
+            reach = [[found.accuracy - found.low for found in panel[name]]]
+            reach.append([found.high - found.accuracy for found in panel[name]])
+            x = [place + shift for place in places]
+            axis.errorbar(x, values, reach, marker=marker, markersize=4, capsize=2, linewidth=1, label=name)
+        axis.axhline(0.5, color="grey", linestyle="--", linewidth=1, label="chance")
+        axis.set_xticks(places, levels[side])
+        axis.set_xlabel("level")
+        axis.grid(axis="y", alpha=0.3)
+        if len(panels) > 1:
+            axis.set_title(side, fontsize="medium")
+    low, high = axes[0].get_ylim()
+    axes[0].set_ylim(min(low, 0.4), max(high, 1.02))
+    axes[0].set_ylabel("accuracy on examples not seen")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
+    figure.suptitle(title, fontsize="medium", parse_math=False)
+    return figure
+
+
 def draw_distances(models: dict[str, dict[str, dict[str, Any]]], unit: str, title: str) -> Any:
     """Mean attention distance by level, a dot for each head: a column of panels for each model, a row for each side.
 

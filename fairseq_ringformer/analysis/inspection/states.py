@@ -5,13 +5,14 @@ timm's VisionTransformer alone.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
+from .models import LoadedModel
 
 SIDES = ("encoder", "decoder")
 
@@ -180,3 +181,49 @@ def token_rows(traced: Trace, tokens: str = "each", prefix: int = 1) -> list[Ten
     if tokens == "class":
         return [state[:, 0] for state in traced.states]
     return [state[:, prefix:].mean(dim=1) for state in traced.states]
+
+
+class PairedRows(NamedTuple):
+    """One side of a batch as two models have it.
+
+    `first` and `second`: the states of every level, `(rows, channels)` each, the same tokens in the same rows. `sizes`
+    `(batch,)`: how many rows each example has; they follow each other.
+    """
+
+    first: list[Tensor]
+    second: list[Tensor]
+    sizes: Tensor
+
+
+def paired_rows(
+    models: Sequence[LoadedModel], batches: Iterable[Sequence], side: str | None, tokens: str
+) -> Iterator[dict[str, PairedRows]]:
+    """Run two models on `batches` and give their states by side.
+
+    Args:
+        batches: for each model, what :func:`trace` reads.
+        side: ``encoder`` or ``decoder`` alone, or None for all that there are.
+        tokens: see :func:`token_rows`; the input of a class token is constant, and left out.
+
+    Raises:
+        UserError: if a model has no class token.
+    """
+    first, second = (loaded.model for loaded in models)
+    prefixes = [getattr(model, "num_prefix_tokens", 0) for model in (first, second)]
+    if tokens == "class" and not all(prefixes):
+        raise UserError(f"{models[prefixes.index(0)].path}: the model has no class token: add --tokens mean")
+    for batch in batches:
+        traced = trace(first, batch[0], states=True)
+        other = traced if second is first else trace(second, batch[-1], states=True)
+        found = {}
+        for name in traced:
+            if side not in (None, name):
+                continue
+            rows, other_rows = (
+                token_rows(own[name], tokens, prefix)[tokens == "class" :]
+                for own, prefix in zip((traced, other), prefixes)
+            )
+            present = traced[name].present
+            sizes = present.sum(1) if tokens == "each" else present.new_ones(len(present), dtype=torch.long)
+            found[name] = PairedRows(rows, other_rows, sizes)
+        yield found
