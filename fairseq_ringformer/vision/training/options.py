@@ -321,9 +321,13 @@ def as_plain(options: Options) -> dict[str, Any]:
 
 
 def changed(before: Mapping[str, Any], now: Options) -> list[str]:
-    """The options that differ in a way that a resumed training cannot take, as `--seed: 1 before, 2 now`."""
+    """The options that differ in a way that a resumed training cannot take, as `--seed: 1 before, 2 now`.
+
+    What `before` does not tell had its default: the option is newer than the training.
+    """
+    before = {**as_plain(Options()), **before}
     return [
         f"{flag(name)}: {before[name]} before, {value} now"
         for name, value in as_plain(now).items()
-        if name not in RESUMABLE and name in before and before[name] != value
+        if name not in RESUMABLE and before[name] != value
     ]

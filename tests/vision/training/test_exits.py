@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.vision.training.exits import Exits
+from fairseq_ringformer.vision.training.options import as_plain, changed
 from fairseq_ringformer.vision.training.preparation import Loss
 from fairseq_ringformer.vision.training.runtime import seed_all
 from fairseq_ringformer.vision.training.trainer import Trainer
@@ -96,6 +97,13 @@ def test_recomputed_and_accumulated(data, tmp_path):
     train(data, tmp_path / "plain", **settings)
     train(data, tmp_path / "small", **settings, checkpoint_activations=True, batch_size=2, grad_accum=4)
     assert same_weights(last(tmp_path / "plain")["state_dict"], last(tmp_path / "small")["state_dict"], atol=1e-5)
+
+
+def test_what_is_newer_than_a_training_was_off_in_it(data, tmp_path):
+    before = as_plain(options(data, tmp_path))
+    del before["exit_weight"], before["exit_levels"]
+    assert changed(before, options(data, tmp_path)) == []
+    assert changed(before, options(data, tmp_path, exit_weight=0.3)) == ["--exit-weight: None before, 0.3 now"]
 
 
 def test_resume_is_exact(data, tmp_path):
