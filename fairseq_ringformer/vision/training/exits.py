@@ -35,7 +35,7 @@ class Exits(nn.Module):
         if last and not all(1 <= level < last for level in self.levels):
             raise UserError(f"--exit-levels {named}: {options.model} has levels 1 to {last - 1} before its last one")
         if not self._agrees_with_pruning(torch.randn(1, *input.size, generator=torch.Generator().manual_seed(1))):
-            raise UserError(f"--exit-weight: {options.model} has no levels after which it could end")
+            raise UserError(f"--exit-weight: the head of {options.model} cannot read levels before its last one")
 
     @torch.no_grad()
     def _agrees_with_pruning(self, images: Tensor) -> bool:

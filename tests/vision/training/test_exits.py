@@ -149,8 +149,14 @@ def test_compiled(data, tmp_path, monkeypatch):
         (dict(exit_weight=1.0, exit_levels="1,3"), "--exit-levels 1,3: vit_ring_.* has levels 1 to 2 before its last"),
         (dict(exit_weight=1.0, exit_levels="0"), "--exit-levels 0: vit_ring_tiny_patch4_28 has levels 1 to 2"),
         (dict(exit_weight=1.0, exit_levels="1;2"), "--exit-levels 1;2: give numbers with commas between them: 1,3"),
-        (dict(exit_weight=1.0, model_arg={**SIZES, "depth": 1}), "_28 has no levels after which it could end"),
-        (dict(exit_weight=1.0, model="resnet10t", img_size=None, model_arg={}), "resnet10t has no levels after which"),
+        (
+            dict(exit_weight=1.0, model_arg={**SIZES, "depth": 1}),
+            "the head of vit_ring_.* cannot read levels before its last one",
+        ),
+        (
+            dict(exit_weight=1.0, model="resnet10t", img_size=None, model_arg={}),
+            "the head of resnet10t cannot read levels",
+        ),
     ],
 )
 def test_what_cannot_end_earlier_is_refused_in_words(data, tmp_path, change, text):
