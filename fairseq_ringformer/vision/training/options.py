@@ -94,6 +94,13 @@ class Options:
     mixup: float = option(0.0, "timm's Mixup, parameter alpha; 0: none", at_least=0)
     cutmix: float = option(0.0, "timm's CutMix, parameter alpha; 0: none", at_least=0)
 
+    exit_weight: float | None = option(
+        None,
+        "levels before the last learn as it does: their mean loss is added with this weight; default: none",
+        above=0,
+    )
+    exit_levels: str = option("", "which of them, counted from 1: 1,3; default: all before the last", "LEVELS")
+
     teacher: str = option(
         "",
         "also learn from what a trained classifier of the same classes makes of the images: a checkpoint, a folder of "
@@ -163,9 +170,10 @@ class Options:
             raise UserError("--resume and --restart exclude each other")
         if self.mixup + self.cutmix > 0 and self.batch_size % 2:
             raise UserError(f"--mixup and --cutmix mix images in pairs: --batch-size {self.batch_size} must be even")
-        for name in ("distill_alpha", "distill_temperature"):
-            if getattr(self, name) is not None and not self.teacher:
-                raise UserError(f"{flag(name)} goes with --teacher, which is not given")
+        needs = dict(distill_alpha="teacher", distill_temperature="teacher", exit_levels="exit_weight")
+        for name, needed in needs.items():
+            if getattr(self, name) and not getattr(self, needed):
+                raise UserError(f"{flag(name)} goes with {flag(needed)}, which is not given")
         if self.teacher and self.loss == "bce":
             raise UserError(
                 "--teacher excludes --loss bce: a teacher's targets are shares of all classes; use --loss ce"
@@ -313,9 +321,13 @@ def as_plain(options: Options) -> dict[str, Any]:
 
 
 def changed(before: Mapping[str, Any], now: Options) -> list[str]:
-    """The options that differ in a way that a resumed training cannot take, as `--seed: 1 before, 2 now`."""
+    """The options that differ in a way that a resumed training cannot take, as `--seed: 1 before, 2 now`.
+
+    What `before` does not tell had its default: the option is newer than the training.
+    """
+    before = {**as_plain(Options()), **before}
     return [
         f"{flag(name)}: {before[name]} before, {value} now"
         for name, value in as_plain(now).items()
-        if name not in RESUMABLE and name in before and before[name] != value
+        if name not in RESUMABLE and before[name] != value
     ]

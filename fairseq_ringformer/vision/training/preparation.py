@@ -262,11 +262,13 @@ class Loss:
     """The training loss of logits `(batch, classes)` for targets `(batch,)`, with Mixup, CutMix and smoothing.
 
     Args:
-        teacher: also gives soft targets, for the images as they are mixed.
+        options: with ``exit_weight``, the model is an :class:`.Exits`, and the mean loss of its earlier levels, of the
+            same kind, is added with this weight.
+        teacher: also gives soft targets, for the images as they are mixed; for the last level alone.
     """
 
     def __init__(self, options: Options, num_classes: int, teacher: Teacher | None = None):
-        self.teacher = teacher
+        self.teacher, self.exit_weight = teacher, options.exit_weight
         smoothing = options.label_smoothing
         self.mix: Mixup | None = None
         if options.mixup or options.cutmix:
@@ -277,10 +279,15 @@ class Loss:
         )
 
     def __call__(self, model: Callable, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, and the logits of the images, mixed or not."""
+        """The loss, and the last level's logits of the images, mixed or not."""
         mixed = targets
         if self.mix is not None:
             images, mixed = self.mix(images, targets)
-        logits = model(images).float()
+        output = model(images).float()
+        logits = output[0] if self.exit_weight else output
         loss = self.measure(logits, mixed)
-        return loss if self.teacher is None else self.teacher.add(loss, logits, images), logits
+        if self.teacher is not None:
+            loss = self.teacher.add(loss, logits, images)
+        if self.exit_weight:
+            loss = loss + self.exit_weight * torch.stack([self.measure(early, mixed) for early in output[1:]]).mean()
+        return loss, logits

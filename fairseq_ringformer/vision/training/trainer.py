@@ -23,6 +23,7 @@ from ..data import no_images
 from . import run
 from .distillation import Teacher
 from .evaluation import Scores, evaluate
+from .exits import Exits
 from .loading import TrainingBatches, evaluation_batches
 from .log import Log, require_tensorboard
 from .options import Options, as_plain
@@ -122,6 +123,7 @@ class Trainer:
         self.model = build_model(options.model, self.arguments)
         self.input = model_input(self.model, options)
         check_outputs(self.model, self.input, options.num_classes or count)
+        self.trained = Exits(self.model, options, self.input) if options.exit_weight else self.model
         self.parameters = sum(weight.numel() for weight in self.model.parameters())
         if options.checkpoint_activations:
             if not hasattr(self.model, "set_grad_checkpointing"):
@@ -146,8 +148,8 @@ class Trainer:
         # Before accelerate wraps the model's forward pass: a copy would run the original's.
         self.ema = ModelEmaV3(self.model, decay=self.options.ema) if self.options.ema else None
         if self.options.compile:
-            compile_by_trial(self.model, self.input, self.options.batch_size, self.accelerator)
-        self.wrapped, self.optimizer = self.accelerator.prepare(self.model, optimizer)
+            compile_by_trial(self.trained, self.input, self.options.batch_size, self.accelerator)
+        self.wrapped, self.optimizer = self.accelerator.prepare(self.trained, optimizer)
         self.plain_optimizer = optimizer
 
     def _begin(self) -> None:
