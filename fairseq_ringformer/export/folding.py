@@ -59,8 +59,8 @@ def plain_layers(stack: Stack) -> list[PlainLayer]:
     single such channel; see :func:`_with_feed_forward`.
 
     Raises:
-        UserError: if positions halt by themselves, if the stack adds positions or steps to the state, or has signals that read another state than their
-            projections do, which no weight can hold.
+        UserError: if positions halt by themselves, or if the stack adds positions or steps to the state, or has signals
+            that read another state than their projections do, which no weight can hold.
     """
     problem = why_not_plain(stack)
     if problem:

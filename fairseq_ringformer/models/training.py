@@ -87,7 +87,7 @@ def check(cfg: DictConfig) -> None:
         criterion.check(model)
     path, training = _checkpoint(cfg.checkpoint)
     if path is not None:
-        _check_checkpoint(path, training, cfg, task, model)
+        _check_checkpoint(path, training, cfg, task, model, type(criterion).__name__)
     _check_lengths(cfg, task)
 
 
@@ -151,7 +151,9 @@ def _checkpoint(cfg: DictConfig) -> tuple[str | None, bool]:
     return cfg.restore_file, not cfg.reset_optimizer
 
 
-def _check_checkpoint(path: str, resumes: bool, cfg: DictConfig, task: FairseqTask, model: StackModel | None) -> None:
+def _check_checkpoint(
+    path: str, resumes: bool, cfg: DictConfig, task: FairseqTask, model: StackModel | None, criterion: str
+) -> None:
     state = read_checkpoint(path)
     if "state_dict" in state:
         raise UserError(f"{path}: an image classifier's checkpoint, not a translation model's")
@@ -173,7 +175,6 @@ def _check_checkpoint(path: str, resumes: bool, cfg: DictConfig, task: FairseqTa
     if not resumes or "last_optimizer_state" not in state:
         return
     trained = state["optimizer_history"][-1].get("criterion_name")
-    criterion = type(task.build_criterion(cfg.criterion)).__name__
     if trained != criterion:
         raise UserError(
             f"{path}: was trained with the criterion {trained}, not {criterion}: add --reset-optimizer to go on with "

@@ -61,7 +61,6 @@ class Batcher:
         self._waiting: collections.deque[_Request] = collections.deque()
         self._arrived = asyncio.Event()
         self._worker: asyncio.Task | None = None
-        self._running: set[asyncio.Task] = set()
         self._free = asyncio.Semaphore(translator.parallel)
         self._threads = concurrent.futures.ThreadPoolExecutor(translator.parallel, "translate")
 
@@ -70,8 +69,8 @@ class Batcher:
 
     async def close(self) -> None:
         """Stop; the translator is closed as soon as it is idle."""
-        for task in filter(None, (self._worker, *self._running)):
-            task.cancel()
+        if self._worker is not None:
+            self._worker.cancel()
         await asyncio.to_thread(self._threads.shutdown)
         self.translator.close()
 
@@ -99,20 +98,16 @@ class Batcher:
             self._waiting.remove(request)
 
     async def _work(self) -> None:
-        while True:
-            await self._arrived.wait()
-            await self._free.acquire()
-            if self._waiting:
-                task = asyncio.create_task(self._run(self._take()))
-                self._running.add(task)
-                task.add_done_callback(self._done)
-            else:
-                self._arrived.clear()
-                self._free.release()
-
-    def _done(self, task: asyncio.Task) -> None:
-        self._running.remove(task)
-        self._free.release()
+        async with asyncio.TaskGroup() as running:
+            while True:
+                await self._arrived.wait()
+                await self._free.acquire()
+                if self._waiting:
+                    task = running.create_task(self._run(self._take()))
+                    task.add_done_callback(lambda task: self._free.release())
+                else:
+                    self._arrived.clear()
+                    self._free.release()
 
     def _take(self) -> list[tuple[_Request, int]]:
         """The next batch: requests, and the index of one of their texts."""

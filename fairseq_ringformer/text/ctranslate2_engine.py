@@ -152,10 +152,9 @@ class CTranslate2Engine:
         running = []
         # Of few sentences each translator gets a part.
         most = min(search.batch_size, math.ceil(len(sentences) / self.parallel))
+        # CTranslate2 4.8 confuses the attention of sentences in a batch whose beams end at different steps.
         if search.alignment and search.beam > 1:
-            most = (
-                1  # CTranslate2 4.8 confuses the attention of sentences in a batch whose beams end at different steps.
-            )
+            most = 1
         for batch in batches(lengths, most, search.max_batch_tokens):
             sources = [tokens[index] for index in batch]
             empty = self._empty(sources) if search.scores else [None] * len(sources)
