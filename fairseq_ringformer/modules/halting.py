@@ -29,6 +29,8 @@ def build_stack(config: StackConfig, **options: Any) -> Stack:
 class HaltingStack(Stack):
     """A stack whose positions run at most N levels, each as many as it needs. Arguments as of :class:`.Stack`."""
 
+    halts = True
+
     def __init__(self, config: StackConfig, *, device=None, dtype=None, **options: Any):
         super().__init__(config, device=device, dtype=dtype, **options)
         self.halting_unit = nn.Linear(config.embed_dim, 1, device=device, dtype=dtype)

@@ -72,7 +72,13 @@ class Stack(nn.Module):
             used and not registered here, so that a checkpoint holds them once.
         make_dropout: builds a dropout module from a probability and the name of where it stands.
         device, dtype: of the weights.
+
+    Raises:
+        UserError: for a `config` whose positions halt by themselves (:func:`~.halting.build_stack` makes that stack), and
+            for an `ffn_bank` that does not fit it.
     """
+
+    halts = False
 
     def __init__(
         self,
@@ -83,6 +89,9 @@ class Stack(nn.Module):
         dtype=None,
     ):
         super().__init__()
+        if config.halting != self.halts:
+            kind = "halts by itself" if config.halting else "runs all levels"
+            raise UserError(f"a stack whose every position {kind} is no {type(self).__name__}: use build_stack")
         self.config = config
         self.levels = config.levels
         self.checkpoint_activations = config.checkpoint_activations

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from fairseq_ringformer.modules import HaltingStack, StackConfig, build_stack
+from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.modules import HaltingStack, Stack, StackConfig, build_stack
 from fairseq_ringformer.modules.halting import THRESHOLD
 from fairseq_ringformer.modules.level import run_level, with_coordinates
 
@@ -103,3 +104,10 @@ def test_the_remainder_teaches_the_halting_unit():
     assert stack.halting_unit.weight.grad.abs().max() > 0
     # More probability at the first level leaves less: the ponder cost pushes towards halting.
     assert stack.halting_unit.bias.grad < 0
+
+
+@pytest.mark.parametrize("kind, halting", [(Stack, True), (HaltingStack, False)])
+def test_a_stack_that_would_not_do_as_its_row_says_is_refused(kind, halting):
+    config = StackConfig(16, 2, 24, (0, 0), (0, 0), (0, 0), signal="static", halting=halting)
+    with pytest.raises(UserError, match=f"is no {kind.__name__}: use build_stack"):
+        kind(config)
