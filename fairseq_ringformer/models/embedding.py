@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from fairseq import utils
@@ -75,6 +76,6 @@ class InputEmbedding:
         return min(self.max_tokens, self.embed_positions.max_positions)
 
 
-def fairseq_dropout(owner: str) -> Callable[[float, str], nn.Module]:
+def fairseq_dropout(owner: str) -> Callable[[float], nn.Module]:
     """Dropout that fairseq's ``--retain-dropout`` reaches, under the module name `owner`."""
-    return lambda p, name: FairseqDropout(p, module_name=owner)
+    return partial(FairseqDropout, module_name=owner)

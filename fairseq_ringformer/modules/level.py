@@ -22,17 +22,15 @@ class Level(NamedTuple):
     """What one level computes with.
 
     `projections` by name, such as ``self_attn.qkv_proj``, map `(batch, length, in)` to `(batch, length, out)` with the
-    level's signal; `norms` and `dropouts` are by sub-layer (``activation`` is the dropout within the feed-forward,
-    ``sublayer`` that on outputs). `step` is the step part of a static signal, `(embed_dim,)`; `skip` the probability of
-    skipping its sub-layers.
+    level's signal; `norms` are by sub-layer. `step` is the step part of a static signal, `(embed_dim,)`; `drop_path` the
+    probability of skipping its sub-layers.
     """
 
     number: int
     projections: Mapping[str, Callable[..., Tensor]]
     norms: Mapping[str, Callable[[Tensor], Tensor]]
-    dropouts: Mapping[str, nn.Module]
     step: Tensor | None
-    skip: float
+    drop_path: float
 
 
 class Context(NamedTuple):
@@ -40,7 +38,8 @@ class Context(NamedTuple):
 
     `mask` is the additive one of the self-attention; `causal` says that it hides the future and nothing else.
     `positions` is the position part of a static signal, `(batch, length, embed_dim)`, where every level adds it;
-    `need_weights` are the levels whose attention weights are returned.
+    `need_weights` are the levels whose attention weights are returned; `dropouts` are for ``attention`` weights, after the
+    ``activation`` and for the output of every ``sublayer``.
     """
 
     config: StackConfig
@@ -50,6 +49,7 @@ class Context(NamedTuple):
     positions: Tensor | None
     cache: DecoderCache | None
     need_weights: Container[int]
+    dropouts: nn.ModuleDict
 
 
 def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWeights | None]:
@@ -67,14 +67,14 @@ def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWe
     with span("self_attn"):
         query, key, value = _queries_keys_values(x, level, context)
         attended, attn_weights["self_attn"] = attend(
-            query, key, value, context.mask, context.causal, level.dropouts["self_attn"], need_weights
+            query, key, value, context.mask, context.causal, context.dropouts["attention"], need_weights
         )
-        x = _leave("self_attn", x, project["self_attn.out_proj"](merge_heads(attended)), level, config)
+        x = _leave("self_attn", x, project["self_attn.out_proj"](merge_heads(attended)), level, context)
 
     # Cross-attention: keys and values come from the memory, which is the same at every level.
     if context.memory is not None:
         with span("cross_attn"):
-            h = _enter("cross_attn", x, level, config)
+            h = _enter("cross_attn", x, level, context)
             memory, absorbed = context.memory, context.memory.absorbed[level.number]
             if absorbed is not None:  # the same, quicker for one sentence alone
                 out, attn_weights["cross_attn"] = absorbed(h, memory.mask)
@@ -82,18 +82,18 @@ def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWe
                 query = split_heads(project["cross_attn.q_proj"](h), 1, config.num_heads)[0]
                 key, value = memory.keys_values[level.number]
                 attended, attn_weights["cross_attn"] = attend(
-                    query, key, value, memory.mask, False, level.dropouts["cross_attn"], need_weights
+                    query, key, value, memory.mask, False, context.dropouts["attention"], need_weights
                 )
                 out = project["cross_attn.out_proj"](merge_heads(attended))
-            x = _leave("cross_attn", x, out, level, config)
+            x = _leave("cross_attn", x, out, level, context)
 
     # Feed-forward, eq. 7: act((x + M x) W_up) W_down; the residual adds x itself, without the signal.
     if config.ffn is not None:
         with span("ffn"):
-            h = _enter("ffn", x, level, config)
+            h = _enter("ffn", x, level, context)
             hidden = config.activation(project["ffn.fc1"](h))
-            out = project["ffn.fc2"](dropout(hidden, level.dropouts["activation"]))
-            x = _leave("ffn", x, out, level, config)
+            out = project["ffn.fc2"](dropout(hidden, context.dropouts["activation"]))
+            x = _leave("ffn", x, out, level, context)
 
     return x, attn_weights if need_weights else None
 
@@ -114,7 +114,7 @@ def remember(x: Tensor, level: Level, context: Context) -> None:
 
 def _queries_keys_values(x: Tensor, level: Level, context: Context) -> tuple[Tensor, Tensor, Tensor]:
     """What self-attention reads, `(batch, heads, length, head_dim)` each; keys and values of all steps so far."""
-    h = _enter("self_attn", x, level, context.config)
+    h = _enter("self_attn", x, level, context)
     qkv = split_heads(level.projections["self_attn.qkv_proj"](h), 3, context.config.num_heads)
     query, key, value = qkv.unbind()
     if context.cache is not None:
@@ -122,14 +122,16 @@ def _queries_keys_values(x: Tensor, level: Level, context: Context) -> tuple[Ten
     return query, key, value
 
 
-def _enter(part: str, x: Tensor, level: Level, config: StackConfig) -> Tensor:
+def _enter(part: str, x: Tensor, level: Level, context: Context) -> Tensor:
     """What a sub-layer reads: the state, or with pre-norm the normalised state (unless its projection normalises)."""
+    config = context.config
     return level.norms[part](x) if config.pre_norm and config.signal_input == "normalised" else x
 
 
-def _leave(part: str, x: Tensor, out: Tensor, level: Level, config: StackConfig) -> Tensor:
+def _leave(part: str, x: Tensor, out: Tensor, level: Level, context: Context) -> Tensor:
     """The state after a sub-layer: ``x + out`` (with `residual_scale`, times that), or with post-norm its norm."""
-    x = add_dropped(x, drop_path(out, level.skip), level.dropouts["sublayer"], config.residual_scale)
+    config, dropout = context.config, context.dropouts["sublayer"]
+    x = add_dropped(x, drop_path(out, level.drop_path), dropout, config.residual_scale)
     return x if config.pre_norm else level.norms[part](x)
 
 

@@ -29,24 +29,14 @@ class SelfAttention(Part):
     Args:
         embed_dim: channels in and out.
         bias: whether the projections have biases.
-        dropout: drops attention weights.
         device, dtype: of the weights.
         init: how the weights start, one of :data:`~.projection.INITS`.
     """
 
-    def __init__(
-        self,
-        embed_dim: int,
-        bias: bool = False,
-        dropout: nn.Module | None = None,
-        device=None,
-        dtype=None,
-        init: str = "xavier",
-    ):
+    def __init__(self, embed_dim: int, bias: bool = False, device=None, dtype=None, init: str = "xavier"):
         super().__init__()
         self.qkv_proj = Projection(embed_dim, 3 * embed_dim, bias, device, dtype, init)
         self.out_proj = Projection(embed_dim, embed_dim, bias, device, dtype, init)
-        self.dropout = dropout if dropout is not None else nn.Dropout(0.0)
 
 
 class CrossAttention(Part):
@@ -56,26 +46,17 @@ class CrossAttention(Part):
         embed_dim: channels of the queries and of the output.
         memory_dim: channels of what keys and values are read from.
         bias: whether the projections have biases.
-        dropout: drops attention weights.
         device, dtype: of the weights.
         init: how the weights start, one of :data:`~.projection.INITS`.
     """
 
     def __init__(
-        self,
-        embed_dim: int,
-        memory_dim: int,
-        bias: bool = False,
-        dropout: nn.Module | None = None,
-        device=None,
-        dtype=None,
-        init: str = "xavier",
+        self, embed_dim: int, memory_dim: int, bias: bool = False, device=None, dtype=None, init: str = "xavier"
     ):
         super().__init__()
         self.q_proj = Projection(embed_dim, embed_dim, bias, device, dtype, init)
         self.kv_proj = Projection(memory_dim, 2 * embed_dim, bias, device, dtype, init)
         self.out_proj = Projection(embed_dim, embed_dim, bias, device, dtype, init)
-        self.dropout = dropout if dropout is not None else nn.Dropout(0.0)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -94,25 +75,14 @@ class FeedForward(Part):
         embed_dim: channels in and out.
         ffn_dim: hidden channels.
         bias: whether both projections have biases.
-        dropout: after the activation.
         device, dtype: of the weights.
         init: how the weights start, one of :data:`~.projection.INITS`.
     """
 
-    def __init__(
-        self,
-        embed_dim: int,
-        ffn_dim: int,
-        bias: bool = False,
-        dropout: nn.Module | None = None,
-        device=None,
-        dtype=None,
-        init: str = "xavier",
-    ):
+    def __init__(self, embed_dim: int, ffn_dim: int, bias: bool = False, device=None, dtype=None, init: str = "xavier"):
         super().__init__()
         self.fc1 = Projection(embed_dim, ffn_dim, bias, device, dtype, init)
         self.fc2 = Projection(ffn_dim, embed_dim, bias, device, dtype, init)
-        self.dropout = dropout if dropout is not None else nn.Dropout(0.0)
 
 
 class Norm(nn.LayerNorm):

@@ -70,7 +70,7 @@ class Stack(nn.Module):
         config: sizes, sharing maps and signals.
         ffn_bank: feed-forward copies that another stack owns, for one feed-forward over encoder and decoder; they are
             used and not registered here, so that a checkpoint holds them once.
-        make_dropout: builds a dropout module from a probability and the name of where it stands.
+        make_dropout: builds a dropout module from a probability.
         device, dtype: of the weights.
 
     Raises:
@@ -84,7 +84,7 @@ class Stack(nn.Module):
         self,
         config: StackConfig,
         ffn_bank: Bank | None = None,
-        make_dropout: Callable[[float, str], nn.Module] = lambda p, name: nn.Dropout(p),
+        make_dropout: Callable[[float], nn.Module] = nn.Dropout,
         device=None,
         dtype=None,
     ):
@@ -97,31 +97,21 @@ class Stack(nn.Module):
         self.checkpoint_activations = config.checkpoint_activations
         self._prepared: Prepared[Weights] | None = None
         factory = {"device": device, "dtype": dtype}
-        width, memory_dim = config.embed_dim, config.memory_dim or config.embed_dim
+        embed_dim, memory_dim = config.embed_dim, config.memory_dim or config.embed_dim
+        ffn_dims = iter(config.ffn_widths or ())
 
         def self_attention() -> SelfAttention:
-            return SelfAttention(
-                width,
-                config.attn_bias,
-                make_dropout(config.attention_dropout, "self_attn"),
-                **factory,
-                init=config.init,
-            )
+            return SelfAttention(embed_dim, config.attn_bias, **factory, init=config.init)
 
         def cross_attention() -> CrossAttention:
-            dropout = make_dropout(config.attention_dropout, "cross_attn")
-            return CrossAttention(width, memory_dim, config.attn_bias, dropout, **factory, init=config.init)
-
-        widths = iter(config.ffn_widths or ())
+            return CrossAttention(embed_dim, memory_dim, config.attn_bias, **factory, init=config.init)
 
         def feed_forward() -> FeedForward:
-            dropout = make_dropout(config.activation_dropout, "activation")
-            return FeedForward(
-                width, next(widths, config.ffn_dim), config.ffn_bias, dropout, **factory, init=config.init
-            )
+            ffn_dim = next(ffn_dims, config.ffn_dim)
+            return FeedForward(embed_dim, ffn_dim, config.ffn_bias, **factory, init=config.init)
 
         def norm() -> Norm:
-            return Norm(width, eps=config.norm_eps, **factory)
+            return Norm(embed_dim, eps=config.norm_eps, **factory)
 
         self.self_attn = Bank(self_attention, config.self_attn)
         self.cross_attn = None if config.cross_attn is None else Bank(cross_attention, config.cross_attn)
@@ -135,8 +125,14 @@ class Stack(nn.Module):
             self._add_signals(name, place, factory)
         self.static_signal = None
         if config.adds_positions or config.adds_steps:
-            self.static_signal = StaticSignal(width, self.levels, **factory, coordinates=config.coordinates)
-        self.dropout = make_dropout(config.dropout, "sublayer")
+            self.static_signal = StaticSignal(embed_dim, self.levels, **factory, coordinates=config.coordinates)
+        self.dropouts = nn.ModuleDict(
+            {
+                "attention": make_dropout(config.attention_dropout),
+                "activation": make_dropout(config.activation_dropout),
+                "sublayer": make_dropout(config.dropout),
+            }
+        )
         self.final_norm = norm() if config.pre_norm else None
 
     # ---- banks
@@ -295,11 +291,11 @@ class Stack(nn.Module):
         if cache is not None:
             if cache.length == 0:
                 cache.memory = self._memory(weights, memory, memory_padding_mask, step_by_step=True)
-            return Context(self.config, cache.step_mask(x), False, cache.memory, coordinates, cache, ())
+            return Context(self.config, cache.step_mask(x), False, cache.memory, coordinates, cache, (), self.dropouts)
         only_causal = causal and padding_mask is None
         mask = causal_mask(x.size(1), x) if only_causal else attention_mask(x, padding_mask, causal)
         held = self._memory(weights, memory, memory_padding_mask, step_by_step=False)
-        return Context(self.config, mask, only_causal, held, coordinates, None, ())
+        return Context(self.config, mask, only_causal, held, coordinates, None, (), self.dropouts)
 
     def _memory(
         self, weights: Weights, memory: Tensor | None, padding_mask: Tensor | None, step_by_step: bool
@@ -321,8 +317,7 @@ class Stack(nn.Module):
             for number in dict.fromkeys(alike):
                 level = weights.levels[number]
                 q_proj, out_proj = (level.projections[f"cross_attn.{name}"] for name in ("q_proj", "out_proj"))
-                dropout = level.dropouts["cross_attn"]
-                absorbed[number] = absorb(q_proj, out_proj, *pairs[first[number]], dropout)
+                absorbed[number] = absorb(q_proj, out_proj, *pairs[first[number]], self.dropouts["attention"])
         mask = attention_mask(memory, padding_mask, causal=False)
         return Memory([pairs[level] for level in first], mask, [absorbed.get(level) for level in alike])
 

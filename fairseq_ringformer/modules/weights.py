@@ -110,8 +110,6 @@ def _is_touched(stack: Stack, name: str) -> bool:
 def _bind(stack: Stack, project: Callable[[str], list[Project]], norm: Callable = lambda module: module) -> Weights:
     """Weights whose projections, by name for all levels, are those of `project`, and whose norms those of `norm`."""
     projections = {name: project(name) for name in stack.projection_names}
-    dropouts = {"activation" if part == "ffn" else part: stack.copy_at(part, 0).dropout for part in stack.parts}
-    dropouts["sublayer"] = stack.dropout
     norms = [
         {part: norm(stack.norms[bank].at(level)) for part, bank in stack.norm_of.items()}
         for level in range(stack.levels)
@@ -125,7 +123,6 @@ def _bind(stack: Stack, project: Callable[[str], list[Project]], norm: Callable 
             level,
             {name: of_level[level] for name, of_level in projections.items()},
             norms[level],
-            dropouts,
             stack.static_signal.step(level) if stack.config.adds_steps else None,
             stack.config.drop_path * level / (stack.levels - 1) if stack.training and stack.levels > 1 else 0.0,
         )
