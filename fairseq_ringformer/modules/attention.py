@@ -55,22 +55,20 @@ def drop_probability(dropout: nn.Module) -> float:
     return dropout.p if active else 0.0
 
 
-def causal_mask(length: int, like: Tensor) -> Tensor:
-    """Additive mask `(length, length)` that hides what follows a position."""
-    return torch.full((length, length), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
-
-
 def attention_mask(x: Tensor, padding_mask: Tensor | None, causal: bool) -> Tensor | None:
-    """Additive mask `(batch or 1, 1, length or 1, length)` over `x` `(batch, length, channels)`; None without padding.
+    """Additive mask over `x` `(batch, length, channels)` that hides padding, and if `causal` what follows a position.
 
-    A causal attention needs no mask where nothing is padding. With both, the diagonal stays visible: a padded position
-    that sees nothing would turn into NaN.
+    Args:
+        padding_mask: true where `x` is padding, `(batch, length)`; None if nothing is.
+
+    Returns:
+        `(batch or 1, 1, length or 1, length)`; None if nothing is hidden. With both, the diagonal stays visible: a padded
+        position that sees nothing would turn into NaN.
     """
-    if padding_mask is None:
+    if padding_mask is None and not causal:
         return None
-    length = x.size(1)
-    hidden = padding_mask[:, None, None, :]
+    length, options = x.size(1), {"dtype": torch.bool, "device": x.device}
+    hidden = torch.zeros(1, 1, 1, length, **options) if padding_mask is None else padding_mask[:, None, None, :]
     if causal:
-        future = torch.ones(length, length, dtype=torch.bool, device=x.device).triu(1)
-        hidden = (hidden | future) & ~torch.eye(length, dtype=torch.bool, device=x.device)
+        hidden = (hidden | torch.ones(length, length, **options).triu(1)) & ~torch.eye(length, **options)
     return torch.zeros(hidden.shape, dtype=x.dtype, device=x.device).masked_fill(hidden, float("-inf"))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import UserError
-from .attention import attention_mask, causal_mask, split_heads
+from .attention import attention_mask, split_heads
 from .cache import DecoderCache, Memory
 from .config import StackConfig
 from .kernels import absorb, is_plain, span
@@ -292,8 +292,7 @@ class Stack(nn.Module):
             if cache.length == 0:
                 cache.memory = self._memory(weights, memory, memory_padding_mask, step_by_step=True)
             return Context(self.config, cache.step_mask(x), False, cache.memory, coordinates, cache, (), self.dropouts)
-        only_causal = causal and padding_mask is None
-        mask = causal_mask(x.size(1), x) if only_causal else attention_mask(x, padding_mask, causal)
+        mask, only_causal = attention_mask(x, padding_mask, causal), causal and padding_mask is None
         held = self._memory(weights, memory, memory_padding_mask, step_by_step=False)
         return Context(self.config, mask, only_causal, held, coordinates, None, (), self.dropouts)
 

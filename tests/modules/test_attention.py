@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from fairseq_ringformer.modules.attention import attend, attention_mask, causal_mask, merge_heads, split_heads
+from fairseq_ringformer.modules.attention import attend, attention_mask, merge_heads, split_heads
 from fairseq_ringformer.modules.parts import CrossAttention, SelfAttention
 
 
@@ -34,7 +34,7 @@ def test_attention_agrees_with_torchs_own(cross, need_weights):
 def test_a_causal_mask_and_dropout(need_weights):
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 2, 3, 6, 4).unbind()
-    mask, dropout = causal_mask(6, query), nn.Dropout(0.5)
+    mask, dropout = attention_mask(query[:, 0], None, causal=True), nn.Dropout(0.5)
     out, weights = attend(query, key, value, mask, True, dropout.eval(), need_weights)
     torch.testing.assert_close(out[:, :, 0], value[:, :, 0])  # the first position sees itself alone
     if need_weights:

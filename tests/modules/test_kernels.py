@@ -6,7 +6,7 @@ from fairseq.modules import FairseqDropout
 from torch import nn
 
 from fairseq_ringformer.modules import DecoderCache, LowRankSignals, Projection, kernels, plain
-from fairseq_ringformer.modules.attention import attention_mask, causal_mask, drop_probability
+from fairseq_ringformer.modules.attention import attention_mask, drop_probability
 from tests.modules.test_stack import BOTH_NORMS, build, inputs
 
 
@@ -114,9 +114,8 @@ def heads(length=6, source=6, dtype=torch.float32):
 
 def mask_of(kind, like):
     padding = torch.tensor([[False] * 6, [True] + [False] * 5]) if kind in ("padding", "both") else None
-    if kind == "causal":
-        return causal_mask(6, like), True
-    return attention_mask(torch.zeros(2, 6, 12, dtype=like.dtype), padding, kind == "both"), False
+    causal = kind in ("causal", "both")
+    return attention_mask(torch.zeros(2, 6, 12, dtype=like.dtype), padding, causal), kind == "causal"
 
 
 @pytest.mark.parametrize("kind", MASKS)
