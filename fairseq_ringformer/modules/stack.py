@@ -6,7 +6,7 @@ Architectures differ only in which copy of each part a level uses, and in what t
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import UserError
 from .attention import attention_mask, split_heads
-from .cache import DecoderCache, Memory
+from .cache import DecoderCache, KeyValue, Memory
 from .config import StackConfig
-from .kernels import absorb, is_plain, span
+from .kernels import AbsorbedAttention, absorb, is_plain, span
 from .level import AttnWeights, Context, Level, run_level
 from .parts import CrossAttention, FeedForward, Norm, SelfAttention
 from .prepared import Prepared
@@ -24,6 +24,8 @@ from .projection import Projection
 from .sharing import PROJECTIONS, Bank
 from .signals import DiagonalSignals, FullRankSignals, LevelSignals, LowRankSignals, StaticSignal, SummedSignals
 from .weights import Weights, by_cost, called, first_touched, folded
+
+Result = TypeVar("Result")
 
 # Projections of one projection packed into a weight, each with a signal of its own.
 PARTS_OF = {"self_attn.qkv_proj": 3, "cross_attn.kv_proj": 2}
@@ -241,8 +243,9 @@ class Stack(nn.Module):
             stop: how many levels to run; None: all.
         """
         weights = self.weights_for(x, cache)
-        context = self._context(x, weights, padding_mask, positions, memory, memory_padding_mask, causal, cache)
-        context = context._replace(need_weights=need_weights)
+        context = self._context(
+            x, weights, padding_mask, positions, memory, memory_padding_mask, causal, cache, need_weights
+        )
         output = self._loop(x, weights.levels[:stop], context, padding_mask, return_states)
         if cache is not None:
             cache.advance()
@@ -265,7 +268,7 @@ class Stack(nn.Module):
         return StackOutput(x, states, attn_weights)
 
     def _run(self, x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWeights | None]:
-        """:func:`~.level.run_level`; of its parts, training keeps none if told so."""
+        """:func:`~.level.run_level`; with `checkpoint_activations` it runs once more in the backward pass."""
         if self.checkpoint_activations and torch.is_grad_enabled():
             # Non-reentrant: the re-entrant form breaks under DistributedDataParallel when levels share weights.
             return checkpoint(run_level, x, level, context, use_reentrant=False)
@@ -275,12 +278,13 @@ class Stack(nn.Module):
         self,
         x: Tensor,
         weights: Weights,
-        padding_mask: Tensor | None,
-        positions: Tensor | None,
-        memory: Tensor | None,
-        memory_padding_mask: Tensor | None,
-        causal: bool,
-        cache: DecoderCache | None,
+        padding_mask: Tensor | None = None,
+        positions: Tensor | None = None,
+        memory: Tensor | None = None,
+        memory_padding_mask: Tensor | None = None,
+        causal: bool = False,
+        cache: DecoderCache | None = None,
+        need_weights: Container[int] = (),
     ) -> Context:
         """What all levels share in a pass over `x`."""
         coordinates = None
@@ -288,43 +292,48 @@ class Stack(nn.Module):
             signal = self.static_signal
             coordinates = signal.first(x.size(1)) if positions is None else signal.positions(positions)
             coordinates = coordinates.to(x.dtype)
-        if cache is not None:
+        if cache is None:
+            mask, only_causal = attention_mask(x, padding_mask, causal), causal and padding_mask is None
+            reads = self._memory(weights, memory, memory_padding_mask)
+        else:
+            mask, only_causal = cache.step_mask(x), False
             if cache.length == 0:
-                cache.memory = self._memory(weights, memory, memory_padding_mask, step_by_step=True)
-            return Context(self.config, cache.step_mask(x), False, cache.memory, coordinates, cache, (), self.dropouts)
-        mask, only_causal = attention_mask(x, padding_mask, causal), causal and padding_mask is None
-        held = self._memory(weights, memory, memory_padding_mask, step_by_step=False)
-        return Context(self.config, mask, only_causal, held, coordinates, None, (), self.dropouts)
+                cache.memory = self._memory(weights, memory, memory_padding_mask, absorbs=not torch.is_grad_enabled())
+            reads = cache.memory
+        return Context(self.config, mask, only_causal, reads, coordinates, cache, need_weights, self.dropouts)
 
     def _memory(
-        self, weights: Weights, memory: Tensor | None, padding_mask: Tensor | None, step_by_step: bool
+        self, weights: Weights, memory: Tensor | None, padding_mask: Tensor | None, absorbs: bool = False
     ) -> Memory | None:
-        """Cross-attention keys and values: once for the levels that share them, as they do not depend on the state."""
+        """What cross-attention reads at every level; with `absorbs`, see :func:`~.kernels.absorb`."""
         if self.cross_attn is None:
             return None
-        first = self._first_alike("cross_attn.kv_proj")
-        with span("keys_values"):
-            pairs = {
-                level: split_heads(
-                    weights.levels[level].projections["cross_attn.kv_proj"](memory), 2, self.config.num_heads
-                ).unbind()
-                for level in dict.fromkeys(first)
-            }
-        absorbed: dict[int, object] = {}
-        alike = self._first_alike("cross_attn.q_proj", "cross_attn.kv_proj", "cross_attn.out_proj")
-        if step_by_step and not torch.is_grad_enabled():
-            for number in dict.fromkeys(alike):
-                level = weights.levels[number]
-                q_proj, out_proj = (level.projections[f"cross_attn.{name}"] for name in ("q_proj", "out_proj"))
-                absorbed[number] = absorb(q_proj, out_proj, *pairs[first[number]], self.dropouts["attention"])
-        mask = attention_mask(memory, padding_mask, causal=False)
-        return Memory([pairs[level] for level in first], mask, [absorbed.get(level) for level in alike])
+        project = [level.projections for level in weights.levels]
 
-    def _first_alike(self, *names: str) -> list[int]:
-        """For each level, the first one whose projections `names` of the cross-attention compute the same."""
-        if any(name in self.config.signals for name in names):
-            return list(range(self.levels))
-        return [self.config.cross_attn.index(copy) for copy in self.config.cross_attn]
+        def keys_values(level: int) -> KeyValue:
+            key, value = split_heads(project[level]["cross_attn.kv_proj"](memory), 2, self.config.num_heads).unbind()
+            return key, value
+
+        def absorbed(level: int) -> AbsorbedAttention | None:
+            q_proj, out_proj = project[level]["cross_attn.q_proj"], project[level]["cross_attn.out_proj"]
+            return absorb(q_proj, out_proj, *pairs[level], self.dropouts["attention"])
+
+        with span("keys_values"):
+            pairs = self._once(keys_values, "kv_proj")
+        quicker = self._once(absorbed, "q_proj", "kv_proj", "out_proj") if absorbs else [None] * self.levels
+        return Memory(pairs, attention_mask(memory, padding_mask, causal=False), quicker)
+
+    def _once(self, compute: Callable[[int], Result], *names: str) -> list[Result]:
+        """What `compute` makes of each level, once for levels whose cross-attention has the same projections `names`.
+
+        It reads no state, so only a signal at one of them tells levels that share a copy apart.
+        """
+        copies: Sequence[int] = self.config.cross_attn
+        if any(f"cross_attn.{name}" in self.config.signals for name in names):
+            copies = tuple(range(self.levels))
+        first = [copies.index(copy) for copy in copies]
+        results = {level: compute(level) for level in dict.fromkeys(first)}
+        return [results[level] for level in first]
 
     # ---- weights
 

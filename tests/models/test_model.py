@@ -244,7 +244,7 @@ def test_levels_truly_differ_after_training(arch):
     def level_outputs():
         stack = model.encoder.stack
         weights = stack.weights_for(x)
-        context = stack._context(x, weights, None, None, None, None, False, None)
+        context = stack._context(x, weights)
         return [run_level(x, level, context)[0] for level in weights.levels]
 
     before = level_outputs()

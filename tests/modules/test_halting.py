@@ -31,7 +31,7 @@ def inputs(seed: int = 2):
 def by_position(stack: HaltingStack, x, memory):
     """The same by the letter of the paper, one position after the other, all levels for all of them."""
     weights = stack.weights_for(x)
-    context = stack._context(x, weights, None, None, memory, None, False, None)
+    context = stack._context(x, weights, memory=memory)
     rows, length, _ = x.shape
     halted = torch.zeros(rows, length, dtype=torch.bool)
     probability, steps, remainder = (torch.zeros(rows, length) for _ in range(3))
