@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import StackConfig
-from .level import Context, Level, remember, with_coordinates
+from .level import Context, Level, cache_keys_values, with_coordinates
 from .stack import Halting, Stack, StackOutput
 
 THRESHOLD = 0.99
@@ -49,7 +49,7 @@ class HaltingStack(Stack):
             if not running.any() and not any(later.number in context.need_weights for later in levels[level.number :]):
                 # A position that runs longer will read, at this level too, those that have halted.
                 if context.cache is not None:
-                    remember(x, level, context)
+                    cache_keys_values(x, level, context)
                 states.append(x)
                 continue
             p = self._halt(with_coordinates(x, level, context))

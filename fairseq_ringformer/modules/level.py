@@ -69,12 +69,12 @@ def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWe
         attended, attn_weights["self_attn"] = attend(
             query, key, value, context.mask, context.causal, context.dropouts["attention"], need_weights
         )
-        x = _leave("self_attn", x, project["self_attn.out_proj"](merge_heads(attended)), level, context)
+        x = _add_and_norm("self_attn", x, project["self_attn.out_proj"](merge_heads(attended)), level, context)
 
     # Cross-attention: keys and values come from the memory, which is the same at every level.
     if context.memory is not None:
         with span("cross_attn"):
-            h = _enter("cross_attn", x, level, context)
+            h = _sublayer_input("cross_attn", x, level, context)
             memory, absorbed = context.memory, context.memory.absorbed[level.number]
             if absorbed is not None:  # the same, quicker for one sentence alone
                 out, attn_weights["cross_attn"] = absorbed(h, memory.mask)
@@ -85,15 +85,15 @@ def run_level(x: Tensor, level: Level, context: Context) -> tuple[Tensor, AttnWe
                     query, key, value, memory.mask, False, context.dropouts["attention"], need_weights
                 )
                 out = project["cross_attn.out_proj"](merge_heads(attended))
-            x = _leave("cross_attn", x, out, level, context)
+            x = _add_and_norm("cross_attn", x, out, level, context)
 
     # Feed-forward, eq. 7: act((x + M x) W_up) W_down; the residual adds x itself, without the signal.
     if config.ffn is not None:
         with span("ffn"):
-            h = _enter("ffn", x, level, context)
+            h = _sublayer_input("ffn", x, level, context)
             hidden = config.activation(project["ffn.fc1"](h))
             out = project["ffn.fc2"](dropout(hidden, context.dropouts["activation"]))
-            x = _leave("ffn", x, out, level, context)
+            x = _add_and_norm("ffn", x, out, level, context)
 
     return x, attn_weights if need_weights else None
 
@@ -107,14 +107,14 @@ def with_coordinates(x: Tensor, level: Level, context: Context) -> Tensor:
     return x
 
 
-def remember(x: Tensor, level: Level, context: Context) -> None:
-    """Leave in the cache what later steps read at `level` of the state `x`, and run nothing else of it."""
+def cache_keys_values(x: Tensor, level: Level, context: Context) -> None:
+    """Give the cache what later steps read at `level` of the state `x`, and run nothing else of it."""
     _queries_keys_values(with_coordinates(x, level, context), level, context)
 
 
 def _queries_keys_values(x: Tensor, level: Level, context: Context) -> tuple[Tensor, Tensor, Tensor]:
     """What self-attention reads, `(batch, heads, length, head_dim)` each; keys and values of all steps so far."""
-    h = _enter("self_attn", x, level, context)
+    h = _sublayer_input("self_attn", x, level, context)
     qkv = split_heads(level.projections["self_attn.qkv_proj"](h), 3, context.config.num_heads)
     query, key, value = qkv.unbind()
     if context.cache is not None:
@@ -122,13 +122,13 @@ def _queries_keys_values(x: Tensor, level: Level, context: Context) -> tuple[Ten
     return query, key, value
 
 
-def _enter(part: str, x: Tensor, level: Level, context: Context) -> Tensor:
+def _sublayer_input(part: str, x: Tensor, level: Level, context: Context) -> Tensor:
     """What a sub-layer reads: the state, or with pre-norm the normalised state (unless its projection normalises)."""
     config = context.config
     return level.norms[part](x) if config.pre_norm and config.signal_input == "normalised" else x
 
 
-def _leave(part: str, x: Tensor, out: Tensor, level: Level, context: Context) -> Tensor:
+def _add_and_norm(part: str, x: Tensor, out: Tensor, level: Level, context: Context) -> Tensor:
     """The state after a sub-layer: ``x + out`` (with `residual_scale`, times that), or with post-norm its norm."""
     config, dropout = context.config, context.dropouts["sublayer"]
     x = add_dropped(x, drop_path(out, level.drop_path), dropout, config.residual_scale)
