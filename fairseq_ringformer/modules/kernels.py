@@ -190,11 +190,15 @@ def folding_pays(signals: LevelSignals, projection: Projection, tokens: int) -> 
 
 # Multiply-adds of folding a level up to which a search spends more on calling thin products than on folding.
 CHEAP = 1 << 23
+# Steps of a search, as far as can be known at its first.
+STEPS = 32
 
 
 def folding_pays_a_search(signals: LevelSignals, projection: Projection, tokens: int) -> bool:
-    """As :func:`folding_pays`, for `tokens` that come a few at a time."""
-    return signals.multiply_adds(projection.out_features)[1] <= CHEAP or folding_pays(signals, projection, tokens)
+    """As :func:`folding_pays`, once for all the steps of a search, of `tokens` each."""
+    if signals.multiply_adds(projection.out_features)[1] <= CHEAP:
+        return True
+    return folding_pays(signals, projection, STEPS * tokens)
 
 
 def fold_weights(projections: list[Projection], signals: LevelSignals | None, dtype: torch.dtype) -> list[Folded]:

@@ -23,7 +23,7 @@ from .prepared import Prepared
 from .projection import Projection
 from .sharing import PROJECTIONS, Bank
 from .signals import DiagonalSignals, FullRankSignals, LevelSignals, LowRankSignals, StaticSignal, SummedSignals
-from .weights import Weights, by_cost, called, first_touched, folded
+from .weights import Weights, first_touched, folded, folded_by_cost, unfolded
 
 Result = TypeVar("Result")
 
@@ -34,10 +34,6 @@ PARTS_OF = {"self_attn.qkv_proj": 3, "cross_attn.kv_proj": 2}
 def _key(name: str) -> str:
     """What the signals at the projection `name` are called among the modules, where a dot separates levels."""
     return name.replace(".", "_")
-
-
-# Steps of a search, as far as can be known at its first: what folding for it is weighed against.
-SEARCH = 32
 
 
 class Halting(NamedTuple):
@@ -344,13 +340,13 @@ class Stack(nn.Module):
         in a search, weights folded at its first step for all that follow. Else made for this pass.
         """
         if is_plain(x):
-            return called(self)
+            return unfolded(self)
         if torch.is_grad_enabled():
-            return by_cost(self, x)
+            return folded_by_cost(self, x)
         if cache is None:
-            return self._final_weights(x.dtype) or by_cost(self, x)
+            return self._final_weights(x.dtype) or folded_by_cost(self, x)
         if cache.weights is None:
-            cache.weights = self._final_weights(x.dtype) or folded(self, x.dtype, tokens=SEARCH * x.size(0) * x.size(1))
+            cache.weights = self._final_weights(x.dtype) or folded(self, x.dtype, tokens=x.size(0) * x.size(1))
         return cache.weights
 
     def reparameterize(self) -> None:

@@ -28,19 +28,19 @@ class Weights(NamedTuple):
     final_norm: Callable[[Tensor], Tensor] | None
 
 
-def called(stack: Stack) -> Weights:
+def unfolded(stack: Stack) -> Weights:
     """The plain form: modules are called, with the signal of each level; eq. 6 and 7 as :mod:`.projection` states them."""
-    return _bind(stack, partial(_called, stack))
+    return _bind(stack, partial(_unfolded, stack))
 
 
-def by_cost(stack: Stack, x: Tensor) -> Weights:
-    """As :func:`called`, but signals are folded where that costs less for the tokens of `x`, and nothing is in the way."""
+def folded_by_cost(stack: Stack, x: Tensor) -> Weights:
+    """Signals are folded where that costs less for the tokens of `x`, and nothing is in the way; for this pass alone."""
 
     def project(name: str) -> list[Project]:
         signals, projections = stack.signals_at(name), stack.projections_at(name)
         tokens = x.numel() // x.size(-1)
         if signals is None or not _folds(stack, name) or not folding_pays(signals, projections[0], tokens):
-            return _called(stack, name)
+            return _unfolded(stack, name)
         with span("signals"):
             return fold_weights(projections, signals, x.dtype)
 
@@ -52,14 +52,14 @@ def folded(stack: Stack, dtype: torch.dtype, lay_out: bool = False, tokens: int 
 
     Args:
         lay_out: also lay weights out for products with few rows, which costs a copy.
-        tokens: of all the passes of a search, to ask whether folding pays; None: very many.
+        tokens: of a step of a search, to ask whether folding pays; None for passes without end.
     """
 
     def project(name: str) -> list[Project]:
         signals, projections = stack.signals_at(name), stack.projections_at(name)
-        thin = signals is not None and tokens is not None and not folding_pays_a_search(signals, projections[0], tokens)
-        if thin or not _folds(stack, name):
-            return _called(stack, name)
+        pays = signals is None or tokens is None or folding_pays_a_search(signals, projections[0], tokens)
+        if not (pays and _folds(stack, name)):
+            return _unfolded(stack, name)
         return fold_for_inference(projections, signals, dtype, lay_out)
 
     def norm(module: Norm) -> Callable[[Tensor], Tensor]:
@@ -76,7 +76,7 @@ def first_touched(stack: Stack) -> str | None:
     return next((name for name in stack.projection_names if _is_touched(stack, name)), None)
 
 
-def _called(stack: Stack, name: str) -> list[Project]:
+def _unfolded(stack: Stack, name: str) -> list[Project]:
     signals, projections = stack.signals_at(name), stack.projections_at(name)
     if signals is None:
         return list(projections)

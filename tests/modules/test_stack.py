@@ -8,7 +8,7 @@ from torch import nn
 
 from fairseq_ringformer.modules import PROJECTIONS, Bank, DecoderCache, Stack, StackConfig, coordinate_table
 from fairseq_ringformer.modules.sharing import RING_SIGNALS
-from fairseq_ringformer.modules.weights import called
+from fairseq_ringformer.modules.weights import unfolded
 
 OWN, ONE = (0, 1, 2), (0, 0, 0)
 
@@ -277,12 +277,12 @@ def test_weights_start_as_init_says():
 def test_levels_are_told_apart_by_their_signals_alone():
     stack = build("ring", norm=ONE)
     x, *_ = inputs()
-    first, second, _ = (level.projections["ffn.fc1"](x) for level in called(stack).levels)
+    first, second, _ = (level.projections["ffn.fc1"](x) for level in unfolded(stack).levels)
     assert (first - second).abs().max() > 1e-2
     for name in ("ffn.fc1", "self_attn.qkv_proj"):
         for parameter in stack.signals_at(name).parameters():
             parameter.copy_(parameter[:1].clone())
-    first, second, _ = (level.projections["ffn.fc1"](x) for level in called(stack).levels)
+    first, second, _ = (level.projections["ffn.fc1"](x) for level in unfolded(stack).levels)
     assert torch.equal(first, second)
 
 
