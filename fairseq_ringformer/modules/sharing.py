@@ -122,9 +122,8 @@ RING = Row("one", "one", "one", norm="own", signal="low-rank", signals=RING_SIGN
 
 # Translation (Table 1). The paper's vanilla and One Wide FFN rows reuse one norm within a level: no other reading gives
 # its counts.
-_VANILLA = Row("own", "own", "own", norm="own", norm_per="level")
 ROWS: dict[str, Architecture] = {
-    "vanilla_transformer": Architecture(_VANILLA, _VANILLA),
+    "vanilla_transformer": Architecture(replace(VANILLA, norm_per="level"), replace(VANILLA, norm_per="level")),
     "one_wide_ffn": Architecture(
         encoder=Row("own", "own", "one", norm="own", ffn_norm="one", norm_per="level"),
         decoder=Row("own", "own", "none", norm="own", ffn_norm="one", norm_per="level"),
@@ -263,22 +262,7 @@ def resolve(
     if "ffn_widths" in given:
         widths = parse_widths(given["ffn_widths"], maps["ffn"], name("ffn_widths"))
     signal = str(given.get("signal", row.signal))  # fairseq's choices are enumerations
-    if "signal_rank" in given and signal not in RANKED:
-        raise UserError(f"{name('signal')} {signal} excludes {name('signal_rank')}: only low-rank signals have a rank")
-    if "signal_init_std" in given and signal not in RANKED:
-        raise UserError(
-            f"{name('signal')} {signal} excludes {name('signal_init_std')}: only low-rank signals have a factor to draw"
-        )
-    position_per_level = bool(given.get("position_per_level"))
-    if position_per_level and signal == "static":
-        raise UserError(
-            f"{name('signal')} static excludes {name('position_per_level')}: it adds positions before every level itself"
-        )
-    if "coordinates" in given and signal not in ("static", "steps") and not position_per_level:
-        raise UserError(
-            f"{name('signal')} {signal} excludes {name('coordinates')}: those are of signals static and steps, and of "
-            f"{name('position_per_level')}"
-        )
+    _refuse_unused(given, signal, name)
     residual_scale = given.get("residual_scale", "none")
     if residual_scale not in RESIDUAL_SCALES:
         raise UserError(
@@ -296,21 +280,35 @@ def resolve(
         "signals": {where: place for where, place in signals.items() if maps[where.partition(".")[0]] is not None},
         "signal_init_std": given.get("signal_init_std"),
         "coordinates": given.get("coordinates", "dehghani"),
-        "position_per_level": position_per_level,
+        "position_per_level": bool(given.get("position_per_level")),
         "residual_scale": 1.0 if residual_scale == "none" else 1.0 / levels,
         "halting": row.halting,
     }
 
 
+def _refuse_unused(given: Mapping[str, Any], signal: str, name: Callable[[str], str]) -> None:
+    """UserError for an option that means nothing beside `signal`."""
+    by_level = given.get("position_per_level", False)
+    of_coordinates = f"those are of signals static and steps, and of {name('position_per_level')}"
+    for option, is_used, why in (
+        ("signal_rank", signal in RANKED, "only low-rank signals have a rank"),
+        ("signal_init_std", signal in RANKED, "only low-rank signals have a factor to draw"),
+        ("position_per_level", signal != "static", "it adds positions before every level itself"),
+        ("coordinates", signal in ("static", "steps") or by_level, of_coordinates),
+        *(
+            (option, signal in ADAPTIVE, f"that belongs to {', '.join(ADAPTIVE)} signals")
+            for option in ("signals", *SHORT_SIGNALS)
+        ),
+    ):
+        value = given.get(option, "none")
+        if not is_used and value is not False and value != "none":
+            raise UserError(f"{name('signal')} {signal} excludes {name(option)}: {why}")
+
+
 def _resolve_signals(row: Row, given: Mapping[str, Any], signal: str, name: Callable[[str], str]) -> dict[str, str]:
-    short = [option for option in SHORT_SIGNALS if option in given]
     if signal not in ADAPTIVE:
-        for option in ("signals", *short):
-            if given.get(option, "none") != "none":
-                raise UserError(
-                    f"{name('signal')} {signal} excludes {name(option)}: that belongs to {', '.join(ADAPTIVE)} signals"
-                )
         return {}
+    short = [option for option in SHORT_SIGNALS if option in given]
     if "signals" in given:
         if short:
             raise UserError(f"{name('signals')} names every signal: leave {name(short[0])} out")

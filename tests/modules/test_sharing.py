@@ -102,7 +102,7 @@ def test_a_row_without_signals_takes_the_rings():
     [
         ({"signal": "none", "attention_signal": "after"}, "--signal none excludes --attention-signal"),
         ({"signal": "static", "signals": "ffn.fc1:after"}, "--signal static excludes --signals"),
-        ({"signal": "full-rank", "signal_rank": 3}, "--signal full-rank excludes --signal-rank"),
+        ({"signal": "full-rank", "signal_rank": 0}, "--signal full-rank excludes --signal-rank"),
         ({"signal": "full-rank", "signal_init_std": 0.1}, "--signal full-rank excludes --signal-init-std"),
         ({"signal": "static", "position_per_level": True}, "--signal static excludes --position-per-level"),
         ({"coordinates": "released"}, "--signal low-rank excludes --coordinates"),
