@@ -32,8 +32,9 @@ class StackConfig:
         signal_rank: rank r of low-rank signals; None for ``max(1, embed_dim // 16)`` (the paper's).
         signal_init_std: deviation that the factor of low-rank signals that is not zero starts with; None for
             ``in_features ** -0.5``.
-        signals: where the first four stand: projection, such as ``self_attn.qkv_proj``, to ``after`` or
-            ``before`` (eq. 6 and 7: ``{"self_attn.qkv_proj": "after", "ffn.fc1": "before"}``).
+        signals: where signals computed from the state stand (all but the last three): projection, such as
+            ``self_attn.qkv_proj``, to ``after`` or ``before`` (eq. 6 and 7: ``{"self_attn.qkv_proj": "after", "ffn.fc1":
+            "before"}``).
         signal_input: what signals read: the ``normalised`` state, as their projections do (the paper's equations), or the
             ``state`` before its norm (its published vision models: ``W LN(x) + M x`` after a projection, ``W LN(x + M x)``
             before it), which needs `pre_norm` and does not fold.
@@ -42,13 +43,17 @@ class StackConfig:
         coordinates: which sinusoids both are, ``dehghani`` or ``released``; see :func:`~.signals.coordinate_table`.
         init: how the weights of projections start: ``xavier`` (uniform) or ``normal-0.02``, of this deviation.
         residual_scale: in front of every sub-layer's output: ``x + residual_scale * out``.
-        halting: every position ends its loop by itself (:mod:`.halting`).
+        halting: every position ends its loop by itself (:mod:`.halting`); built by :func:`~.halting.build_stack`.
         pre_norm: normalise each sub-layer's input, with a final norm, instead of each residual sum.
+        attn_bias, ffn_bias: whether the projections of attention and of the feed-forward have biases.
+        norm_eps: epsilon of every norm.
         memory_dim: channels of the memory that cross-attention reads; None for `embed_dim`.
+        activation: of the feed-forward.
         dropout: on each sub-layer's output; `attention_dropout` on attention weights; `activation_dropout` after the
             activation.
         drop_path: probability with which the last level's sub-layers are skipped for a whole sample (stochastic depth);
             it grows linearly from zero at the first.
+        checkpoint_activations: training keeps the state between levels alone, and computes the rest of each once more.
 
     Raises:
         UserError: for sizes or combinations that make no model, naming them.

@@ -23,8 +23,6 @@ class Projection(nn.Linear):
     It computes in the type of its input, whatever the type of the weights. These start by `init`, one of :data:`INITS`.
     """
 
-    init = "xavier"
-
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, device=None, dtype=None, init: str = "xavier"
     ):

@@ -152,7 +152,7 @@ class FullRankSignals(LevelSignals):
 class DiagonalSignals(LevelSignals):
     """``M`` as a diagonal matrix, a scale for every channel, zero at the start (ResidualTransformer, arXiv 2310.02489).
 
-    Where the projection is not square, so many channels of its output as it reads, or the first that it has.
+    Where M is not square, its diagonal ends with its shorter side.
     """
 
     def __init__(self, levels: int, parts: int, in_dim: int, out_dim: int, place: str, device=None, dtype=None):
