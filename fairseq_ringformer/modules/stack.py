@@ -227,8 +227,8 @@ class Stack(nn.Module):
         Args:
             x: embedded input `(batch, length, embed_dim)`.
             padding_mask: true where `x` is padding, `(batch, length)`; None if nothing is.
-            positions: integer positions counted from 1 `(batch, length)`, where every level adds them; None if they are 1
-                to `length` in every row.
+            positions: integer positions counted from 1 `(batch, length)`, where every level adds them; None if nothing is
+                padded on the left: 1 to `length`, or with `cache` the number of the step.
             memory: what cross-attention reads, `(batch, src_len, memory_dim)`. Not needed once it is in `cache`.
             memory_padding_mask: true where `memory` is padding, `(batch, src_len)`.
             causal: each position sees itself and what precedes it.
@@ -286,6 +286,8 @@ class Stack(nn.Module):
         coordinates = None
         if self.config.adds_positions:
             signal = self.static_signal
+            if cache is not None and positions is None:
+                positions = torch.full(x.shape[:2], cache.length + 1, device=x.device)
             coordinates = signal.first(x.size(1)) if positions is None else signal.positions(positions)
             coordinates = coordinates.to(x.dtype)
         if cache is None:

@@ -95,6 +95,18 @@ def test_incremental_is_full(variant, pre_norm):
     assert cache.length == 40
 
 
+@pytest.mark.parametrize("variant", ["universal", "positions at every level, scaled"])
+@torch.no_grad()
+def test_positions_that_are_not_given_are_those_of_the_steps(variant):
+    stack = build(variant)
+    x, _, memory = inputs()
+    full = stack(x, causal=True, **memory).state
+    cache = DecoderCache(stack.levels, 3, 2)
+    for step in range(7):
+        out = stack(x[:, [step, step]], cache=cache, **memory).state
+        torch.testing.assert_close(out, full[:, [step, step]], atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @torch.no_grad()
 def test_a_reordered_cache_continues_the_other_beam(variant):
