@@ -29,8 +29,6 @@ NAMES = {
     "ffn": {"fc1": ("fc1", ()), "fc2": ("fc2", ())},
 }
 NORMS = {"self_attn": "self_attn_layer_norm", "cross_attn": "encoder_attn_layer_norm", "ffn": "final_layer_norm"}
-
-
 # What a sub-layer adds to the state comes from these.
 OUTPUTS = ("out_proj", "fc2")
 
@@ -93,15 +91,6 @@ def with_biases(layers: list[PlainLayer]) -> list[PlainLayer]:
     ]
 
 
-def _widened(layer: PlainLayer, ffn_dim: int) -> PlainLayer:
-    """`layer` with a feed-forward of `ffn_dim` hidden channels, those that it lacks zero."""
-    more = ffn_dim - len(layer["fc1.weight"])
-    if not more:
-        return layer
-    edges = {"fc1.weight": (0, 0, 0, more), "fc1.bias": (0, more), "fc2.weight": (0, more)}
-    return {name: F.pad(weight, edges[name]) if name in edges else weight for name, weight in layer.items()}
-
-
 def position_table(host) -> Tensor:
     """Position embeddings `(positions, embed_dim)` of an encoder or decoder of fairseq, from the first on; zeros if it has none."""
     count = host.max_positions()
@@ -110,6 +99,15 @@ def position_table(host) -> Tensor:
     learned = isinstance(host.embed_positions, nn.Embedding)
     table = host.embed_positions.weight if learned else host.embed_positions.weights
     return table[host.padding_idx + 1 :][:count].clone()
+
+
+def _widened(layer: PlainLayer, ffn_dim: int) -> PlainLayer:
+    """`layer` with a feed-forward of `ffn_dim` hidden channels, those that it lacks zero."""
+    more = ffn_dim - len(layer["fc1.weight"])
+    if not more:
+        return layer
+    edges = {"fc1.weight": (0, 0, 0, more), "fc1.bias": (0, more), "fc2.weight": (0, more)}
+    return {name: F.pad(weight, edges[name]) if name in edges else weight for name, weight in layer.items()}
 
 
 def _scaled(tensors: list[Tensor | None], factor: float) -> list[Tensor | None]:
