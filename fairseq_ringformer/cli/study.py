@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, one_line
+from ..export.runtime import cores
 from . import subwords
 from .arguments import SEED, refuse_flags, threads, whole
 from .errors import require_fairseq, require_timm
@@ -172,10 +173,10 @@ def _study(args: argparse.Namespace, table: Any, rows: list[Any]) -> Any:
     gpus = [name for name in visible if name] or [str(number) for number in range(torch.cuda.device_count())]
     gpus = gpus if torch.cuda.is_available() else []
     jobs = args.jobs or max(1, len(gpus))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = args.threads or max(1, cores // jobs)
+    threads = args.threads or max(1, cores() // jobs)
     if args.updates and args.equal:
         raise UserError("--equal says what a --budget is divided by: leave it out with --updates")
     budget = None if args.updates else args.budget or duration("20m")
     length = Length(args.updates, budget, args.equal or "updates")
-    return Study(Path(args.output), table, rows, args.seeds, kind, length, jobs, threads, provenance(gpus, cores), gpus)
+    machine = provenance(gpus, cores())
+    return Study(Path(args.output), table, rows, args.seeds, kind, length, jobs, threads, machine, gpus)

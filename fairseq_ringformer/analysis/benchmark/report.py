@@ -1,6 +1,5 @@
 """What a benchmark found: as a table, as JSON, as bars."""
 
-import os
 import platform
 import shlex
 import sys
@@ -12,6 +11,7 @@ import torch
 from tabulate import tabulate
 
 from ... import __version__
+from ...export.runtime import cores
 from ...machine import processor
 from .measure import Result
 from .profile import Profile
@@ -165,7 +165,7 @@ def describe_machine(device: str) -> dict[str, Any]:
     gpu: str | None = torch.cuda.get_device_name() if device == "cuda" else None
     return {
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "gpu": gpu,
         "system": platform.platform(),
         "python": platform.python_version(),
