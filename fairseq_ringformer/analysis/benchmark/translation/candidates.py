@@ -150,7 +150,6 @@ def parse_flags(arch: str, flags: Sequence[str], given_to: str = "") -> dict[str
             know them, the message says how to give them to it alone.
     """
     parser = _model_parser(arch)
-    known = {action.dest for action in parser._actions}
 
     def refuse(message: str) -> None:
         raise UserError(f"{arch}: {message}")
@@ -165,9 +164,7 @@ def parse_flags(arch: str, flags: Sequence[str], given_to: str = "") -> dict[str
     # Defaults of positional or store_true flags would override the architecture's numbers: only what was typed counts.
     typed = {flag.split("=")[0] for flag in flags}
     return {
-        action.dest: getattr(given, action.dest)
-        for action in parser._actions
-        if action.dest in known and typed & set(action.option_strings)
+        action.dest: getattr(given, action.dest) for action in parser._actions if typed & set(action.option_strings)
     }
 
 
