@@ -183,7 +183,7 @@ def _report(args: argparse.Namespace, benchmark) -> int:
         write_json(args.json, outcome.as_dict())
     if args.plot:
         with whole_file(args.plot) as partial:
-            draw_ratios(outcome, partial)
+            draw_ratios(outcome).savefig(partial, dpi=150)
     return 0
 
 
