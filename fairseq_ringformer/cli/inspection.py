@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..export.checkpoints import check_fairseq_checkpoint, data_folder, is_classifier
 from ..extras import require
 from ..files import read_checkpoint
-from .arguments import SEED, add_machine_arguments, check_output, positive, refuse_flags
+from .arguments import SEED, add_machine_arguments, check_output, positive, refuse_flags, use_machine
 from .errors import require_fairseq, require_timm
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def load_models(args: argparse.Namespace) -> "list[LoadedModel]":
     """
     from ..analysis.inspection.models import TEXT, check_alike, name_apart
 
-    device = _device(args)
+    device = use_machine(args)
     models = [_load(path, args) for path in (args.path if isinstance(args.path, list) else [args.path])]
     check_alike(args.command, models)
     name_apart(models, getattr(args, "names", None))
@@ -130,16 +130,6 @@ def load_models(args: argparse.Namespace) -> "list[LoadedModel]":
     for loaded in models:
         loaded.model.to(device)
     return models
-
-
-def _device(args: argparse.Namespace) -> str:
-    import torch
-
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch sees no GPU here; use --device cpu")
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    return "cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _load(path: str, args: argparse.Namespace) -> "LoadedModel":
