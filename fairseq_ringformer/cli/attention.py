@@ -19,7 +19,7 @@ from ..files import write_text
 from ..text.subwords import build_codec
 from . import inspection as shared
 from . import subwords
-from .arguments import positive
+from .arguments import flag, positive
 
 ENDINGS = (*shared.ENDINGS, ".html")
 # What belongs to text alone.
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     shared.check_outputs(args.output, ENDINGS)
     if args.text is None:
-        given = [f"--{flag.replace('_', '-')}" for flag in TEXT_FLAGS if getattr(args, flag) not in (None, False)]
+        given = [flag(name) for name in TEXT_FLAGS if getattr(args, name) not in (None, False)]
         if given:
             raise UserError(f"{' '.join(given)}: for translation models, with --text; --image needs none of these")
     elif not args.text.strip() or (args.target is not None and not args.target.strip()):
