@@ -2,7 +2,7 @@
 
   ringformer attention --path runs/a/checkpoint_best.pt --data BIN_DIR --text "Guten Morgen!" --output morning
   ringformer attention --path runs/a/checkpoint_best.pt --data BIN_DIR --text "Danke." --target "Thank you." --output x
-  ringformer attention --path runs/ring/best.pt --image shoe.png --output shoe
+  ringformer attention --path runs/ring/best.pt --image shoe.png --output attention
 
 Writes PREFIX.png, PREFIX.svg, PREFIX.json and PREFIX.html, a page to click through that needs nothing else. Of a
 sentence: encoder, decoder and cross-attention, with the sub-words that the model was trained with; the target is
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from ..analysis.inspection.attention import choose_levels
     from ..analysis.inspection.models import TEXT
 
-    shared.check_outputs(args.output, ENDINGS)
+    shared.check_outputs(args.output, ENDINGS, [args.image] if args.image else [])
     if args.text is None:
         given = [flag(name) for name in TEXT_FLAGS if getattr(args, name) not in (None, False)]
         if given:

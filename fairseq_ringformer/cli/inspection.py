@@ -95,15 +95,19 @@ def chosen_side(args: argparse.Namespace) -> str | None:
     return args.side if args.side in ("encoder", "decoder") else None
 
 
-def check_outputs(prefix: str, endings: Sequence[str] = ENDINGS) -> None:
-    """UserError unless PREFIX and each of `endings` make files that can be written, and figures can be drawn."""
+def check_outputs(prefix: str, endings: Sequence[str] = ENDINGS, sources: Sequence[str] = ()) -> None:
+    """UserError unless PREFIX and each of `endings` make files that can be written, and figures can be drawn.
+
+    Args:
+        sources: files to be read, which they must not replace.
+    """
     require("matplotlib")
     if not os.path.basename(prefix):
         raise UserError(f"--output {prefix} is a folder: add the start of the files' names")
     for ending in endings:
         if prefix.endswith(ending):
             raise UserError(f"--output {prefix}: give the start of the names, {prefix.removesuffix(ending)}")
-        check_output(prefix + ending, stream=ending in (".json", ".html"))
+        check_output(prefix + ending, sources, stream=ending in (".json", ".html"))
 
 
 def load_models(args: argparse.Namespace) -> "list[LoadedModel]":
