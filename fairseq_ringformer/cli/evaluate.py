@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with told_once(), gpu_memory("lower --batch-size, or use --device cpu"):
-        check_output(args.json, name="--json", stream=True)
+        check_output(args.json, [args.path], "--json", stream=True)
         require_timm()
         figures = _evaluate(args)
     if int(os.environ.get("RANK", 0)):
