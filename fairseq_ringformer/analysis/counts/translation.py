@@ -2,12 +2,11 @@
 
 import argparse
 from collections.abc import Iterable
-from typing import NoReturn
 
 import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
-from ...errors import UserError
+from ...errors import FlagParser, UserError
 from ...models.base import StackModel
 from ...models.dictionaries import numbered_dictionary
 from ...models.ringformer import USER_DIR
@@ -41,8 +40,7 @@ def build_on_meta(
         UserError: if the architecture is not ours, or the flags are wrong or make no model.
     """
     kind = model_class(arch)
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    parser.error = _refuse
+    parser = FlagParser(argument_default=argparse.SUPPRESS)
     kind.add_args(parser)
     args = parser.parse_args(list(flags))
     source, target = numbered_dictionary(source_vocab), numbered_dictionary(target_vocab)
@@ -53,10 +51,6 @@ def build_on_meta(
             return kind.build_model(args, task)
     except ValueError as error:
         raise UserError(str(error)) from None
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UserError(message)
 
 
 def count_parts(model: StackModel) -> list[PartCount]:
