@@ -58,12 +58,12 @@ def count_parts(model: StackModel) -> list[PartCount]:
     counts: list[PartCount] = []
     for side, host in model.sides.items():
         if "embed_tokens" in host._modules:
-            counts.append(whole(f"{side} embeddings", host.embed_tokens, vocabulary=True))
+            counts.append(whole(f"{side} embeddings", size(host.embed_tokens), vocabulary=True))
         for name in ("embed_positions", "layernorm_embedding"):
-            if size(getattr(host, name)):
-                counts.append(whole(f"{side} {name}", getattr(host, name)))
+            if count := size(getattr(host, name)):
+                counts.append(whole(f"{side} {name}", count))
         counts += stack_parts(host.stack, side)
     head = sum(p.numel() for name, p in model.decoder.named_parameters() if name.startswith("output_"))
     if head:
-        counts.append(PartCount("output head", 1, head, None, head, vocabulary=True))
+        counts.append(whole("output head", head, vocabulary=True))
     return counts
