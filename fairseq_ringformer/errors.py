@@ -1,11 +1,23 @@
 """The one error class of the package, and how another library's error is told in one line."""
 
+import argparse
 import contextlib
 from collections.abc import Iterator
+from typing import Any, NoReturn
 
 
 class UserError(ValueError):
     """A mistake that the user can mend; its text says, in one line, what is wrong and what to do."""
+
+
+class FlagParser(argparse.ArgumentParser):
+    """Reads flags that somebody else was given: its complaint is a :class:`UserError`."""
+
+    def __init__(self, **options: Any):
+        super().__init__(add_help=False, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 import platform
 
+from .errors import UserError
+
 
 def processor() -> str:
     """The processor's name, as far as the system tells."""
@@ -10,3 +12,13 @@ def processor() -> str:
             return next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def choose_device(name: str) -> str:
+    """``cpu`` or ``cuda``, of which `name` may be ``auto``; UserError if there is no GPU where one is wanted."""
+    import torch
+
+    gpu = torch.cuda.is_available()
+    if name == "cuda" and not gpu:
+        raise UserError("--device cuda: torch sees no GPU here; use --device cpu")
+    return "cuda" if name != "cpu" and gpu else "cpu"

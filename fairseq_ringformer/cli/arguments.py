@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import UserError
 from ..export.runtime import cores
 from ..files import is_stream
+from ..machine import choose_device
 
 # What no count of anything here comes near, and every engine's integers hold.
 MOST = 10**9
@@ -45,6 +46,15 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     """--device and --threads, of every command that runs a classifier."""
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
     parser.add_argument("--threads", type=threads, metavar="N", help="torch's threads on the CPU")
+
+
+def use_machine(args: argparse.Namespace) -> str:
+    """The device that these ask for, ``cpu`` or ``cuda``, with torch's threads set; UserError if it is not there."""
+    import torch
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    return choose_device(args.device)
 
 
 def add_search_arguments(

@@ -2,7 +2,7 @@
 
   ringformer attention --path runs/a/checkpoint_best.pt --data BIN_DIR --text "Guten Morgen!" --output morning
   ringformer attention --path runs/a/checkpoint_best.pt --data BIN_DIR --text "Danke." --target "Thank you." --output x
-  ringformer attention --path runs/ring/best.pt --image shoe.png --output shoe
+  ringformer attention --path runs/ring/best.pt --image shoe.png --output attention
 
 Writes PREFIX.png, PREFIX.svg, PREFIX.json and PREFIX.html, a page to click through that needs nothing else. Of a
 sentence: encoder, decoder and cross-attention, with the sub-words that the model was trained with; the target is
@@ -19,7 +19,7 @@ from ..files import write_text
 from ..text.subwords import build_codec
 from . import inspection as shared
 from . import subwords
-from .arguments import positive
+from .arguments import flag, positive
 
 ENDINGS = (*shared.ENDINGS, ".html")
 # What belongs to text alone.
@@ -41,9 +41,9 @@ def run(args: argparse.Namespace) -> int:
     from ..analysis.inspection.attention import choose_levels
     from ..analysis.inspection.models import TEXT
 
-    shared.check_outputs(args.output, ENDINGS)
+    shared.check_outputs(args.output, ENDINGS, [args.image] if args.image else [])
     if args.text is None:
-        given = [f"--{flag.replace('_', '-')}" for flag in TEXT_FLAGS if getattr(args, flag) not in (None, False)]
+        given = [flag(name) for name in TEXT_FLAGS if getattr(args, name) not in (None, False)]
         if given:
             raise UserError(f"{' '.join(given)}: for translation models, with --text; --image needs none of these")
     elif not args.text.strip() or (args.target is not None and not args.target.strip()):

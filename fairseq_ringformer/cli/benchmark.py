@@ -22,7 +22,7 @@ from ..export.runtime import cores
 from ..extras import require
 from ..files import whole_file
 from .arch import is_classifier
-from .arguments import check_output, flag, positive, threads
+from .arguments import SEED, check_output, flag, positive, threads
 from .errors import require_fairseq, require_timm
 from .export import QUANTIZATIONS
 
@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="sentences in a batch to generate (32 1), or images in a batch to classify (32 1; of small models 256 1)",
     )
     work.add_argument("--rounds", type=positive, default=5, metavar="N", help="rounds that count (5)")
-    work.add_argument("--seed", type=int, default=1, metavar="N", help="of weights, data and dropout (1)")
+    work.add_argument("--seed", type=SEED, default=1, metavar="N", help="of weights, data and dropout (1)")
     work.add_argument("--threads", type=threads, metavar="N", help="threads of torch (all cores)")
     work.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where (cpu)")
     translation = parser.add_argument_group("translation models alone")
@@ -183,7 +183,7 @@ def _report(args: argparse.Namespace, benchmark) -> int:
         write_json(args.json, outcome.as_dict())
     if args.plot:
         with whole_file(args.plot) as partial:
-            draw_ratios(outcome, partial)
+            draw_ratios(outcome).savefig(partial, dpi=150)
     return 0
 
 

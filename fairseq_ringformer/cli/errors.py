@@ -8,13 +8,6 @@ from .. import extras
 from ..errors import UserError, one_line
 
 
-def reason(error: Exception) -> str:
-    """An error as one line: with the file that the system names, with the remedy where a package lacks."""
-    if isinstance(error, ImportError):
-        error = extras.explain(error)
-    return one_line(error)
-
-
 @contextmanager
 def gpu_memory(advice: str) -> Iterator[None]:
     """Say in a line that a GPU's memory is full, and what to do. (By name: torch is imported later.)"""
@@ -34,7 +27,8 @@ def told_once() -> Iterator[None]:
     except (UserError, ImportError, OSError) as error:
         if int(os.environ.get("LOCAL_RANK", 0)):
             raise SystemExit(2) from None
-        raise UserError(reason(error)) from None
+        error = extras.explain(error) if isinstance(error, ImportError) else error
+        raise UserError(one_line(error)) from None
 
 
 def require_fairseq() -> None:

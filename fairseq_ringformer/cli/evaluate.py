@@ -7,6 +7,7 @@ ringformer evaluate --path runs/ring/best.pt --data /data/imagenet_small --per-c
 import argparse
 import json
 import os
+import sys
 from typing import Any
 
 from ..errors import UserError
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     with told_once(), gpu_memory("lower --batch-size, or use --device cpu"):
-        check_output(args.json, name="--json", stream=True)
+        check_output(args.json, [args.path], "--json", stream=True)
         require_timm()
         figures = _evaluate(args)
     if int(os.environ.get("RANK", 0)):
@@ -55,8 +56,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """The figures, as --json writes them."""
-    import sys
-
     from ..vision.checkpoint import input_config, load_classifier
     from ..vision.data import eval_transform, no_images, open_images
     from ..vision.training.evaluation import evaluate

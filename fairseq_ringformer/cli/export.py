@@ -17,8 +17,8 @@ of any size; what its images should be like, and the names of its classes, are i
 
 import argparse
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from .._fairseq import quiet
@@ -30,9 +30,11 @@ from ..text.ctranslate2_engine import FORMAT, MODEL, holds_model
 from ..text.subwords import build_codec
 from ..text.transformers_folder import FORMAT as TRANSFORMERS
 from ..text.transformers_folder import MODEL as SAFETENSORS
+from ..text.transformers_folder import export_to_transformers
 from ..text.transformers_folder import holds_model as holds_transformers
 from . import subwords
 from .arguments import check_output, check_output_folder, refuse_flags
+from .converted import report, size
 from .errors import require_fairseq, require_timm
 
 ONNX = "onnx"
@@ -76,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 def _to_ctranslate2(args: argparse.Namespace) -> int:
     check_output_folder(args.output, lambda folder: holds_model(folder) or _holds_generator(folder), args.force)
     state = _read_checkpoint(args)
-    from ..export.loading import is_language_model
+    from ..export.loading import architecture, is_language_model
 
     quantization = args.quantization or "float32"
     if is_language_model(state):
@@ -85,15 +87,13 @@ def _to_ctranslate2(args: argparse.Namespace) -> int:
         require("eflomal")
         if args.data is None:
             raise UserError("--shortlist needs --data: the folder of the training data")
+    from ..text.exporting import export_translator
 
-    def export(*translator: Any) -> tuple[Any, str]:
-        from ..text.exporting import export_translator
-
+    with _translator(args, state) as translator:
         model = export_translator(*translator, args.output, quantization, args.shortlist)
-        size = _size(os.path.join(args.output, MODEL))
-        return model, f"{quantization} weights of {size}, vocabularies{', shortlist' * args.shortlist} and sub-words"
-
-    return _export_translator(args, state, export)
+    weights = f"{quantization} weights of {size(os.path.join(args.output, MODEL))}"
+    report(args, architecture(state), model, f"{weights}, vocabularies{', shortlist' * args.shortlist} and sub-words")
+    return 0
 
 
 def _to_transformers(args: argparse.Namespace) -> int:
@@ -101,18 +101,15 @@ def _to_transformers(args: argparse.Namespace) -> int:
     refuse_flags(args, ("shortlist",), f"is for --to {FORMAT}")
     check_output_folder(args.output, holds_transformers, args.force)
     state = _read_checkpoint(args)
-    from ..export.loading import is_language_model
+    from ..export.loading import architecture, is_language_model
 
     if is_language_model(state):
         raise UserError(f"{args.path}: a language model's checkpoint: from Python, export/opt.py makes an OPT of it")
-
-    def export(*translator: Any) -> tuple[Any, str]:
-        from ..text.transformers_folder import export_to_transformers
-
+    with _translator(args, state) as translator:
         model, kind = export_to_transformers(*translator, args.output)
-        return model, f"{kind} of {_size(os.path.join(args.output, SAFETENSORS))} and its tokenizer"
-
-    return _export_translator(args, state, export)
+    weights = size(os.path.join(args.output, SAFETENSORS))
+    report(args, architecture(state), model, f"{kind} of {weights} and its tokenizer")
+    return 0
 
 
 def _read_checkpoint(args: argparse.Namespace) -> dict[str, Any]:
@@ -124,20 +121,15 @@ def _read_checkpoint(args: argparse.Namespace) -> dict[str, Any]:
     return check_fairseq_checkpoint(args.path, state)
 
 
-def _export_translator(args: argparse.Namespace, state: dict[str, Any], export: Callable[..., tuple[Any, str]]) -> int:
-    """Give `export` the checkpoint, its data, languages and sub-words; it returns the model, and what it has written."""
-    from ..export.loading import architecture
-
+@contextmanager
+def _translator(args: argparse.Namespace, state: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """What exporters of translators begin with: the checkpoint's path and content, its data, languages and sub-words."""
     with ExitStack() as stack:
         data = data_folder(args.data, args.path, state, stack)
         cut = subwords.find_subwords(args, data)
         build_codec(cut, "en", "en")  # a damaged one is refused now
         stack.enter_context(quiet())
-        languages = args.source_lang, args.target_lang
-        model, written = export(args.path, state, data, languages, cut)
-    count = sum(weight.numel() for weight in model.parameters())
-    print(f"{architecture(state)} of {count:,} parameters, {_size(args.path)}: {written} written to {args.output}")
-    return 0
+        yield args.path, state, data, (args.source_lang, args.target_lang), cut
 
 
 def _export_language_model(args: argparse.Namespace, state: dict[str, Any], quantization: str) -> int:
@@ -149,11 +141,8 @@ def _export_language_model(args: argparse.Namespace, state: dict[str, Any], quan
         raise UserError(f"{args.path}: a language model's checkpoint: give the folder of its dict.txt as --data")
     with quiet():
         model = export_language_model(args.path, state, args.data, args.output, quantization)
-    count = sum(weight.numel() for weight in model.parameters())
-    print(
-        f"{architecture(state)} of {count:,} parameters, {_size(args.path)}: {quantization} weights of "
-        f"{_size(os.path.join(args.output, MODEL))} and vocabulary written to {args.output}"
-    )
+    weights = f"{quantization} weights of {size(os.path.join(args.output, MODEL))}"
+    report(args, architecture(state), model, f"{weights} and vocabulary")
     return 0
 
 
@@ -180,14 +169,10 @@ def _export_classifier(args: argparse.Namespace) -> int:
         worst = export_onnx(plain, partial, metadata, original=model)
     folded = "folded, " if plain is not model else ""
     print(
-        f"{state['arch']}, {_size(args.path)}: {folded}{_size(args.output)}, "
+        f"{state['arch']}, {size(args.path)}: {folded}{size(args.output)}, "
         f"outputs within {worst:.0e} of torch's, written to {args.output}"
     )
     return 0
 
 
 ENGINES = {FORMAT: _to_ctranslate2, TRANSFORMERS: _to_transformers, ONNX: _export_classifier}
-
-
-def _size(path: str) -> str:
-    return f"{os.path.getsize(path) / 1e6:.1f} MB"

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import UserError
 from .arch import build_classifier, build_translator, is_classifier
-from .arguments import positive
+from .arguments import flag, positive
 
 TAKES_MODEL_FLAGS = True
 LENGTH, VOCABULARY = 30, 52_000
@@ -42,9 +42,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _classifier(args: argparse.Namespace) -> dict[str, Any]:
-    for flag in ("source_length", "target_length", "vocab_size"):
-        if getattr(args, flag) is not None:
-            raise UserError(f"{args.arch} classifies images: --{flag.replace('_', '-')} is for translation")
+    for name in ("source_length", "target_length", "vocab_size"):
+        if getattr(args, name):
+            raise UserError(f"{args.arch} classifies images: {flag(name)} is for translation")
     model = build_classifier(args.arch, args.model_flags)
     from ..analysis.counts.compute import classifier_compute, papers_convention
 
@@ -80,8 +80,7 @@ def _counts(arch: str, what: str, parts, model, *lengths: int) -> dict[str, Any]
 def _show(found: dict[str, Any]) -> None:
     from tabulate import tabulate
 
-    unit = 1e9 if found["folded"] >= 1e8 else 1e6
-    name = "G" if unit == 1e9 else "M"
+    unit, name = (1e9, "G") if found["folded"] >= 1e8 else (1e6, "M")
     print(f"{found['model']}: multiply-adds of {found['of']}, in {name}")
     rows = [[part["part"], part["thin"], part["folded"]] for part in found["parts"]]
     rows.append(["total", found["thin"], found["folded"]])

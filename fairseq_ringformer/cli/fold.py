@@ -14,13 +14,13 @@ this package, and both give what the ring gives.
 """
 
 import argparse
-import os
 from typing import Any
 
 from ..errors import UserError, about
 from ..export.checkpoints import check_fairseq_checkpoint, is_classifier, without_training_state
 from ..files import read_checkpoint, write_checkpoint
 from .arguments import check_output
+from .converted import report, size
 from .errors import require_fairseq, require_timm
 
 
@@ -52,7 +52,7 @@ def _fold_classifier(args: argparse.Namespace, state: dict[str, Any]) -> int:
     write_checkpoint(folded, args.output)
     # timm learns positions; here they are fixed, and then count as weights of the folded model alone.
     into = sum(weight.numel() for weight in folded["state_dict"].values())
-    _report(args, state["arch"], model, f"timm's VisionTransformer of {into:,}")
+    report(args, state["arch"], model, f"folded into timm's VisionTransformer of {into:,}, {size(args.output)},")
     return 0
 
 
@@ -67,16 +67,9 @@ def _fold_translator(args: argparse.Namespace, state: dict[str, Any]) -> int:
             raise UserError("it is fairseq's own transformer already, there is nothing to fold")
         folded = fold_checkpoint(without_training_state(state), model)
     write_checkpoint(folded, args.output)
-    _report(args, architecture(state), model, f"a {folded['cfg']['model']['_name']} of {_count(folded['model']):,}")
+    into = f"a {folded['cfg']['model']['_name']} of {_count(folded['model']):,}"
+    report(args, architecture(state), model, f"folded into {into}, {size(args.output)},")
     return 0
-
-
-def _report(args: argparse.Namespace, arch: str, model: Any, into: str) -> None:
-    count = sum(weight.numel() for weight in model.parameters())
-    print(
-        f"{arch} of {count:,} parameters, {_size(args.path)}: folded into {into}, {_size(args.output)}, "
-        f"written to {args.output}"
-    )
 
 
 def _count(weights: dict) -> int:
@@ -84,7 +77,3 @@ def _count(weights: dict) -> int:
     layers = sum(weight.numel() for key, weight in weights.items() if ".layers." in key)
     rest = {id(weight): weight for key, weight in weights.items() if ".layers." not in key and ".version" not in key}
     return layers + sum(weight.numel() for weight in rest.values())
-
-
-def _size(path: str) -> str:
-    return f"{os.path.getsize(path) / 1e6:.1f} MB"

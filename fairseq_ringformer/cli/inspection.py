@@ -12,7 +12,7 @@ from ..errors import UserError
 from ..export.checkpoints import check_fairseq_checkpoint, data_folder, is_classifier
 from ..extras import require
 from ..files import read_checkpoint
-from .arguments import SEED, add_machine_arguments, check_output, positive, refuse_flags
+from .arguments import SEED, add_machine_arguments, check_output, positive, refuse_flags, use_machine
 from .errors import require_fairseq, require_timm
 
 if TYPE_CHECKING:
@@ -95,15 +95,19 @@ def chosen_side(args: argparse.Namespace) -> str | None:
     return args.side if args.side in ("encoder", "decoder") else None
 
 
-def check_outputs(prefix: str, endings: Sequence[str] = ENDINGS) -> None:
-    """UserError unless PREFIX and each of `endings` make files that can be written, and figures can be drawn."""
+def check_outputs(prefix: str, endings: Sequence[str] = ENDINGS, sources: Sequence[str] = ()) -> None:
+    """UserError unless PREFIX and each of `endings` make files that can be written, and figures can be drawn.
+
+    Args:
+        sources: files to be read, which they must not replace.
+    """
     require("matplotlib")
     if not os.path.basename(prefix):
         raise UserError(f"--output {prefix} is a folder: add the start of the files' names")
     for ending in endings:
         if prefix.endswith(ending):
             raise UserError(f"--output {prefix}: give the start of the names, {prefix.removesuffix(ending)}")
-        check_output(prefix + ending, stream=ending in (".json", ".html"))
+        check_output(prefix + ending, sources, stream=ending in (".json", ".html"))
 
 
 def load_models(args: argparse.Namespace) -> "list[LoadedModel]":
@@ -114,7 +118,7 @@ def load_models(args: argparse.Namespace) -> "list[LoadedModel]":
     """
     from ..analysis.inspection.models import TEXT, check_alike, name_apart
 
-    device = _device(args)
+    device = use_machine(args)
     models = [_load(path, args) for path in (args.path if isinstance(args.path, list) else [args.path])]
     check_alike(args.command, models)
     name_apart(models, getattr(args, "names", None))
@@ -130,16 +134,6 @@ def load_models(args: argparse.Namespace) -> "list[LoadedModel]":
     for loaded in models:
         loaded.model.to(device)
     return models
-
-
-def _device(args: argparse.Namespace) -> str:
-    import torch
-
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch sees no GPU here; use --device cpu")
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    return "cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _load(path: str, args: argparse.Namespace) -> "LoadedModel":

@@ -13,6 +13,7 @@ import json
 
 from ..errors import UserError
 from .arch import build_classifier, build_translator, is_classifier
+from .arguments import positive
 from .errors import require_fairseq, require_timm
 
 TAKES_MODEL_FLAGS = True
@@ -22,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--arch", help="architecture, such as ringformer_base; model flags may follow")
     what.add_argument("--table", type=int, choices=(1, 2, 3, 4), help="the paper's table to rebuild")
-    parser.add_argument("--vocab-size", type=int, metavar="N", help="dictionary entries of each side (52000)")
+    parser.add_argument("--vocab-size", type=positive, metavar="N", help="dictionary entries of each side (52000)")
     parser.add_argument(
-        "--target-vocab-size", type=int, metavar="N", help="dictionary entries of the target side alone"
+        "--target-vocab-size", type=positive, metavar="N", help="dictionary entries of the target side alone"
     )
     parser.add_argument("--json", action="store_true", help="print a JSON list of rows")
 
@@ -83,14 +84,14 @@ def _architecture(args: argparse.Namespace) -> list[dict]:
 
         stack, title = model.stack.config, f"{args.arch}: {model.num_classes:,} classes"
     else:
-        source = 52_000 if args.vocab_size is None else args.vocab_size
-        target = source if args.target_vocab_size is None else args.target_vocab_size
+        source = args.vocab_size or 52_000
+        target = args.target_vocab_size or source
         model = build_translator(args.arch, args.model_flags, source, target)
         from ..analysis.counts.translation import count_parts
 
         entries = f"{source:,} source and {target:,} target entries"
         if "encoder" not in model.sides:
-            if args.target_vocab_size is not None:
+            if args.target_vocab_size:
                 raise UserError(f"{args.arch} has one dictionary: --target-vocab-size is for translation")
             entries = f"{source:,} entries"
         stack, title = next(iter(model.sides.values())).stack.config, f"{args.arch}: {entries}"

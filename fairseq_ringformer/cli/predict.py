@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import UserError
-from .arguments import add_machine_arguments, positive
+from .arguments import add_machine_arguments, positive, use_machine
 from .errors import require_timm
 
 BATCH = 64
@@ -37,15 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     require_timm()
-    import torch
-
     from ..vision.checkpoint import input_config, load_classifier
     from ..vision.data import eval_transform, read_image
-    from ..vision.training.runtime import choose_device
 
-    device = choose_device(args.device)
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    device = use_machine(args)
     model, state = load_classifier(args.path, args.ema)
     model.to(device)
     if hasattr(model, "reparameterize"):

@@ -11,7 +11,7 @@ of M. A table on standard output, PREFIX.png, PREFIX.svg and PREFIX.json.
 import argparse
 from typing import Any
 
-from ..errors import UserError
+from ..errors import about
 from . import inspection as shared
 
 
@@ -26,17 +26,13 @@ def run(args: argparse.Namespace) -> int:
     shared.check_outputs(args.output)
     with quiet():
         (loaded,) = models = shared.load_models(args)
-        try:
+        with about(loaded.path):
             report = SignalReport(loaded.model)
-        except ValueError as error:
-            raise UserError(f"{loaded.path}: {error}") from None
         examples = shared.open_examples(args, models)
         for (batch,) in shared.progress(examples.batches(budget=8192, by_length=True)):
             report.add(batch)
-        try:
+        with about(args.data):
             sides = report.result()
-        except ValueError as error:
-            raise UserError(f"{args.data}: {error}") from None
         _write(args, loaded, examples, sides, {side: watch.rows for side, watch in report.watches.items()})
     return 0
 

@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, one_line
+from ..export.runtime import cores
 from . import subwords
-from .arguments import SEED, refuse_flags, threads, whole
+from .arguments import SEED, check_search, positive, refuse_flags, threads
 from .errors import require_fairseq, require_timm
 from .user_dir import for_fairseq
 
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TIME",
         help="of training, for each run: 90s, 20m, 1.5h; speeds are measured first (default: 20m)",
     )
-    length.add_argument("--updates", type=whole(1), metavar="N", help="of every run, instead of a budget")
+    length.add_argument("--updates", type=positive, metavar="N", help="of every run, instead of a budget")
     parser.add_argument(
         "--equal",
         choices=("updates", "time"),
@@ -71,9 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how")
     how.add_argument("--output", default="studies", metavar="DIR", help="default: studies")
-    how.add_argument("--jobs", type=whole(1), metavar="N", help="runs side by side; default: one, or one for each GPU")
+    how.add_argument("--jobs", type=positive, metavar="N", help="runs side by side; default: one, or one for each GPU")
     how.add_argument("--threads", type=threads, metavar="N", help="of each run; default: all cores, divided among them")
-    how.add_argument("--beam", type=whole(1), metavar="N", help="of translation (5)")
+    how.add_argument("--beam", type=positive, metavar="N", help="of translation (5)")
     how.add_argument("--lenpen", type=float, metavar="X", help="length penalty of translation (1)")
 
 
@@ -163,19 +164,22 @@ def _study(args: argparse.Namespace, table: Any, rows: list[Any]) -> Any:
         refuse_flags(args, OF_DATA, "is for translation")
         kind = Vision(Path(args.data), table, args.model_flags)
     else:
-        lenpen = 1.0 if args.lenpen is None else args.lenpen
+        args.lenpen = 1.0 if args.lenpen is None else args.lenpen
+        check_search(args)
+        if args.references is None:
+            refuse_flags(args, subwords.ARGUMENTS, "is for data that no recipe made: add --references FILE")
         data = Path(args.data) if args.references is None else _binarised(args)
         user_dir = for_fairseq(args.user_dirs)
-        kind = Translation(data, table, args.model_flags, args.beam or 5, lenpen, user_dir)
+        kind = Translation(data, table, args.model_flags, args.beam or 5, args.lenpen, user_dir)
     kind.check(rows)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     gpus = [name for name in visible if name] or [str(number) for number in range(torch.cuda.device_count())]
     gpus = gpus if torch.cuda.is_available() else []
     jobs = args.jobs or max(1, len(gpus))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = args.threads or max(1, cores // jobs)
+    threads = args.threads or max(1, cores() // jobs)
     if args.updates and args.equal:
         raise UserError("--equal says what a --budget is divided by: leave it out with --updates")
     budget = None if args.updates else args.budget or duration("20m")
     length = Length(args.updates, budget, args.equal or "updates")
-    return Study(Path(args.output), table, rows, args.seeds, kind, length, jobs, threads, provenance(gpus, cores), gpus)
+    machine = provenance(gpus, cores())
+    return Study(Path(args.output), table, rows, args.seeds, kind, length, jobs, threads, machine, gpus)

@@ -140,6 +140,8 @@ def test_mistakes(ringformer, refused, toy, of_toy, ring, tmp_path):
     err = refused("attention", "--path", path, "--image", image, "--data", "x", "--target", "y", *output)
     assert "--data --target: for translation models, with --text" in err
     assert "no.png: No such file or directory" in refused("attention", "--path", path, "--image", "no.png", *output)
+    image_itself = ("--path", path, "--image", image, "--output", image.with_suffix(""))
+    assert f"{image} is to be read: write to another file" in refused("attention", *image_itself, *CPU)
     bad = tmp_path / "bad.png"
     shutil.copy(image, bad)
     damage(bad)

@@ -137,7 +137,9 @@ def test_mistakes_are_refused_before_any_work(refused, tmp_path, monkeypatch, fl
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("flags", ("--rounds 0", "--size huge", "--autocast fp8", "--ctranslate2 int3", "--beam 5 0"))
+@pytest.mark.parametrize(
+    "flags", ("--rounds 0", "--size huge", "--autocast fp8", "--ctranslate2 int3", "--beam 5 0", "--seed -1")
+)
 def test_impossible_values_are_refused(ringformer, flags):
     with pytest.raises(SystemExit):
         ringformer("benchmark", *flags.split())

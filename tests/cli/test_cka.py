@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from fairseq_ringformer.analysis.inspection.cka import unbiased_cka
 from fairseq_ringformer.vision.checkpoint import load_classifier
 from fairseq_ringformer.vision.data import InputConfig, eval_transform, open_images
+from tests.analysis.inspection.formulas import unbiased_cka
 from tests.cli.classifiers import CLASSES, INPUT, classifier, write_images
 from tests.cli.dictionaries import turn
 from tests.vision.images import damage

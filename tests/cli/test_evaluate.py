@@ -198,6 +198,7 @@ def test_mistakes(refused, model, data, tmp_path):
     command = ["evaluate", "--path", model, "--data", data, *FLAGS, "--json"]
     assert "/no: no such folder for --json" in refused(*command, tmp_path / "no/x.json")
     assert "is a folder: name a file" in refused(*command, tmp_path)
+    assert "is to be read: write to another file" in refused(*command, model)
     assert "no.pt: no such checkpoint" in refused("predict", "--path", "no.pt", "x.png")
 
 

@@ -95,6 +95,13 @@ def test_mistakes_end_in_one_line(flags, message, capsys):
     assert err.startswith(message) and len(err.splitlines()) == 1
 
 
+@pytest.mark.parametrize("what", [["--arch", "vit_ring_tiny_patch4_28"], ["--table", "1"]])
+def test_no_number_of_entries_is_passed_over(what, capsys):
+    with pytest.raises(SystemExit):
+        main(["params", *what, "--vocab-size", "0"])
+    assert "--vocab-size: 0 is not a whole number of at least 1" in capsys.readouterr().err
+
+
 def test_a_table_that_is_not_there(capsys):
     with pytest.raises(SystemExit) as status:
         main(["params", "--table", "9"])

@@ -271,6 +271,12 @@ def test_a_study_of_classifiers(tables, tmp_path, capfd):
         (["--data", "nowhere"], "nowhere holds no prepared data"),
         (["--fp16"], "vanilla: --fp16 needs a GPU, this training is on the processor"),
         (["--seeds", "1", "1"], "--seeds names a seed twice"),
+        (
+            ["--sentencepiece-model", "spm.model"],
+            "--sentencepiece-model is for data that no recipe made: add --references",
+        ),
+        (["--no-normalise"], "--no-normalise is for data that no recipe made: add --references FILE"),
+        (["--lenpen", "nan"], "--lenpen nan is no number"),
         (["--equal", "time"], "--equal says what a --budget is divided by: leave it out with --updates"),
         (["-a", "transformer"], "-a is set by the study itself: leave it out"),
         (["--signal-rank", "2"], "--signal-rank is what makes the row 'ring' of toy: leave it out, or write a table"),

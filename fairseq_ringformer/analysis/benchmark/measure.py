@@ -1,14 +1,11 @@
 """Taking turns, and what the times say: medians, their ratio to the baseline's, and its spread."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy
-
-Work = Callable[[], None]
 
 
 def turns(candidates: int, rounds: int) -> list[list[int]]:
@@ -28,18 +25,13 @@ def turns(candidates: int, rounds: int) -> list[list[int]]:
 
 
 def interleave(
-    works: Sequence[Work],
-    rounds: int,
-    warmup: int = 1,
-    pause: float = 0.0,
-    clock: Callable[[], float] = time.perf_counter,
-    after_turn: Callable[[], None] | None = None,
+    works: Sequence[Callable[[], Any]], rounds: int, pause: float, after_turn: Callable[[], Any]
 ) -> list[list[float]]:
     """Run every work once per round, in turn.
 
     Args:
         works: what each candidate does in a round; it returns when its work is done.
-        rounds: rounds that are timed; warmup: rounds before them that are not.
+        rounds: rounds that are timed; one more before them warms up.
         pause: seconds before every turn, for the threads of another library to stop waiting for more work.
         after_turn: called after every run, for a progress bar.
 
@@ -47,17 +39,14 @@ def interleave(
         seconds, by candidate and round, warm-up excluded.
     """
     seconds: list[list[float]] = [[] for _ in works]
-    for number, order in enumerate(turns(len(works), warmup + rounds)):
+    for order in turns(len(works), 1 + rounds):
         for index in order:
             time.sleep(pause)
-            started = clock()
+            started = time.perf_counter()
             works[index]()
-            elapsed = clock() - started
-            if number >= warmup:
-                seconds[index].append(elapsed)
-            if after_turn is not None:
-                after_turn()
-    return seconds
+            seconds[index].append(time.perf_counter() - started)
+            after_turn()
+    return [own[1:] for own in seconds]
 
 
 @dataclass
@@ -109,25 +98,10 @@ def speeds(
     return results
 
 
-def sizes(
-    measure: str, setting: str, values: dict[str, float], extras: Mapping[str, dict[str, Any]] = MappingProxyType({})
-) -> list[Result]:
-    """Results in bytes of a measure without rounds, in which less is better; the first of `values` is the baseline.
-
-    Args:
-        extras: further figures, by candidate.
-    """
+def sizes(measure: str, setting: str, values: dict[str, float]) -> list[Result]:
+    """Results in bytes of a measure without rounds, in which less is better; the first of `values` is the baseline."""
     baseline = next(iter(values.values()))
     return [
-        Result(
-            measure,
-            setting,
-            name,
-            "bytes",
-            value,
-            value / baseline if baseline else None,
-            more_is_better=False,
-            extra=extras.get(name, {}),
-        )
+        Result(measure, setting, name, "bytes", value, value / baseline if baseline else None, more_is_better=False)
         for name, value in values.items()
     ]

@@ -1,6 +1,7 @@
 """The ratios of a benchmark as bars."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from .measure import Result
 from .report import Outcome
@@ -10,16 +11,17 @@ BAR, GAP = 0.8, 0.6
 INCHES, MARGIN = 0.3, 0.7
 
 
-def draw_ratios(outcome: Outcome, path: str) -> None:
-    """Write a PNG: bars from the baseline's 1 to each ratio; speeds (more is better) above sizes (less is better).
+def draw_ratios(outcome: Outcome) -> Any:
+    """Bars from the baseline's 1 to each ratio; speeds (more is better) above sizes (less is better).
 
     The axes are logarithmic, so that twice and half are equally far from 1; the thin lines are the middle half of the
     rounds' own ratios.
-    """
-    import matplotlib
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    Returns:
+        a matplotlib figure.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
     names = [candidate["name"] for candidate in outcome.candidates]
     shown = [
@@ -33,25 +35,18 @@ def draw_ratios(outcome: Outcome, path: str) -> None:
     ]
     panels = [(title, groups) for title, groups in panels if groups]
     heights = [MARGIN + INCHES * sum(len(group) + GAP for group in groups.values()) for _, groups in panels]
-    figure, axes = pyplot.subplots(
-        len(panels) or 1,
-        1,
-        figsize=(9, sum(heights) + 1),
-        height_ratios=heights or None,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure = Figure(figsize=(9, sum(heights) + 1), layout="constrained")
+    axes = figure.subplots(len(panels) or 1, squeeze=False, height_ratios=heights or None)
     for axis, (title, groups) in zip(axes[:, 0], panels):
         _draw(axis, title, groups, names)
-    bars = [pyplot.Rectangle((0, 0), 1, 1, color=_colour(name, names)) for name in names[1:]]
+    bars = [Patch(color=_colour(name, names)) for name in names[1:]]
     figure.legend(bars, names[1:], loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     machine, settings = outcome.machine, outcome.settings
     figure.suptitle(
         f"ratios to {names[0]}: {machine['gpu'] or machine['processor']}, {settings['threads']} threads",
         fontsize="medium",
     )
-    figure.savefig(path, dpi=150)
-    pyplot.close(figure)
+    return figure
 
 
 def _groups(results: Iterable[Result]) -> dict[str, list[Result]]:

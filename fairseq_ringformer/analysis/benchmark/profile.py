@@ -111,8 +111,8 @@ def _open_span(module: nn.Module, label: str, hooks: contextlib.ExitStack) -> No
     def after(*_: Any) -> None:
         opened.pop().__exit__(None, None, None)
 
-    hooks.callback(module.register_forward_pre_hook(before).remove)
-    hooks.callback(module.register_forward_hook(after, always_call=True).remove)
+    hooks.enter_context(module.register_forward_pre_hook(before))
+    hooks.enter_context(module.register_forward_hook(after, always_call=True))
 
 
 def summarise(events: Sequence[Any], attribute: str = "self_cpu_time_total") -> Profile:

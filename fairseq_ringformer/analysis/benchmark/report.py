@@ -1,6 +1,5 @@
 """What a benchmark found: as a table, as JSON, as bars."""
 
-import os
 import platform
 import shlex
 import sys
@@ -12,6 +11,7 @@ import torch
 from tabulate import tabulate
 
 from ... import __version__
+from ...export.runtime import cores
 from ...machine import processor
 from .measure import Result
 from .profile import Profile
@@ -63,13 +63,13 @@ class Outcome:
     def table(self) -> str:
         """For people: the machine, the candidates, and a row for each result."""
         machine, settings = self.machine, self.settings
+        gpu = f", {machine['gpu']}" if machine["gpu"] else ""
         lines = [
-            f"{machine['processor']}, {machine['cores']} cores, {settings['threads']} threads"
-            + (f", {machine['gpu']}" if machine["gpu"] else "")
-            + f"; torch {machine['torch']}",
-            *self._warnings(),
-            f"{self.data}, seed {settings['seed']}, {settings['rounds']} rounds in turn",
+            f"{machine['processor']}, {machine['cores']} cores, {settings['threads']} threads{gpu}; torch {machine['torch']}"
         ]
+        if (busy := machine["busy"]) >= BUSY:
+            lines.append(f"other work took {busy:.0f}% of the processor before or after: do not trust these times")
+        lines.append(f"{self.data}, seed {settings['seed']}, {settings['rounds']} rounds in turn")
         lines += [
             f"{candidate['name']}: {candidate['parameters']:,} parameters, "
             f"{candidate['parameters_without_embeddings_and_head']:,} without embeddings and head"
@@ -91,12 +91,6 @@ class Outcome:
         headers = ["measure", "", "median", "ratio", "middle half"]
         sides = ("left", "left", "right", "right", "left")
         return "\n".join(lines) + "\n\n" + tabulate(rows, headers=headers, colalign=sides, disable_numparse=True)
-
-    def _warnings(self) -> list[str]:
-        busy = self.machine["busy"]
-        if busy < BUSY:
-            return []
-        return [f"other work took {busy:.0f}% of the processor before or after: do not trust these times"]
 
     def profile_tables(self, longest: int = 12) -> str:
         """For people: milliseconds by part, and the `longest` operations of each candidate."""
@@ -162,11 +156,10 @@ def show(result: Result) -> str:
 
 def describe_machine(device: str) -> dict[str, Any]:
     """What the figures depend on."""
-    gpu: str | None = torch.cuda.get_device_name() if device == "cuda" else None
     return {
         "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "gpu": gpu,
+        "cores": cores(),
+        "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": torch.__version__,

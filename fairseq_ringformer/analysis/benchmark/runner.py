@@ -83,7 +83,7 @@ class Benchmark:
         """Seconds of `works`, by candidate and round; see :func:`.measure.interleave`."""
         total = len(works) * (self.settings.rounds + 1)
         with tqdm(total=total, desc=name, unit="turn", leave=False) as progress:
-            return interleave(works, self.settings.rounds, pause=pause, after_turn=progress.update)
+            return interleave(works, self.settings.rounds, pause, progress.update)
 
     def training(self) -> list[Result]:
         """Speed of training, and the share of the machine's matrix-product peak that this is."""
@@ -127,14 +127,14 @@ class Benchmark:
         results = []
         for number, setting in enumerate(("whole", "without embeddings and head")):
             values: dict[str, float] = {}
-            extras = {}
             for candidate in self.trainable:
                 weights = candidate.build().state_dict()
                 if number:
                     weights = {name: weight for name, weight in weights.items() if not candidate.OUTER.search(name)}
                 values[candidate.name] = saved_bytes(weights)
-                extras[candidate.name] = {"parameters": candidate.parameters()[number]}
-            results += sizes("checkpoint", setting, values, extras)
+            for candidate, result in zip(self.trainable, sizes("checkpoint", setting, values)):
+                result.extra["parameters"] = candidate.parameters()[number]
+                results.append(result)
         return results
 
     def profiles(self) -> dict[str, dict[str, Profile]]:

@@ -47,9 +47,9 @@ def stack_parts(stack: Stack, side: str = "") -> list[PartCount]:
         count = size(stack.signals)
         counts.append(PartCount(f"{prefix}signals", stack.levels, count, count // stack.levels, count))
     if isinstance(stack, HaltingStack):
-        counts.append(whole(f"{prefix}halting unit", stack.halting_unit))
+        counts.append(whole(f"{prefix}halting unit", size(stack.halting_unit)))
     if stack.final_norm is not None:
-        counts.append(whole(f"{prefix}final norm", stack.final_norm))
+        counts.append(whole(f"{prefix}final norm", size(stack.final_norm)))
     return counts
 
 
@@ -58,9 +58,9 @@ def _bank(part: str, bank: Bank, stored: bool) -> PartCount:
     return PartCount(part, len(bank) if stored else 0, size(bank) if stored else 0, used[0], sum(used))
 
 
-def whole(part: str, module: nn.Module, vocabulary: bool = False) -> PartCount:
-    """A part that no level uses."""
-    return PartCount(part, 1, size(module), None, size(module), vocabulary)
+def whole(part: str, count: int, vocabulary: bool = False) -> PartCount:
+    """A part of `count` parameters that no level uses."""
+    return PartCount(part, 1, count, None, count, vocabulary)
 
 
 def size(module: nn.Module | None) -> int:

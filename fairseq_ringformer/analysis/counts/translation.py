@@ -2,12 +2,11 @@
 
 import argparse
 from collections.abc import Iterable
-from typing import NoReturn
 
 import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
-from ...errors import UserError
+from ...errors import FlagParser, UserError
 from ...models.base import StackModel
 from ...models.dictionaries import numbered_dictionary
 from ...models.ringformer import USER_DIR
@@ -41,8 +40,7 @@ def build_on_meta(
         UserError: if the architecture is not ours, or the flags are wrong or make no model.
     """
     kind = model_class(arch)
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    parser.error = _refuse
+    parser = FlagParser(argument_default=argparse.SUPPRESS)
     kind.add_args(parser)
     args = parser.parse_args(list(flags))
     source, target = numbered_dictionary(source_vocab), numbered_dictionary(target_vocab)
@@ -55,21 +53,17 @@ def build_on_meta(
         raise UserError(str(error)) from None
 
 
-def _refuse(message: str) -> NoReturn:
-    raise UserError(message)
-
-
 def count_parts(model: StackModel) -> list[PartCount]:
     """Every parameter of `model`, by part; the `unique` column adds up to the whole model."""
     counts: list[PartCount] = []
     for side, host in model.sides.items():
         if "embed_tokens" in host._modules:
-            counts.append(whole(f"{side} embeddings", host.embed_tokens, vocabulary=True))
+            counts.append(whole(f"{side} embeddings", size(host.embed_tokens), vocabulary=True))
         for name in ("embed_positions", "layernorm_embedding"):
-            if size(getattr(host, name)):
-                counts.append(whole(f"{side} {name}", getattr(host, name)))
+            if count := size(getattr(host, name)):
+                counts.append(whole(f"{side} {name}", count))
         counts += stack_parts(host.stack, side)
     head = sum(p.numel() for name, p in model.decoder.named_parameters() if name.startswith("output_"))
     if head:
-        counts.append(PartCount("output head", 1, head, None, head, vocabulary=True))
+        counts.append(whole("output head", head, vocabulary=True))
     return counts

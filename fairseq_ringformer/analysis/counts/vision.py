@@ -27,11 +27,11 @@ def build_on_meta(arch: str, model_args: Mapping[str, Any] = {}) -> RingClassifi
 
 def count_parts(model: RingClassifier) -> list[PartCount]:
     """Every parameter of `model`, by part; the `unique` column adds up to the whole model."""
-    counts = [whole("patch embedding", model.patch_embed, vocabulary=True)]
-    counts.append(PartCount("class token", 1, model.cls_token.numel(), None, model.cls_token.numel(), True))
+    counts = [whole("patch embedding", size(model.patch_embed), vocabulary=True)]
+    counts.append(whole("class token", model.cls_token.numel(), vocabulary=True))
     if model.pos_embed is not None:
-        counts.append(PartCount("positions", 1, model.pos_embed.numel(), None, model.pos_embed.numel(), True))
+        counts.append(whole("positions", model.pos_embed.numel(), vocabulary=True))
     counts += stack_parts(model.stack)
-    if size(model.head):
-        counts.append(whole("head", model.head, vocabulary=True))
+    if head := size(model.head):
+        counts.append(whole("head", head, vocabulary=True))
     return counts

@@ -54,18 +54,15 @@ class MeanDistance:
         self._sums: Tensor | None = None
         self._uniform = 0.0
 
-    def add(self, levels: Sequence[Tensor], distances: Tensor, present: Tensor | None = None) -> None:
+    def add(self, levels: Sequence[Tensor], distances: Tensor, present: Tensor) -> None:
         """Add a batch.
 
         Args:
             levels: attention weights of each level, `(batch, heads, length, length)`.
             distances: between tokens, `(length, length)`.
-            present: true where there is a token, `(batch, length)`; None: everywhere.
+            present: true where there is a token, `(batch, length)`.
         """
-        batch, _, length, _ = levels[0].shape
-        distances = distances.to(levels[0].device)
-        if present is None:
-            present = torch.ones(batch, length, dtype=torch.bool, device=distances.device)
+        distances = distances.to(present.device)
         pairs = (present[:, :, None] & present[:, None, :]).double()
         # Weights on padding are zero already, except of queries that are padding themselves.
         sums = [torch.einsum("bhij,ij,bij->h", weights.double(), distances, pairs) for weights in levels]
@@ -108,10 +105,8 @@ def measure(
                 if loaded.kind == TEXT:
                     distances = token_distances(present.size(1))
                 else:
-                    levels, present = (
-                        [patches_only(weights, loaded.model.num_prefix_tokens) for weights in levels],
-                        None,
-                    )
+                    prefix = loaded.model.num_prefix_tokens
+                    levels, present = [patches_only(weights, prefix) for weights in levels], present[:, prefix:]
                 by_side.setdefault(name, MeanDistance(causal=name == "decoder")).add(levels, distances, present)
     if not all(means):
         raise UserError("none of the examples can be read")

@@ -19,12 +19,6 @@ from .states import level_counts, paired_rows
 CONSTANT = 1e-6
 
 
-def linear_cka(x: Tensor, y: Tensor) -> float:
-    """The plain, biased formula: ``||Y'X||^2 / (||X'X|| ||Y'Y||)`` of features `(rows, channels)`, columns centred."""
-    x, y = (features.double() - features.double().mean(0) for features in (x, y))
-    return float((y.T @ x).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm()))
-
-
 def unbiased_hsic(first: Tensor, second: Tensor) -> Tensor:
     """HSIC_1 of every kernel of `first` `(m, n, n)` with every kernel of `second` `(k, n, n)`, `(m, k)`.
 
@@ -38,12 +32,6 @@ def unbiased_hsic(first: Tensor, second: Tensor) -> Tensor:
     products = first.flatten(1) @ second.flatten(1).T
     totals = torch.outer(sums.sum(-1), other.sum(-1)) / ((rows - 1) * (rows - 2))
     return (products + totals - 2 / (rows - 2) * sums @ other.T) / (rows * (rows - 3))
-
-
-def unbiased_cka(x: Tensor, y: Tensor) -> float:
-    """The unbiased formula over the full matrices of all rows; x and y `(rows, channels)`."""
-    first, second = _kernels([x]), _kernels([y])
-    return float(unbiased_hsic(first, second) / (unbiased_hsic(first, first) * unbiased_hsic(second, second)).sqrt())
 
 
 def _kernels(levels: Sequence[Tensor]) -> Tensor:

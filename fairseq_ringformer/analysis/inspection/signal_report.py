@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ...errors import UserError
 from ...modules import Stack
 from ...modules.sharing import AFTER
 from .states import sides, trace
@@ -100,21 +101,21 @@ class SignalReport:
         watches: by side that has signals; `rows` of each counts its tokens so far.
 
     Raises:
-        ValueError: if it has none, saying why.
+        UserError: if it has none, saying why.
     """
 
     def __init__(self, model: nn.Module):
         stacks = sides(model)
         if not all(isinstance(stack, Stack) for stack in stacks.values()):
-            raise ValueError("a stock model has no level signals: take the checkpoint that it was folded from")
+            raise UserError("a stock model has no level signals: take the checkpoint that it was folded from")
         if all(stack.config.adds_steps for stack in stacks.values()):
-            raise ValueError(
+            raise UserError(
                 "its signals are static (Universal Transformer): fixed coordinates added to the state, nothing learned"
             )
         self.model = model
         self.watches = {side: Watch(stack) for side, stack in stacks.items() if stack.signals}
         if not self.watches:
-            raise ValueError("the model has no level signals")
+            raise UserError("the model has no level signals")
 
     def add(self, batch: Mapping[str, Tensor]) -> None:
         """Run the model on a batch as :func:`~.states.trace` reads it."""
@@ -133,10 +134,10 @@ class SignalReport:
         """By side and part.
 
         Raises:
-            ValueError: if no batch was added.
+            UserError: if no batch was added.
         """
         if not all(watch.rows for watch in self.watches.values()):
-            raise ValueError("there were no tokens to measure on")
+            raise UserError("there were no tokens to measure on")
         return {
             side: {
                 part: _part_report(watch, name, number)

@@ -135,36 +135,30 @@ def _recorded_weights(stack: nn.Module) -> Iterator[list[dict[str, Tensor]]]:
     def record(module, args, output):
         recorded[:] = _by_level(output)
 
-    handles = [stack.register_forward_pre_hook(ask, with_kwargs=True), stack.register_forward_hook(record)]
-    try:
+    with stack.register_forward_pre_hook(ask, with_kwargs=True), stack.register_forward_hook(record):
         yield recorded
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _trace_timm(model: nn.Module, images: Tensor, attn_weights: bool) -> Trace:
     """A pass of timm's VisionTransformer, watched by hooks on its blocks."""
     states: list[Tensor] = []
     recorded: list[dict[str, Tensor]] = []
-    fused = [block.attn.fused_attn for block in model.blocks]
-    handles = [
-        block.register_forward_hook(lambda module, args, output: states.extend([args[0], output][bool(states) :]))
-        for block in model.blocks
-    ]
-    if attn_weights:
+
+    def state(module, args, output):
+        states.extend([args[0], output] if not states else [output])
+
+    def weights(module, args, output):
+        recorded.append({"self_attn": output})
+
+    with contextlib.ExitStack() as stack:
         for block in model.blocks:
-            # Its fused attention has no weights; the plain one puts them through this module.
-            block.attn.fused_attn = False
-            record = block.attn.attn_drop.register_forward_hook
-            handles.append(record(lambda module, args, output: recorded.append({"self_attn": output})))
-    try:
+            stack.enter_context(block.register_forward_hook(state))
+            if attn_weights:
+                # Its fused attention has no weights; the plain one puts them through this module.
+                stack.callback(setattr, block.attn, "fused_attn", block.attn.fused_attn)
+                block.attn.fused_attn = False
+                stack.enter_context(block.attn.attn_drop.register_forward_hook(weights))
         model.forward_features(images)
-    finally:
-        for handle in handles:
-            handle.remove()
-        for block, was in zip(model.blocks, fused):
-            block.attn.fused_attn = was
     return Trace(states, recorded, _everywhere(states[-1]))
 
 

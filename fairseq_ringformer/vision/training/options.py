@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from ...errors import UserError, about
+from ...errors import FlagParser, UserError, about
 
 # Of the help: the groups of flags, by the first option of each.
 GROUPS = dict(
@@ -248,14 +248,9 @@ def _load_yaml(text: str) -> Any:
 
 def parse(words: Sequence[str]) -> dict[str, Any]:
     """The options that these words of a command line give; UserError if they are none."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.error = _refuse  # type: ignore[method-assign]
+    parser = FlagParser()
     add_flags(parser)
     return vars(parser.parse_args(words))
-
-
-def _refuse(message: str) -> Any:
-    raise UserError(message)
 
 
 def read_config(path: str) -> dict[str, Any]:

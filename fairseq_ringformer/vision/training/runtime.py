@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 
 from ...errors import UserError
-from ...machine import processor
+from ...machine import choose_device, processor
 from ..data.randomness import seed_of
 
 
@@ -26,14 +26,6 @@ def machine(accelerator: Accelerator) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "mixed_precision": accelerator.mixed_precision,
     }
-
-
-def choose_device(name: str) -> str:
-    """``cpu`` or ``cuda``, of which `name` may be ``auto``; UserError if there is no GPU where one is wanted."""
-    gpu = torch.cuda.is_available()
-    if name == "cuda" and not gpu:
-        raise UserError("--device cuda: torch sees no GPU here; use --device cpu")
-    return "cuda" if name != "cpu" and gpu else "cpu"
 
 
 def make_accelerator(options: Any) -> Accelerator:

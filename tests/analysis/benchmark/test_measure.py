@@ -22,8 +22,9 @@ def test_nobody_always_follows_the_same_one():
         assert len({before for before, after in pairs if after == 0}) > 1
 
 
-def test_work_is_timed_in_turn_and_the_warm_up_is_not_counted():
+def test_work_is_timed_in_turn_and_the_warm_up_is_not_counted(monkeypatch):
     now, calls = [0.0], []
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
 
     def work(name, seconds):
         def run():
@@ -34,9 +35,7 @@ def test_work_is_timed_in_turn_and_the_warm_up_is_not_counted():
         return run
 
     done = []
-    seconds = interleave(
-        [work("a", 1.0), work("b", 2.0)], rounds=3, clock=lambda: now[0], after_turn=lambda: done.append(None)
-    )
+    seconds = interleave([work("a", 1.0), work("b", 2.0)], 3, 0.0, lambda: done.append(None))
     assert "".join(calls) == "abbaabba" and len(done) == 8
     assert seconds == [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
 

@@ -12,6 +12,10 @@ from fairseq_ringformer.analysis.inspection.states import level_counts, trace
 from tests.vision.models import images, small
 
 
+def everywhere(length):
+    return torch.ones(1, length, dtype=torch.bool)
+
+
 def test_patches_lie_where_they_lie():
     distances = patch_distances((2, 3), (4, 10))
     # 0 1 2
@@ -28,10 +32,10 @@ def test_hand_made_maps_of_an_image():
     weights[0, 1, [1, 2, 3, 4], [3, 4, 1, 2]] = 0.4
     weights[0, 2] = 0.2  # everywhere
     mean = MeanDistance()
-    mean.add([patches_only(weights, 1)], patch_distances((2, 2), (8, 8)))
-    everywhere = (0 + 8 + 8 + 128**0.5) / 4
-    assert mean.result() == [pytest.approx([0, 8, everywhere])]
-    assert mean.uniform() == pytest.approx(everywhere) and mean.queries == 4
+    mean.add([patches_only(weights, 1)], patch_distances((2, 2), (8, 8)), everywhere(4))
+    uniform = (0 + 8 + 8 + 128**0.5) / 4
+    assert mean.result() == [pytest.approx([0, 8, uniform])]
+    assert mean.uniform() == pytest.approx(uniform) and mean.queries == 4
 
 
 def test_hand_made_maps_of_a_sentence():
@@ -39,7 +43,7 @@ def test_hand_made_maps_of_a_sentence():
     weights[0, 0, range(4), [0, 0, 1, 2]] = 1  # the token before
     weights[0, 1, :, 0] = 1  # the first token
     mean = MeanDistance(causal=True)
-    mean.add([weights, weights.flip(1)], token_distances(4))
+    mean.add([weights, weights.flip(1)], token_distances(4), everywhere(4))
     assert mean.result() == [pytest.approx([0.75, 1.5]), pytest.approx([1.5, 0.75])]
     assert mean.uniform() == pytest.approx((0 + 1 / 2 + 1 + 3 / 2) / 4)
 
@@ -49,8 +53,8 @@ def test_padding_changes_nothing(left):
     torch.manual_seed(0)
     short, long = torch.rand(1, 2, 3, 3).softmax(-1), torch.rand(1, 2, 5, 5).softmax(-1)
     apart = MeanDistance()
-    apart.add([short], token_distances(3))
-    apart.add([long], token_distances(5))
+    apart.add([short], token_distances(3), everywhere(3))
+    apart.add([long], token_distances(5), everywhere(5))
     padded = torch.full((1, 2, 5, 5), 0.2)  # queries that are padding look anywhere
     tokens = slice(2, 5) if left else slice(0, 3)
     padded[..., tokens, :] = 0

@@ -3,7 +3,8 @@ import itertools
 import pytest
 import torch
 
-from fairseq_ringformer.analysis.inspection.cka import MiniBatchCKA, linear_cka, unbiased_cka, unbiased_hsic
+from fairseq_ringformer.analysis.inspection.cka import MiniBatchCKA, unbiased_hsic
+from tests.analysis.inspection.formulas import linear_cka, unbiased_cka
 
 
 def features(rows=40, channels=6, seed=0, shift=0.0):

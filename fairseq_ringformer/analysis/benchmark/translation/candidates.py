@@ -11,7 +11,7 @@ from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, BaseFairseqModel, FairseqEncoderDecoderModel
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 
-from ....errors import UserError
+from ....errors import FlagParser, UserError, about
 from ....models.dictionaries import numbered_dictionary
 from ....models.ringformer import RingFormerModel
 from ....modules import Stack
@@ -137,7 +137,7 @@ def _check_architecture(arch: str) -> None:
 
 
 def _model_parser(arch: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    parser = FlagParser(argument_default=argparse.SUPPRESS)
     ARCH_MODEL_REGISTRY[arch].add_args(parser)
     return parser
 
@@ -150,13 +150,8 @@ def parse_flags(arch: str, flags: Sequence[str], given_to: str = "") -> dict[str
             know them, the message says how to give them to it alone.
     """
     parser = _model_parser(arch)
-    known = {action.dest for action in parser._actions}
-
-    def refuse(message: str) -> None:
-        raise UserError(f"{arch}: {message}")
-
-    parser.error = refuse
-    given, unknown = parser.parse_known_args(list(flags))
+    with about(arch):
+        given, unknown = parser.parse_known_args(list(flags))
     if unknown:
         text = f"{arch} does not know {' '.join(unknown)}"
         if given_to:
@@ -165,9 +160,7 @@ def parse_flags(arch: str, flags: Sequence[str], given_to: str = "") -> dict[str
     # Defaults of positional or store_true flags would override the architecture's numbers: only what was typed counts.
     typed = {flag.split("=")[0] for flag in flags}
     return {
-        action.dest: getattr(given, action.dest)
-        for action in parser._actions
-        if action.dest in known and typed & set(action.option_strings)
+        action.dest: getattr(given, action.dest) for action in parser._actions if typed & set(action.option_strings)
     }
 
 

@@ -11,7 +11,7 @@ from .candidates import Candidate
 from .ctranslate2 import CTranslate2Generation, check_ctranslate2
 from .generation import Generation
 from .training import PRECISIONS, Training, trainer_config
-from .workload import Lengths, Sample, count_tokens, generation_batches, output_tokens, training_batches
+from .workload import Lengths, Sample, generation_batches, output_tokens, training_batches
 
 MEASURES = ("training", "generation", "memory", "checkpoint")
 BATCH_SIZES = (32, 1)
@@ -118,8 +118,7 @@ class Benchmark(runner.Benchmark):
         pause = PAUSE if len(self.trainable) < len(self.candidates) else 0.0
         works = [lambda engine=engine: engine.run(samples) for engine in engines]
         seconds = self.rounds(f"generation, {setting}", works, pause)
-        sentences, _ = count_tokens(samples)
-        tokens = output_tokens(samples)
+        sentences, tokens = sum(sample["nsentences"] for sample in samples), output_tokens(samples)
         results = speeds("generation", setting, "sentences/s", names, seconds, sentences)
         for result, engine in zip(results, engines):
             result.extra["tokens/s"] = result.value * tokens / sentences

@@ -15,7 +15,6 @@ from ..training import synchronise
 from .candidates import Candidate
 from .workload import Sample
 
-CRITERIA = ("cross_entropy", "label_smoothed_cross_entropy")
 LEARNING_RATE = 1e-4  # small: a benchmark's random sentences teach nothing
 # Of weights and products on both sides, as fairseq's --bf16 and --fp16 have them.
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -41,7 +40,7 @@ class Training:
 
     Args:
         candidate: what is trained.
-        criterion: one of :data:`CRITERIA`.
+        criterion: fairseq's name.
         device: "cpu" or "cuda".
         seed: of dropout.
         precision: one of :data:`PRECISIONS`.

@@ -76,10 +76,10 @@ def training_batches(
     """
     lengths = lengths[(lengths.max(axis=1) <= min(longest, max_tokens))]
     order = numpy.random.default_rng(seed).permutation(len(lengths))
-    batches = _batches(lengths, order, max_tokens=max_tokens, multiple=8)
+    batches = _batches(lengths, order, max_tokens=max_tokens, required_batch_size_multiple=8)
     # The remainders are no full batches: time for them is mostly overhead.
     full = [batch for batch in batches if lengths[batch].max(axis=1).max() * len(batch) >= 0.75 * max_tokens] or batches
-    return [_sample(lengths[batch], dictionary, seed + number) for number, batch in enumerate(_spread(full, count))]
+    return _samples(lengths, full, count, dictionary, seed)
 
 
 def generation_batches(
@@ -87,35 +87,30 @@ def generation_batches(
 ) -> list[Sample]:
     """`count` of the batches of `batch_size` that fairseq-generate would make, spread evenly over short and long."""
     lengths = lengths[lengths.max(axis=1) <= longest]
-    batches = _batches(lengths, numpy.arange(len(lengths)), max_sentences=batch_size, multiple=1)
+    batches = _batches(lengths, numpy.arange(len(lengths)), max_sentences=batch_size)
     full = [batch for batch in batches if len(batch) == batch_size] or batches
-    return [_sample(lengths[batch], dictionary, seed + number) for number, batch in enumerate(_spread(full, count))]
+    return _samples(lengths, full, count, dictionary, seed)
 
 
-def _batches(
-    lengths: numpy.ndarray,
-    order: numpy.ndarray,
-    max_tokens: int | None = None,
-    max_sentences: int | None = None,
-    multiple: int = 1,
-) -> list[numpy.ndarray]:
+def _batches(lengths: numpy.ndarray, order: numpy.ndarray, **limits: int) -> list[numpy.ndarray]:
+    """Indices by batch; `limits` are those of fairseq's ``batch_by_size``."""
     # As fairseq's LanguagePairDataset.ordered_indices: by source length, ties by target length, ties by `order`.
-    order = order[numpy.argsort(lengths[order, 1], kind="mergesort")]
-    order = order[numpy.argsort(lengths[order, 0], kind="mergesort")]
+    order = order[numpy.lexsort((lengths[order, 1], lengths[order, 0]))]
     return data_utils.batch_by_size(
         order.astype(numpy.int64),
         num_tokens_fn=lambda index: int(lengths[index].max()),
         num_tokens_vec=lengths[order].max(axis=1).astype(numpy.int64),
-        max_tokens=max_tokens,
-        max_sentences=max_sentences,
-        required_batch_size_multiple=multiple,
+        **limits,
     )
 
 
-def _spread(items: list, count: int) -> list:
-    """`count` items at the middles of equal parts of the list; all of it, if it is no longer."""
-    count = min(count, len(items))
-    return [items[int((number + 0.5) * len(items) / count)] for number in range(count)]
+def _samples(
+    lengths: numpy.ndarray, batches: list[numpy.ndarray], count: int, dictionary: Dictionary, seed: int
+) -> list[Sample]:
+    """`count` of the `batches`, from the middles of equal parts of the list; all, if there are no more."""
+    count = min(count, len(batches))
+    chosen = [batches[int((number + 0.5) * len(batches) / count)] for number in range(count)]
+    return [_sample(lengths[batch], dictionary, seed + number) for number, batch in enumerate(chosen)]
 
 
 def _sample(lengths: numpy.ndarray, dictionary: Dictionary, seed: int) -> Sample:
@@ -137,11 +132,6 @@ def _sample(lengths: numpy.ndarray, dictionary: Dictionary, seed: int) -> Sample
 def forced_length(sample: Sample) -> int:
     """Length that all outputs of a batch are forced to: its longest reference's, end of sentence not counted."""
     return sample["target"].size(1) - 1
-
-
-def count_tokens(samples: list[Sample]) -> tuple[int, int]:
-    """Sentences and target tokens (end of sentence included, padding not) of `samples`."""
-    return sum(sample["nsentences"] for sample in samples), sum(sample["ntokens"] for sample in samples)
 
 
 def output_tokens(samples: list[Sample]) -> int:
