@@ -93,10 +93,3 @@ def test_mistakes_end_in_one_line(flags, message, capsys):
     assert main(["params", *flags]) == 2
     err = capsys.readouterr().err
     assert err.startswith(message) and len(err.splitlines()) == 1
-
-
-def test_a_table_that_is_not_there(capsys):
-    with pytest.raises(SystemExit) as status:
-        main(["params", "--table", "9"])
-    assert status.value.code == 2
-    assert "invalid choice: 9 (choose from 1, 2, 3, 4)" in capsys.readouterr().err
