@@ -78,6 +78,7 @@ def test_recipe_trains_and_generates(hydra_train, fairseq, toy, tmp_path):
     assert len(fairseq.generate(toy.joined, str(path), "--max-len-b", "5")) == 16
 
 
+@pytest.mark.slow
 def test_misspelt_option_is_refused(hydra_train, tmp_path):
     done = hydra_train("+model.signal_rnak=2", "optimization.max_update=1")
     assert done.returncode != 0

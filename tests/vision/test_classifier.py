@@ -443,7 +443,6 @@ def test_init_draws_the_weights_of_the_stack_alone():
 @pytest.mark.parametrize(
     "first",
     [
-        "import timm, fairseq_ringformer.vision",
         "from fairseq_ringformer.vision import RingClassifier",
         pytest.param("import fairseq_ringformer.vision.registry", marks=pytest.mark.slow),
         pytest.param("import fairseq_ringformer.vision, fairseq_ringformer.export.timm_vit", marks=pytest.mark.slow),
