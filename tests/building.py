@@ -48,19 +48,9 @@ PAPERS = {
         + ("--decoder-ffn-embed-dim", "16"),
     ),
 }
-SMALL_SIZE = (
-    "--encoder-embed-dim",
-    "32",
-    "--encoder-ffn-embed-dim",
-    "48",
-    "--encoder-attention-heads",
-    "4",
-    "--decoder-attention-heads",
-    "4",
-    "--encoder-layers",
-    "3",
-    "--decoder-layers",
-    "3",
+SMALL_SIZE = tuple(
+    "--encoder-embed-dim 32 --encoder-ffn-embed-dim 48 --encoder-attention-heads 4 --decoder-attention-heads 4 "
+    "--encoder-layers 3 --decoder-layers 3".split()
 )
 
 

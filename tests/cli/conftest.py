@@ -10,22 +10,10 @@ import torch
 
 GERMAN = "null eins zwei drei vier fünf sechs sieben acht neun".split()
 ENGLISH = "zero one two three four five six seven eight nine".split()
-TINY = [
-    "--encoder-ffn-embed-dim",
-    "64",
-    "--encoder-layers",
-    "2",
-    "--decoder-layers",
-    "2",
-    "--encoder-attention-heads",
-    "2",
-    "--decoder-attention-heads",
-    "2",
-    "--dropout",
-    "0",
-    "--activation-dropout",
-    "0",
-]
+TINY = (
+    "--encoder-ffn-embed-dim 64 --encoder-layers 2 --decoder-layers 2 --encoder-attention-heads 2 "
+    "--decoder-attention-heads 2 --dropout 0 --activation-dropout 0"
+).split()
 
 
 @dataclass
@@ -88,34 +76,11 @@ def _train(toy: Toy, folder: Path, *flags: str) -> None:
         toy.ema[folder.name] = {key: value.clone() for key, value in trainer.ema.get_model().state_dict().items()}
         return save(trainer, filename, extra_state)
 
-    arguments = [
-        str(toy.data),
-        "--arch",
-        "ringformer_tiny",
-        *TINY,
-        "--cpu",
-        "--seed",
-        "1",
-        "--save-dir",
-        str(folder),
-        "--optimizer",
-        "adam",
-        "--lr",
-        "0.005",
-        "--max-tokens",
-        "400",
-        "--max-source-positions",
-        "24",
-        "--share-all-embeddings",
-        "--store-ema",
-        "--ema-decay",
-        "0.9",
-        "--log-format",
-        "none",
-        "--num-workers",
-        "0",
-        *flags,
-    ]
+    arguments = [str(toy.data), "--save-dir", str(folder), "--arch", "ringformer_tiny", *TINY, *flags]
+    arguments += (
+        "--cpu --seed 1 --optimizer adam --lr 0.005 --max-tokens 400 --max-source-positions 24 --share-all-embeddings "
+        "--store-ema --ema-decay 0.9 --log-format none --num-workers 0"
+    ).split()
     # fairseq keeps the best score in a function attribute, across the runs of a process.
     vars(checkpoint_utils.save_checkpoint).pop("best", None)
     with pytest.MonkeyPatch.context() as patch:
@@ -151,6 +116,22 @@ def refused(ringformer):
     return run
 
 
+@pytest.fixture
+def inspected(ringformer):
+    """Run a command that writes pictures and figures to OUTPUT.png, .svg and .json; the figures, and what it printed."""
+    from PIL import Image
+
+    def run(command, output, *arguments) -> tuple:
+        status, out, err = ringformer(command, *arguments, "--output", output, "--device", "cpu")
+        assert (status, err) == (0, "")
+        assert output.with_name(output.name + ".svg").stat().st_size > 5000
+        with Image.open(output.with_name(output.name + ".png")) as image:
+            assert min(image.size) > 200
+        return json.loads(output.with_name(output.name + ".json").read_text()), out
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory) -> Toy:
     from fairseq import options
@@ -164,22 +145,8 @@ def toy(tmp_path_factory) -> Toy:
     arguments = ["-s", "de", "-t", "en", "--joined-dictionary", "--workers", "1", "--destdir", str(toy.data)]
     arguments += ["--trainpref", str(root / "train.sub"), "--validpref", str(root / "valid.sub")]
     preprocess.main(options.get_preprocessing_parser().parse_args(arguments))
-    _train(
-        toy,
-        toy.run,
-        "--encoder-embed-dim",
-        "32",
-        "--max-epoch",
-        "30",
-        "--save-interval-updates",
-        "40",
-        "--save-interval",
-        "10",
-        "--validate-interval",
-        "10",
-        "--keep-best-checkpoints",
-        "3",
-    )
+    saved = "--save-interval-updates 40 --save-interval 10 --validate-interval 10 --keep-best-checkpoints 3".split()
+    _train(toy, toy.run, "--encoder-embed-dim", "32", "--max-epoch", "30", *saved)
     _train(toy, toy.other, "--encoder-embed-dim", "16", "--max-update", "2", "--ema-fp32", "--no-epoch-checkpoints")
     return toy
 

@@ -154,22 +154,29 @@ def test_mistakes(ringformer, refused, toy, of_toy, ring, tmp_path):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["bad.png", "folded.pt"]
 
 
+WITHOUT = {
+    "test_resnet": {},
+    "swin_tiny_patch4_window7_224": {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 1)},
+    "mixer_s32_224": {},
+}
+
+
 @pytest.mark.parametrize(
-    "name, args",
+    "command, name",
     [
-        ("test_resnet", {}),
-        ("swin_tiny_patch4_window7_224", {"embed_dim": 8, "depths": (1, 1), "num_heads": (1, 1)}),
-        ("mixer_s32_224", {}),
+        *(("attention", name) for name in WITHOUT),
+        *(("attention-distance", name) for name in WITHOUT),
+        ("cka", "test_resnet"),
+        ("signals", "mixer_s32_224"),
     ],
 )
-@pytest.mark.parametrize("command", ["attention", "cka", "attention-distance", "signals"])
-def test_models_without_levels_that_can_be_read_are_refused_in_a_line(refused, tmp_path, name, args, command):
+def test_models_without_levels_that_can_be_read_are_refused_in_a_line(refused, tmp_path, name, command):
     import timm
 
     from fairseq_ringformer.files import write_checkpoint
 
+    args, path = WITHOUT[name], tmp_path / "timm.pt"
     model = timm.create_model(name, num_classes=5, **args)
-    path = tmp_path / "timm.pt"
     shape = {"size": (3, 224, 224), "mean": (0.5,) * 3, "std": (0.5,) * 3, "interpolation": "bilinear", "crop_pct": 1.0}
     state = dict(arch=name, model_args=args, num_classes=5, classes=list("abcde"), input=shape)
     write_checkpoint({**state, "state_dict": model.state_dict()}, str(path))

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 
@@ -10,21 +8,13 @@ from tests.cli.classifiers import INPUT, classifier, write_images
 CPU = ("--device", "cpu")
 
 
-def measured(ringformer, output, *arguments):
-    status, out, err = ringformer("attention-distance", *arguments, "--output", output, *CPU)
-    assert (status, err) == (0, "")
-    for ending in (".png", ".svg"):
-        assert output.with_name(output.name + ending).stat().st_size > 5000
-    return json.loads(output.with_name(output.name + ".json").read_text()), out
-
-
-def test_of_classifiers_against_one_image_at_a_time(ringformer, tmp_path):
+def test_of_classifiers_against_one_image_at_a_time(inspected, tmp_path):
     data = write_images(tmp_path / "x", 3)
     paths = [
         classifier(tmp_path / "ring" / "best.pt"),
         classifier(tmp_path / "vanilla" / "best.pt", "vit_vanilla_tiny_patch4_28", depth=2, num_heads=2),
     ]
-    found, out = measured(ringformer, tmp_path / "y", "--path", *paths, "--data", data)
+    found, out = inspected("attention-distance", tmp_path / "y", "--path", *paths, "--data", data)
     assert found["unit"] == "pixels" and found["examples"] == 15
     images = open_images(str(data), "validation", transform=eval_transform(InputConfig(**INPUT)), channels=1)
     centres = torch.tensor([[8.0 * row, 8.0 * column] for row in range(4) for column in range(4)])
@@ -44,13 +34,15 @@ def test_of_classifiers_against_one_image_at_a_time(ringformer, tmp_path):
     assert "vit_ring_tiny_patch4_28" in out and "nearest head" in out
 
 
-def test_of_a_translation_model_against_one_sentence_at_a_time(ringformer, toy, tmp_path):
+def test_of_a_translation_model_against_one_sentence_at_a_time(inspected, toy, tmp_path):
     from fairseq_ringformer.export.checkpoints import read_fairseq_checkpoint
     from fairseq_ringformer.export.loading import load_model
     from fairseq_ringformer.text.fairseq_engine import build_task
 
     path = str(toy.run / "checkpoint_last.pt")
-    found, out = measured(ringformer, tmp_path / "y", "--path", path, "--data", toy.data, "--subset", "valid")
+    found, out = inspected(
+        "attention-distance", tmp_path / "y", "--path", path, "--data", toy.data, "--subset", "valid"
+    )
     state = read_fairseq_checkpoint(path)
     task = build_task(path, state, str(toy.data), (None, None))
     task.load_dataset("valid")
@@ -76,10 +68,10 @@ def test_of_a_translation_model_against_one_sentence_at_a_time(ringformer, toy, 
     assert out.startswith("mean attention distance in tokens, 10 sentences (self-attention, padding excluded)\n")
 
 
-def test_one_side(ringformer, toy, tmp_path):
+def test_one_side(inspected, toy, tmp_path):
     path = toy.run / "checkpoint_last.pt"
     arguments = ["--path", path, "--data", toy.data, "--subset", "valid", "--side", "decoder", "--examples", 4]
-    found, _ = measured(ringformer, tmp_path / "y", *arguments)
+    found, _ = inspected("attention-distance", tmp_path / "y", *arguments)
     assert list(found["models"][0]["sides"]) == ["decoder"] and found["examples"] == 4
 
 

@@ -74,22 +74,6 @@ def test_checkpoints_of_a_folder(toy, ringformer, tmp_path, chosen):
         assert [float(name[:-3].rsplit("_", 1)[1]) for name in names] == scores[1::-1]
 
 
-def test_output_is_replaced_whole(toy, ringformer, tmp_path, monkeypatch):
-    output = tmp_path / "out.pt"
-    path = toy.run / "checkpoint30.pt"
-    assert ringformer("average", path, "--output", output)[0] == 0
-    before = output.read_bytes()
-
-    def full(state, stream):
-        stream.write(b"half of it")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(torch, "save", full)
-    status, _, err = ringformer("average", toy.run / "checkpoint20.pt", "--output", output)
-    assert status == 2 and err == f"ringformer average: cannot write {output}: No space left on device\n"
-    assert output.read_bytes() == before and os.listdir(tmp_path) == ["out.pt"]
-
-
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

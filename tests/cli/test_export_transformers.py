@@ -16,18 +16,8 @@ TEXT = [sentence(numbers)[0] for numbers in ([1], [4, 2], [7, 7, 3], [9, 0, 5, 6
 @pytest.fixture
 def export(toy):
     """The arguments of an export of the toy's model to a folder."""
-    path = ("--path", toy.run / "checkpoint_last.pt")
-    return lambda output, *flags: (
-        "export",
-        *path,
-        "--data",
-        toy.data,
-        "--to",
-        "transformers",
-        "--output",
-        output,
-        *flags,
-    )
+    path = ("--path", toy.run / "checkpoint_last.pt", "--data", toy.data)
+    return lambda output, *flags: ("export", *path, "--to", "transformers", "--output", output, *flags)
 
 
 def translated(folder, **search):

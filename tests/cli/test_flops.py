@@ -15,25 +15,8 @@ def test_an_image_classifier(capsys):
 
 
 def test_a_translation_model_with_flags_as_json(capsys):
-    assert (
-        main(
-            [
-                "flops",
-                "--arch",
-                "ringformer_tiny",
-                "--signal",
-                "none",
-                "--vocab-size",
-                "100",
-                "--json",
-                "--source-length",
-                "5",
-                "--target-length",
-                "6",
-            ]
-        )
-        == 0
-    )
+    sizes = "--vocab-size 100 --json --source-length 5 --target-length 6".split()
+    assert main(["flops", "--arch", "ringformer_tiny", "--signal", "none", *sizes]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["thin"] == found["folded"] == found["counted"]["thin"] == sum(part["thin"] for part in found["parts"])
     assert found["parts"][-1] == {"part": "output head", "thin": 6 * 192 * 100, "folded": 6 * 192 * 100}

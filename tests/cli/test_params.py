@@ -100,10 +100,3 @@ def test_no_number_of_entries_is_passed_over(what, capsys):
     with pytest.raises(SystemExit):
         main(["params", *what, "--vocab-size", "0"])
     assert "--vocab-size: 0 is not a whole number of at least 1" in capsys.readouterr().err
-
-
-def test_a_table_that_is_not_there(capsys):
-    with pytest.raises(SystemExit) as status:
-        main(["params", "--table", "9"])
-    assert status.value.code == 2
-    assert "invalid choice: 9 (choose from 1, 2, 3, 4)" in capsys.readouterr().err

@@ -1,27 +1,15 @@
-import json
-
 import pytest
-from PIL import Image
 
 from tests.cli.classifiers import classifier, write_images
 
 CPU = ("--device", "cpu")
 
 
-def probed(ringformer, output, *arguments):
-    status, out, err = ringformer("probe", *arguments, "--output", output, *CPU)
-    assert (status, err) == (0, "")
-    assert output.with_name(output.name + ".svg").stat().st_size > 5000
-    with Image.open(output.with_name(output.name + ".png")) as image:
-        assert min(image.size) > 300
-    return json.loads(output.with_name(output.name + ".json").read_text()), out
-
-
-def test_a_fold_cannot_be_told_from_its_ring(ringformer, toy, tmp_path):
+def test_a_fold_cannot_be_told_from_its_ring(ringformer, inspected, toy, tmp_path):
     ring, folded = toy.run / "checkpoint_last.pt", tmp_path / "folded.pt"
     assert ringformer("fold", "--path", ring, "--output", folded)[0] == 0
     own = ["--path", ring, folded, "--data", toy.data, "--subset", "train", "--rows", 600]
-    found, out = probed(ringformer, tmp_path / "x", *own)
+    found, out = inspected("probe", tmp_path / "x", *own)
     assert list(found["sides"]) == ["encoder", "decoder"] and found["align"] == "procrustes"
     for side in found["sides"].values():
         assert side["levels"] == ["input", "1", "2"]
@@ -30,27 +18,27 @@ def test_a_fold_cannot_be_told_from_its_ring(ringformer, toy, tmp_path):
             assert side[name]["accuracy"] == pytest.approx([0.5] * 3, abs=0.01)
             assert all(low <= 0.5 <= high for low, high in zip(side[name]["low"], side[name]["high"]))
     assert out.startswith("encoder, ") and "\ndecoder, " in out and "linear 0.500 to 0.500" in out
-    again, _ = probed(ringformer, tmp_path / "y", *own)
+    again, _ = inspected("probe", tmp_path / "y", *own)
     assert again == found
 
 
-def test_models_of_different_widths(ringformer, refused, toy, tmp_path):
+def test_models_of_different_widths(inspected, refused, toy, tmp_path):
     paths = [toy.run / "checkpoint_last.pt", toy.other / "checkpoint_last.pt"]
     own = ["--path", *paths, "--data", toy.data, "--subset", "train", "--side", "encoder"]
     err = refused("probe", *own, "--output", tmp_path / "x", *CPU)
     assert f"the states of {paths[0]} have 32 channels, those of {paths[1]} 16: add --align ridge" in err
-    found, _ = probed(ringformer, tmp_path / "x", *own, "--align", "ridge")
+    found, _ = inspected("probe", tmp_path / "x", *own, "--align", "ridge")
     assert list(found["sides"]) == ["encoder"] and found["sides"]["encoder"]["mlp"]["low"][-1] > 0.55
 
 
-def test_classifiers(ringformer, refused, tmp_path):
+def test_classifiers(inspected, refused, tmp_path):
     ring, vanilla, shallow = (
         classifier(tmp_path / name / "best.pt", f"vit_{name}_tiny_patch4_28", depth=depth)
         for name, depth in (("ring", 3), ("vanilla", 3), ("universal", 2))
     )
     data = write_images(tmp_path / "x", 24)
     own = ["--path", ring, vanilla, "--data", data]
-    found, out = probed(ringformer, tmp_path / "y", *own, "--tokens", "mean")
+    found, out = inspected("probe", tmp_path / "y", *own, "--tokens", "mean")
     side = found["sides"]["encoder"]
     assert side["levels"] == ["input", "1", "2", "3"] and side["images"] == side["rows"] == [40, 40, 40]
     assert out.startswith("120 images, 120 rows (means over patches), alignment procrustes: accuracy linear 0.")

@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 
@@ -10,17 +8,9 @@ from tests.cli.classifiers import INPUT, classifier, write_images
 CPU = ("--device", "cpu")
 
 
-def measured(ringformer, output, *arguments):
-    status, out, err = ringformer("signals", *arguments, "--output", output, *CPU)
-    assert (status, err) == (0, "")
-    for ending in (".png", ".svg"):
-        assert output.with_name(output.name + ending).stat().st_size > 5000
-    return json.loads(output.with_name(output.name + ".json").read_text()), out
-
-
-def test_of_a_classifier(ringformer, tmp_path):
+def test_of_a_classifier(inspected, tmp_path):
     path, data = classifier(tmp_path / "ring" / "best.pt"), write_images(tmp_path / "x", 2)
-    found, out = measured(ringformer, tmp_path / "y", "--path", path, "--data", data)
+    found, out = inspected("signals", tmp_path / "y", "--path", path, "--data", data)
     assert found["examples"] == 10 and found["sides"]["encoder"]["rows"] == 10 * 17
     parts = found["sides"]["encoder"]["parts"]
     assert list(parts) == ["q", "k", "v", "ffn"]
@@ -39,9 +29,9 @@ def test_of_a_classifier(ringformer, tmp_path):
     assert float(lines[3].split()[1]) == pytest.approx(parts["q"]["ratio"][0], abs=1e-3)
 
 
-def test_of_a_translation_model(ringformer, toy, tmp_path):
+def test_of_a_translation_model(inspected, toy, tmp_path):
     arguments = ["--path", toy.run / "checkpoint_last.pt", "--data", toy.data, "--subset", "valid"]
-    found, out = measured(ringformer, tmp_path / "y", *arguments)
+    found, out = inspected("signals", tmp_path / "y", *arguments)
     assert list(found["sides"]) == ["encoder", "decoder"] and found["examples"] == 10
     for side in found["sides"].values():
         for own in side["parts"].values():
@@ -63,7 +53,7 @@ def test_models_without_signals(refused, tmp_path):
     assert not list(tmp_path.glob("y*"))
 
 
-def test_a_ring_that_has_not_learned(ringformer, tmp_path):
+def test_a_ring_that_has_not_learned(inspected, tmp_path):
     """Signals start at zero: they have no direction and no rank."""
     path, data = classifier(tmp_path / "ring" / "best.pt"), write_images(tmp_path / "x", 1)
     state = torch.load(path, weights_only=True)
@@ -71,6 +61,6 @@ def test_a_ring_that_has_not_learned(ringformer, tmp_path):
         if ".signals." in key and key.endswith("up"):
             weight.zero_()
     torch.save(state, path)
-    found, _ = measured(ringformer, tmp_path / "y", "--path", path, "--data", data)
+    found, _ = inspected("signals", tmp_path / "y", "--path", path, "--data", data)
     own = found["sides"]["encoder"]["parts"]["v"]
     assert own["ratio"] == [0, 0, 0] and own["effective_rank"] == [None] * 3 and own["cosine"][1] == [None] * 3

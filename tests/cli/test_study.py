@@ -239,23 +239,8 @@ def test_a_study_of_classifiers(tables, tmp_path, capfd):
 
     images = write_splits(tmp_path / "images", train=64, size=28, mode="L")
     output = tmp_path / "out"
-    flags = [
-        "study",
-        "--tables",
-        tables,
-        "--grid",
-        "pictures",
-        "--data",
-        images,
-        "--output",
-        output,
-        "--budget",
-        "5s",
-        "--workers",
-        "0",
-        "--in-chans",
-        "1",
-    ]
+    flags = ["study", "--tables", tables, "--grid", "pictures", "--data", images, "--output", output]
+    flags += "--budget 5s --workers 0 --in-chans 1".split()
     assert ringformer(*flags) == 0
     (entry,) = results(output)
     assert entry["grid"] == "pictures" and 0 <= entry["top1"] <= 100 and entry["published_top1"] == 60.0
@@ -436,11 +421,3 @@ def test_what_is_wrong_with_other_grids_does_not_matter(tables, tmp_path, capsys
     path = write_results(tmp_path, {"grid": "toy", "row": "ring"}, *[{"grid": "other", "row": "a"}] * 2)
     assert ringformer("report", "--tables", tables, "--results", path, "--grid", "toy") == 0
     assert "### Toys" in capsys.readouterr().out
-
-
-def test_a_report_without_texts_says_that_there_is_no_significance(tables, tmp_path, capsys):
-    path = write_results(tmp_path, {"grid": "toy", "row": "ring"}, {"grid": "toy", "row": "vanilla"})
-    assert ringformer("report", "--tables", tables, "--results", path) == 0
-    assert (
-        "(no significance: the references are not there (--data names the prepared data).)" in capsys.readouterr().out
-    )

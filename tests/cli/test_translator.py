@@ -1,8 +1,5 @@
 """``Translator``, as a Python program uses it; the engines themselves are in test_translate.py and test_translate_model.py."""
 
-import math
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -75,11 +72,6 @@ def test_alignments_of_both_engines(toy, exported, beam):
     assert first[0][-1] == first[-1][0] == 0 < min(first[0][0], first[-1][-1])
 
 
-def test_scores_are_left_out_where_they_are_not_wanted(exported):
-    with Translator(exported, device="cpu", threads=1) as translator:
-        assert math.isnan(translator.translate(["eins."], scores=False)[0].hypotheses[0].score)
-
-
 def test_mistakes(toy, exported, tmp_path):
     with Translator(exported, device="cpu", threads=1) as translator:
         with pytest.raises(TypeError, match="a list of them"):
@@ -92,21 +84,6 @@ def test_mistakes(toy, exported, tmp_path):
         Translator(exported, autocast="bf16")
     with pytest.raises(UserError, match="no such"):
         Translator(tmp_path / "nothing")
-
-
-def test_an_exported_folder_is_all_that_it_takes(exported, tmp_path):
-    """No torch, no fairseq, and nothing of the training."""
-    exported.rename(tmp_path / "moved")
-    try:
-        code = (
-            "import sys; sys.modules.update(dict.fromkeys(['torch', 'fairseq', 'timm']))\n"
-            "from fairseq_ringformer.text import Translator\n"
-            f"print(Translator({str(tmp_path / 'moved')!r}).translate(['eins zwei.'])[0].text)"
-        )
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    finally:
-        (tmp_path / "moved").rename(exported)
-    assert (run.stdout, run.returncode) == ("one two.\n", 0), run.stderr
 
 
 def test_export_needs_dictionaries_alone(toy, ringformer, tmp_path):

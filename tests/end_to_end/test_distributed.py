@@ -11,22 +11,9 @@ from tests.end_to_end import ddp_gradients
 
 # Every update sees the whole test set: two processes, or two batches in turn, see half of it each.
 HALVES = (
-    "--train-subset",
-    "test",
-    "--batch-size",
-    "8",
-    "--disable-validation",
-    "--max-update",
-    "3",
-    "--optimizer",
-    "sgd",
-    "--lr",
-    "0.1",
-    "--dropout",
-    "0",
-    "--activation-dropout",
-    "0",
-)
+    "--train-subset test --batch-size 8 --disable-validation --max-update 3 --optimizer sgd --lr 0.1 --dropout 0 "
+    "--activation-dropout 0"
+).split()
 # fairseq takes its rank from a flag, torchrun gives it in the environment: hence the shell in between.
 TWO_PROCESSES = (
     "{train} --distributed-world-size 2 --distributed-init-method env:// --distributed-no-spawn "

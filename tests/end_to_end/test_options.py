@@ -3,46 +3,21 @@
 import pytest
 import torch
 
-JOINED = ("--share-all-embeddings",)
-LEARNED = ("--encoder-learned-pos", "--decoder-learned-pos")
-PRE_NORM = ("--encoder-normalize-before", "--decoder-normalize-before")
-# Name: architecture, flags.
+# Name: architecture, flags. What a checkpoint must bring to the model that fairseq-generate builds; what the models then
+# compute is in tests/models.
 VARIANTS = {
-    "one table for all": ("ringformer_tiny", JOINED),
-    "one table, output bias": ("vanilla_transformer_tiny", (*JOINED, "--output-bias")),
-    "tied output": ("universal_transformer_tiny", ("--share-decoder-input-output-embed",)),
-    "learned positions": ("ringformer_tiny", LEARNED),
-    "pre-norm": ("ringformer_tiny", PRE_NORM),
-    "pre-norm universal": ("universal_transformer_tiny", PRE_NORM),
-    "pre-norm one wide": ("one_wide_ffn_tiny", PRE_NORM),
-    "all biases": ("ringformer_tiny", ("--attn-bias", "--ffn-bias", "--output-bias")),
-    "embedding norm, unscaled": ("vanilla_transformer_tiny", ("--layernorm-embedding", "--no-scale-embedding")),
+    "one table, output bias": ("vanilla_transformer_tiny", "--share-all-embeddings --output-bias"),
+    "learned positions": ("ringformer_tiny", "--encoder-learned-pos --decoder-learned-pos"),
     "unequal sides": (
         "ringformer_tiny",
-        (
-            "--decoder-embed-dim",
-            "24",
-            "--decoder-ffn-embed-dim",
-            "40",
-            "--decoder-layers",
-            "3",
-            "--decoder-attention-heads",
-            "3",
-        ),
+        "--decoder-embed-dim 24 --decoder-ffn-embed-dim 40 --decoder-layers 3 --decoder-attention-heads 3",
     ),
-    "no attention signal": ("ringformer_tiny", ("--attention-signal", "none")),
-    "no feed-forward signal": ("ringformer_tiny", ("--ffn-signal", "none")),
-    "signal before attention": ("ringformer_tiny", ("--attention-signal", "before")),
-    "signal inside the feed-forward": ("ringformer_tiny", ("--ffn-signal", "inter", "--signal-rank", "4")),
-    "full rank": ("ringformer_tiny", ("--signal", "full-rank")),
-    "low rank and diagonal, wide end": (
+    "signals elsewhere, wide end": (
         "ringformer_tiny",
-        ("--signal", "low-rank+diagonal", "--sharing", "own", "--ffn-widths", "16,40"),
+        "--signal low-rank+diagonal --signals self_attn.out_proj:before,cross_attn.q_proj:after --signal-rank 4 "
+        "--sharing own --ffn-widths 16,40 --encoder-normalize-before",
     ),
-    "static ring": ("ringformer_tiny", ("--signal", "static")),
-    "ring without signals": ("ringformer_tiny", ("--signal", "none")),
-    "one feed-forward for both sides": ("one_wide_ffn_tiny", ("--ffn-sharing", "one", "--share-encoder-decoder-ffn")),
-    "cycle": ("vanilla_transformer_tiny", ("--encoder-layers", "4", "--encoder-self-attn-sharing", "cycle:2")),
+    "one feed-forward for both sides": ("one_wide_ffn_tiny", "--ffn-sharing one --share-encoder-decoder-ffn"),
 }
 
 
@@ -50,7 +25,7 @@ VARIANTS = {
 def test_variant_trains_and_translates(name, fairseq, toy, load, forced):
     arch, flags = VARIANTS[name]
     data = toy.joined if "--share-all-embeddings" in flags else toy.data
-    run = fairseq.train(data, *flags, "--max-update", "6", "--disable-validation", arch=arch)
+    run = fairseq.train(data, *flags.split(), "--max-update", "6", "--disable-validation", arch=arch)
     assert len(run.losses()) == 6
 
     hypotheses = fairseq.generate(data, run.last, "--beam", "3", "--max-len-b", "12", "--batch-size", "16")

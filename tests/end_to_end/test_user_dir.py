@@ -10,14 +10,6 @@ import fairseq_ringformer
 from fairseq_ringformer.cli.main import main
 
 
-def test_relative_folder_in_the_repository(command, training_flags, toy, tmp_path):
-    flags = training_flags(toy.data, tmp_path)
-    flags[flags.index("--user-dir") + 1] = "fairseq_ringformer"
-    done = command("fairseq-train", *flags, "--max-update", "1")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert torch.load(tmp_path / "checkpoint_last.pt", weights_only=True)["cfg"]["model"]["_name"] == "ringformer_tiny"
-
-
 def test_folder_of_the_installed_package_from_elsewhere(command, fairseq, toy, trained, tmp_path, capsys):
     assert main(["user-dir"]) == 0
     folder = capsys.readouterr().out.strip()

@@ -10,7 +10,6 @@ from corpus.sentences import split, split_pair
 from corpus.split import SPLITS, held_out_documents, split_by_document
 from corpus.subwords import DICTIONARY, MODEL, segment
 from corpus.text import clean_pairs, make_splits, write_splits
-from recipe.binarise import binarise
 
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.text.wordpieces import WordPieces
@@ -268,10 +267,3 @@ def test_a_known_wordpiece_vocabulary_is_used_as_it_is(raw):
     segment(raw, folder, LANGUAGES, "wordpiece", 8000, pieces)
     for name in (MODEL["wordpiece"], DICTIONARY, "train.en", "test.de"):
         assert (folder / name).read_bytes() == (learnt / name).read_bytes()
-
-
-def test_the_dictionary_of_wordpieces_is_fairseqs(raw):
-    folder, data = segmented(raw, "wordpiece", 45, "sub"), raw.parent / "bin"
-    binarise(folder, data, LANGUAGES)
-    for name in ("dict.de.txt", "dict.en.txt"):
-        assert (data / name).read_bytes() == (folder / DICTIONARY).read_bytes()

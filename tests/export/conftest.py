@@ -16,16 +16,8 @@ FORMS = {
     **PAPERS,
     "sharing maps": (
         "ringformer",
-        (
-            "--self-attn-sharing",
-            "cycle:2",
-            "--ffn-sharing",
-            "sequence:2",
-            "--cross-attn-sharing",
-            "own",
-            "--norm-sharing",
-            "0,1,1",
-        ),
+        ("--self-attn-sharing", "cycle:2", "--ffn-sharing", "sequence:2")
+        + ("--cross-attn-sharing", "own", "--norm-sharing", "0,1,1"),
     ),
     **{
         f"signals everywhere, {place}": (
@@ -64,12 +56,17 @@ def norm_flags(request):
     return BOTH_PRE_NORM if request.param else ()
 
 
-@pytest.fixture(params=FORMS)
-def any_form(request, norm_flags):
-    arch, flags = FORMS[request.param]
+# Norms matter to a feed-forward that is not there, and to what all layers are written with.
+PRE_NORM = ("ours", "vanilla", "one wide ffn, SharedEncNoDec", "no feed-forward at all", "scaled outputs")
+
+
+@pytest.fixture(params=[*((name, ()) for name in FORMS), *((name, BOTH_PRE_NORM) for name in PRE_NORM)], ids=str)
+def any_form(request):
+    name, norm_flags = request.param
+    arch, flags = FORMS[name]
     return ring(arch, *norm_flags, *flags)
 
 
 @pytest.fixture(params=OPTIONS)
-def any_options(request, norm_flags):
-    return ring("ringformer", *norm_flags, *OPTIONS[request.param])
+def any_options(request):
+    return ring("ringformer", *OPTIONS[request.param])

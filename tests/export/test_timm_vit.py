@@ -1,23 +1,15 @@
 """A ring folded into timm's own VisionTransformer, and exported from there."""
 
-import json
-import subprocess
-import sys
-
-import onnx
 import pytest
 import timm
 import torch
-from timm.models import save_for_hf
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 from torch.ao.quantization import quantize_dynamic
 
 from fairseq_ringformer.export.onnx import export_onnx, plain_classifier
 from fairseq_ringformer.export.timm_vit import STOCK, fold_classifier, stock_args, stock_weights
-from tests.vision.models import NAMES, RINGS, images, small
-
-FOLDING = [name for name in NAMES if "universal" not in name]
+from tests.vision.models import RINGS, TINY, images, small
 
 
 def check(model):
@@ -30,13 +22,14 @@ def check(model):
         )
 
 
-@pytest.mark.parametrize("name", FOLDING)
+@pytest.mark.parametrize("name", [name for name in TINY if "universal" not in name])
 def test_the_folded_model_is_timms_and_equals_the_ring(name):
     check(small(name))
 
 
-@pytest.mark.parametrize("variant", [name for name in RINGS if "state" not in name])
-def test_every_ring_that_folds_is_equal(variant):
+# Its layers are those that fold, which test_folding.py has in every form.
+@pytest.mark.parametrize("variant", ["wide middle", "no feed-forward", "learned positions", "average pooling"])
+def test_what_timm_writes_otherwise_is_equal(variant):
     check(small("vit_ring_tiny_patch4_28", **RINGS[variant]))
 
 
@@ -86,39 +79,9 @@ def test_what_does_not_fold_says_why():
         stock_weights(pruned)
 
 
-@pytest.mark.parametrize(
-    "name, changes",
-    [
-        ("vit_ring_tiny_patch4_28", {}),
-        pytest.param("vit_universal_tiny_patch4_28", {}, marks=pytest.mark.slow),
-        pytest.param("vit_ring_tiny_patch4_28", dict(signal_input="state"), marks=pytest.mark.slow),
-    ],
-)
-def test_onnx_gives_torchs_outputs_for_any_batch(name, changes, tmp_path):
-    model = small(name, **changes)
-    folds = "universal" not in name and not changes
-    assert isinstance(plain_classifier(model), VisionTransformer) == folds
-    info = {"classes": ["a", "b", "c", "d", "e"], "input": {"size": [model.in_chans, 32, 32], "mean": [0.5]}}
-    path = str(tmp_path / "model.onnx")
-    assert export_onnx(plain_classifier(model), path, info, model) <= 1e-4
-    written = onnx.load(path)
-    assert written.graph.input[0].type.tensor_type.shape.dim[0].dim_param
-    assert {own.key: json.loads(own.value) for own in written.metadata_props} == info
-
-
-@torch.no_grad()
-def test_timm_alone_loads_what_is_saved_for_the_hub(tmp_path):
-    model = small("vit_ring_tiny_patch4_28", in_chans=1)
-    folded = fold_classifier(model)
-    data = dict(mean=(0.3,), std=(0.4,), interpolation="bilinear", crop_pct=1.0)
-    save_for_hf(folded, tmp_path / "hf", model_args=stock_args(model), data_config=data, safe_serialization=True)
-    torch.save(images(model), tmp_path / "images.pt")
-    alone = (
-        "import sys, timm, torch; model = timm.create_model('local-dir:hf', pretrained=True).eval(); "
-        "assert not any(name.startswith('fairseq') for name in sys.modules); "
-        "torch.save([model(torch.load('images.pt')), model.pretrained_cfg['std']], 'outputs.pt')"
-    )
-    subprocess.run([sys.executable, "-P", "-c", alone], cwd=tmp_path, check=True)
-    outputs, std = torch.load(tmp_path / "outputs.pt")
-    torch.testing.assert_close(outputs, model(images(model)), rtol=0, atol=1e-5)
-    assert tuple(std) == (0.4,)
+@pytest.mark.slow
+def test_onnx_gives_torchs_outputs_of_what_does_not_fold(tmp_path):
+    """What folds, and the Universal Transformer, are exported in tests/cli/test_classifier_files.py."""
+    model = small("vit_ring_tiny_patch4_28", signal_input="state")
+    assert plain_classifier(model) is model
+    assert export_onnx(model, str(tmp_path / "model.onnx"), {}, model) <= 1e-4

@@ -75,11 +75,6 @@ def test_dictionaries_of_other_sizes(sizes, norm_flags, tmp_path):
     assert_same(model, saved(model, tmp_path))
 
 
-def test_fairseqs_own_transformer(norm_flags, tmp_path):
-    model = build("ring", norm_flags)
-    assert_same(model, saved(stock(model), tmp_path))
-
-
 def test_rows_of_the_tokenizer(norm_flags, tmp_path):
     """An id has the embedding of another symbol; one behind the dictionary cannot be translated to."""
     model = build("shared embeddings", norm_flags)

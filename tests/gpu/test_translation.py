@@ -23,8 +23,12 @@ from tests.models.test_model import VARIANTS as ALL
 
 pytestmark = on_gpu
 SAME = ("ours", "static signal")  # as two of MODELS
-MORE = ("pre-norm", "universal, pre-norm", "tied", "unequal sides", "signals everywhere")
-VARIANTS = {name: ALL[name] for name in (*MODELS, *ABLATIONS, *MORE) if name not in SAME}
+MORE = ("pre-norm", "tied", "unequal sides", "signals everywhere")
+VARIANTS = {
+    **{name: ALL[name] for name in (*MODELS, *MORE)},
+    **{name: form for name, form in ABLATIONS.items() if name not in SAME},
+    "universal, pre-norm": ("universal_transformer", ("--encoder-normalize-before", "--decoder-normalize-before")),
+}
 NO_DROPOUT = ("--dropout", "0", "--activation-dropout", "0")
 
 

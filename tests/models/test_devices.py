@@ -7,16 +7,16 @@ import torch
 
 from fairseq_ringformer.export.fairseq_transformer import transformer_state
 from fairseq_ringformer.export.folding import why_not_plain
-from tests.building import MODELS, batch, build
+from tests.building import ABLATIONS, batch, build
 from tests.fake_cuda import devices, fake_cuda, meta
 from tests.models.test_model import VARIANTS as ALL
 
 # Every code path: places and kinds of signals, and of embeddings.
-VARIANTS = (*MODELS, "before attention", "full rank", "signals everywhere", "tied", "halting")
+VARIANTS = ("ringformer", "one_wide_ffn", "full rank", "signals everywhere", "tied", "halting")
 
 
 def model_and_batch(variant, device):
-    arch, flags = ALL[variant]
+    arch, flags = {**ALL, **ABLATIONS}[variant]
     with torch.device(device):
         model = build(f"{arch}_tiny", *flags, "--encoder-layers", "2", "--decoder-layers", "2")
         return model, *batch(model, source_length=5, target_length=6)

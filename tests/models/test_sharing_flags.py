@@ -83,11 +83,7 @@ def test_norms_per_level_and_apart():
             "--ffn-widths: '48,96' is not a width for each copy of the feed-forward, which has 1",
         ),
         (("--decoder-ffn-widths", "wide"), "--decoder-ffn-widths: cannot read 'wide'; use one width for each copy"),
-        (("--self-attn-sharing", "none"), "--self-attn-sharing: cannot read 'none'"),
         (("--signal", "static", "--attention-signal", "after"), "--signal static excludes --attention-signal"),
-        (("--signal", "none", "--ffn-signal", "before"), "--signal none excludes --ffn-signal"),
-        (("--signal", "full-rank", "--signal-rank", "2"), "--signal full-rank excludes --signal-rank"),
-        (("--signal-rank", "0"), "encoder: signal rank 0 must lie between 1 and the embedding width, 32"),
         (("--signal-rank", "33"), "encoder: signal rank 33 must lie between 1 and the embedding width, 32"),
         (
             ("--encoder-attention-heads", "5"),
@@ -103,8 +99,6 @@ def test_norms_per_level_and_apart():
             ("--position-per-level", "--no-token-positional-embeddings"),
             "--position-per-level excludes --no-token-positional-embeddings",
         ),
-        (("--coordinates", "released"), "--signal low-rank excludes --coordinates"),
-        (("--signal-init-std", "0"), "signal_init_std 0.0 must be above 0"),
         (("--signal-lr-scale", "nan"), "--signal-lr-scale nan must be above 0"),
         (
             ("--ffn-sharing", "none", "--ffn-norm-sharing", "own"),
@@ -118,6 +112,10 @@ def test_norms_per_level_and_apart():
         (("--decoder-layers-to-keep", "0,2"), "--decoder-layers-to-keep has no meaning here"),
         (("--offload-activations",), "--offload-activations is not supported: use --checkpoint-activations"),
         (("--decoder-layers", "0"), "--decoder-layers 0: a stack needs at least one level"),
+        (("--norm-eps", "0"), "--norm-eps 0.0 must be above 0"),
+        (("--alignment-layer", "3"), "--alignment-layer 3 must lie between 0 and 2"),
+        (("--alignment-layer", "-1"), "--alignment-layer -1 must lie between 0 and 2"),
+        (("--alignment-heads", "5"), "--alignment-heads 5 must lie between 1 and 4"),
         (
             ("--share-encoder-decoder-ffn", "--decoder-ffn-embed-dim", "64"),
             "--share-encoder-decoder-ffn needs equal widths: --encoder-ffn-embed-dim and --decoder-ffn-embed-dim",

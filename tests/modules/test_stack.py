@@ -42,7 +42,6 @@ VARIANTS = {
     "ring, everywhere before": dict(signals=dict.fromkeys(EVERYWHERE, "before")),
     "ring, everywhere, full rank": dict(signal="full-rank", signals=dict.fromkeys(EVERYWHERE, "after")),
 }
-RINGS = [variant for variant in VARIANTS if variant.startswith("ring")]
 
 
 def build(variant, decoder=True, pre_norm=False, **changes):
@@ -79,20 +78,8 @@ def one_step(stack, x, positions, cache, **memory):
 
 
 BOTH_NORMS = list(itertools.product(VARIANTS, (False, True)))
-
-
-@pytest.mark.parametrize("variant, pre_norm", BOTH_NORMS)
-@torch.no_grad()
-def test_incremental_is_full(variant, pre_norm):
-    stack = build(variant, pre_norm=pre_norm)
-    x, positions, memory = inputs(length=40)  # beyond the cache's first growth
-    full = stack(x, positions=positions, causal=True, **memory).state
-    cache = DecoderCache(stack.levels, 3)
-    for step in range(40):
-        now = slice(step, step + 1)
-        out = stack(x[:, now], positions=positions[:, now], causal=True, cache=cache, **memory).state
-        torch.testing.assert_close(out, full[:, now], atol=1e-5, rtol=1e-5)
-    assert cache.length == 40
+# Where only the way to a sub-layer matters, not which rows share what.
+FEW = ("ring, everywhere before", "universal", "positions at every level, scaled", "no ffn")
 
 
 @pytest.mark.parametrize("variant", ["universal", "positions at every level, scaled"])
@@ -107,29 +94,10 @@ def test_positions_that_are_not_given_are_those_of_the_steps(variant):
         torch.testing.assert_close(out, full[:, [step, step]], atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FEW)
 @torch.no_grad()
-def test_a_reordered_cache_continues_the_other_beam(variant):
-    stack = build(variant)
-    x, positions, memory = inputs(length=6)
-    order = torch.tensor([2, 0, 0, 1])
-    cache = DecoderCache(stack.levels, 3)
-    for step in range(3):
-        stack(x[:, step : step + 1], positions=positions[:, step : step + 1], causal=True, cache=cache, **memory)
-    cache.reorder(order)
-    x, positions = x[order], positions[order]
-    memory = {name: tensor[order] for name, tensor in memory.items()}
-    full = stack(x, positions=positions, causal=True, **memory).state
-    for step in range(3, 6):
-        now = slice(step, step + 1)
-        out = stack(x[:, now], positions=positions[:, now], causal=True, cache=cache, **memory).state
-        torch.testing.assert_close(out, full[:, now], atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("variant, pre_norm", BOTH_NORMS)
-@torch.no_grad()
-def test_padding_does_not_change_results(variant, pre_norm):
-    stack = build(variant, decoder=False, pre_norm=pre_norm)
+def test_padding_does_not_change_results(variant):
+    stack = build(variant, decoder=False)
     x, positions, _ = inputs()
     alone = stack(x, positions=positions).state
     left = torch.cat([torch.full((3, 2, 16), 9.0), x], dim=1)
@@ -140,7 +108,9 @@ def test_padding_does_not_change_results(variant, pre_norm):
     torch.testing.assert_close(padded[:, 2:], alone, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("variant", [ring for ring in RINGS if ring not in ("ring, cycle", "ring, wide middle")])
+@pytest.mark.parametrize(
+    "variant", ["ring, everywhere after", "ring, everywhere before", "ring, everywhere, full rank", "ring, residual"]
+)
 @torch.no_grad()
 def test_signals_at_zero_are_the_plain_recurrent_model(variant):
     ring, plain = build(variant), build("plain")
@@ -152,17 +122,7 @@ def test_signals_at_zero_are_the_plain_recurrent_model(variant):
     assert torch.equal(ring(x, causal=True, **memory).state, plain(x, causal=True, **memory).state)
 
 
-@pytest.mark.parametrize("variant, pre_norm", BOTH_NORMS)
-def test_gradients_reach_every_parameter(variant, pre_norm):
-    stack = build(variant, pre_norm=pre_norm).train()
-    x, positions, memory = inputs()
-    stack(x, positions=positions, causal=True, **memory).state.square().mul(torch.arange(16)).sum().backward()
-    # A key's bias-free projection always has a gradient; only what is unused would have none.
-    idle = [name for name, p in stack.named_parameters() if p.grad is None or p.grad.abs().max() == 0]
-    assert not idle
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", FEW)
 def test_checkpointed_activations_give_the_same_gradients(variant):
     gradients = []
     for checkpointing in (False, True):
@@ -298,17 +258,16 @@ def test_levels_are_told_apart_by_their_signals_alone():
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("variant, pre_norm", BOTH_NORMS)
 @torch.no_grad()
-def test_beams_share_their_sentence_and_come_from_their_own_past(variant, beams):
+def test_beams_share_their_sentence_and_come_from_their_own_past(variant, pre_norm):
     """Beams that cross, sentences that leave, and the full forward pass over what each beam has become."""
     torch.manual_seed(4)
-    stack = build(variant)
+    stack, beams = build(variant, pre_norm=pre_norm), 1 if pre_norm else 3
     _, _, memory = inputs()
     sentences = torch.arange(3).repeat_interleave(beams)
     x, cache = torch.empty(3 * beams, 0, 16), DecoderCache(stack.levels, 3, beams)
-    for step in range(35):
+    for step in range(35):  # beyond the cache's first growth
         x = torch.cat([x, torch.randn(len(x), 1, 16)], dim=1)
         positions = torch.arange(1, step + 2).expand(len(x), -1)
         out = one_step(stack, x, positions, cache, **memory).state
@@ -321,7 +280,9 @@ def test_beams_share_their_sentence_and_come_from_their_own_past(variant, beams)
         x, sentences = x[order], sentences[order]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    "variant", ["vanilla", "ring", *(name for name in VARIANTS if "memory" in name or "where" in name)]
+)
 @pytest.mark.parametrize("beams, padded, bias, pre_norm", [(1, False, True, True), (3, True, False, False)])
 @torch.no_grad()
 def test_a_sentence_alone_is_attended_over_with_absorbed_projections(variant, pre_norm, beams, padded, bias):
@@ -381,9 +342,9 @@ def test_rows_may_part_from_the_other_beams_of_their_sentence(beams):
             x, sentences = x[order], sentences[order]
 
 
-@pytest.mark.parametrize("variant, pre_norm", BOTH_NORMS)
-def test_bfloat16_inputs_are_computed_in_bfloat16_with_gradients_in_float32(variant, pre_norm):
-    stack = build(variant, pre_norm=pre_norm)
+@pytest.mark.parametrize("variant", FEW)
+def test_bfloat16_inputs_are_computed_in_bfloat16_with_gradients_in_float32(variant):
+    stack = build(variant)
     x, positions, memory = inputs()
     exact = stack(x, positions=positions, causal=True, **memory).state
     memory["memory"] = memory["memory"].bfloat16()

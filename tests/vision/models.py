@@ -9,6 +9,8 @@ from fairseq_ringformer.vision.registry import MODELS
 
 NAMES = tuple(MODELS)
 FAMILIES = ("ring", "universal", "owf", "vanilla")
+# A name is a family and its sizes, which `small` overrides: but for what a name registers, these are all.
+TINY = tuple(f"vit_{family}_tiny_patch4_28" for family in FAMILIES)
 SMALL = dict(img_size=32, patch_size=8, embed_dim=32, ffn_dim=48, depth=3, num_heads=4, num_classes=5)
 # The signals of a ring that the paper's ablations know, and the other ways to share.
 RINGS = {

@@ -85,26 +85,8 @@ def test_from_archives_to_bleu(small_mirror, tmp_path, subwords):
     entries = len((data / "bin/dict.de.txt").read_text(encoding="utf-8").splitlines()) + 4
     assert entries == symbols if symbols else 300 < entries <= 608
 
-    train = [
-        RECIPE / "train.sh",
-        "--model",
-        "ringformer",
-        "--size",
-        "tiny",
-        "--data",
-        data,
-        "--output",
-        run,
-        "--gpus",
-        0,
-        "--processes",
-        2,
-        "--effective-batch",
-        batch,
-        *NARROW,
-        "--save-interval-updates",
-        3,
-    ]
+    train = [RECIPE / "train.sh", *"--model ringformer --size tiny --gpus 0 --processes 2".split(), *NARROW]
+    train += ["--data", data, "--output", run, "--effective-batch", batch, "--save-interval-updates", 3]
     assert re.search(r"train.sh: 2 processes x \d+ \w+ x update-freq 1", succeed(*train, "--max-update", 6))
     assert "Loaded checkpoint" in succeed(*train, "--max-update", 9)
     averaged = run / "averaged.pt"
@@ -130,26 +112,8 @@ def test_from_archives_to_bleu(small_mirror, tmp_path, subwords):
 @pytest.mark.slow
 def test_two_machines_train_one_model(strong_data, tmp_path):
     """Two torchruns of one process each, as on two machines, do what two processes of one torchrun do."""
-    flags = [
-        RECIPE / "train.sh",
-        "--model",
-        "ringformer",
-        "--size",
-        "tiny",
-        "--data",
-        strong_data,
-        "--gpus",
-        0,
-        "--effective-batch",
-        1000,
-        *NARROW,
-        "--max-update",
-        4,
-        "--dropout",
-        0,
-        "--activation-dropout",
-        0,
-    ]
+    flags = [RECIPE / "train.sh", "--data", strong_data, *"--model ringformer --size tiny --gpus 0".split(), *NARROW]
+    flags += "--effective-batch 1000 --max-update 4 --dropout 0 --activation-dropout 0".split()
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])

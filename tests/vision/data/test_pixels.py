@@ -112,8 +112,13 @@ STORED = {
 }
 
 
-@pytest.mark.parametrize("orientation", STORED)
-@pytest.mark.parametrize("format", ["PNG", "TIFF", "JPEG", "WEBP", "sixteen bits"])
+@pytest.mark.parametrize(
+    "orientation, format",
+    [
+        *((orientation, "PNG") for orientation in STORED),
+        *((6, kind) for kind in ("TIFF", "JPEG", "WEBP", "sixteen bits")),
+    ],
+)
 def test_turned_as_exif_says(orientation, format):
     seen = np.kron(np.array([[10, 200, 90], [250, 40, 140]], np.uint8), np.ones((16, 16), np.uint8))
     image = Image.fromarray(np.ascontiguousarray(STORED[orientation](seen)))
@@ -154,11 +159,10 @@ def transparent() -> dict:
 
 
 @pytest.mark.parametrize("kind", transparent())
-@pytest.mark.parametrize("background, value", [("white", 255), ("black", 0), ("#404040", 64)])
-def test_what_shows_through(kind, background, value):
+def test_what_shows_through(kind):
     content = transparent()[kind]
-    assert pixels(content, background=background).tolist() == [[100, value]]
-    assert pixels(content, "RGB", background=background).tolist() == [[[100] * 3, [value] * 3]]
+    assert pixels(content, background="#404040").tolist() == [[100, 64]]
+    assert pixels(content, "RGB", background="#404040").tolist() == [[[100] * 3, [64] * 3]]
 
 
 def test_half_transparent_and_opaque():

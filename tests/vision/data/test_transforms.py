@@ -87,15 +87,14 @@ def test_random_resized_crop_is_timms():
         assert call_seeded(ours, image, number).equal(call_seeded(timms, image, number))
 
 
-@pytest.mark.parametrize("config", [COLOUR, GREY, InputConfig((3, 8, 12), (0.5,) * 3, (0.5,) * 3, "bicubic", 0.9)])
 @pytest.mark.parametrize(
-    ("crop", "automatic"),
+    ("config", "crop", "automatic"),
     [
-        ("rrc", "none"),
-        ("resize", "trivial"),
-        ("pad", "rand-m9-mstd0.5-inc1"),
-        ("none", "v0"),
-        ("resize", "augmix-m5-w4"),
+        (InputConfig((3, 8, 12), (0.5,) * 3, (0.5,) * 3, "bicubic", 0.9), "rrc", "none"),
+        (GREY, "resize", "trivial"),
+        (GREY, "pad", "rand-m9-mstd0.5-inc1"),
+        (COLOUR, "none", "v0"),
+        (GREY, "resize", "augmix-m5-w4"),
     ],
 )
 def test_every_augmentation_gives_a_tensor_of_the_models_size(config, crop, automatic):

@@ -80,12 +80,6 @@ def test_resume_is_exact(data, teacher, tmp_path):
         train(data, teacher.parent, teacher=str(teacher), restart=True, **LIVELY)
 
 
-def test_accumulated_batches_are_one_large_batch(data, teacher, tmp_path):
-    train(data, tmp_path / "large", epochs=1, teacher=str(teacher), **STEADY)
-    train(data, tmp_path / "small", epochs=1, batch_size=2, grad_accum=4, teacher=str(teacher), **STEADY)
-    assert same_weights(last(tmp_path / "large")["state_dict"], last(tmp_path / "small")["state_dict"], atol=1e-5)
-
-
 @pytest.mark.slow
 def test_two_processes_are_one(data, teacher, tmp_path):
     train(data, tmp_path / "one", teacher=str(teacher), epochs=2, **STEADY)

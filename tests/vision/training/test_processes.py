@@ -14,31 +14,11 @@ from tests.vision.training.tiny import MODEL, PLAIN, SIZES, last, launch, rows, 
 
 LAUNCHED = "fairseq_ringformer.cli.main"
 STEADY = dict(PLAIN, opt="sgd", lr=0.1)
-FLAGS = [
-    "train-classifier",
-    "--model",
-    MODEL,
-    "--img-size",
-    8,
-    "--device",
-    "cpu",
-    "--log-interval",
-    2,
-    "--workers",
-    0,
-    "--model-arg",
-    *(f"{name}={value}" for name, value in SIZES.items()),
-    "--crop",
-    "none",
-    "--hflip",
-    0,
-    "--opt",
-    "sgd",
-    "--lr",
-    0.1,
-    "--epochs",
-    2,
-]
+FLAGS = (
+    f"train-classifier --model {MODEL} --img-size 8 --device cpu --log-interval 2 --workers 0 "
+    f"--model-arg {' '.join(f'{name}={value}' for name, value in SIZES.items())} "
+    "--crop none --hflip 0 --opt sgd --lr 0.1 --epochs 2"
+).split()
 
 
 @pytest.fixture(scope="module")
@@ -82,21 +62,8 @@ def test_two_processes(data, single, tmp_path):
 def test_two_processes_evaluate(data, single, tmp_path, capsys):
     from fairseq_ringformer.cli.main import main
 
-    command = [
-        "evaluate",
-        "--path",
-        single / "best.pt",
-        "--data",
-        data,
-        "--batch-size",
-        4,
-        "--workers",
-        0,
-        "--per-class",
-        "--device",
-        "cpu",
-        "--json",
-    ]
+    command = ["evaluate", "--path", single / "best.pt", "--data", data]
+    command += "--batch-size 4 --workers 0 --per-class --device cpu --json".split()
     assert main([str(argument) for argument in (*command, tmp_path / "one.json")]) == 0
     done = launch(2, LAUNCHED, *command, tmp_path / "two.json")
     assert done.returncode == 0, done.stderr
@@ -108,20 +75,8 @@ def test_two_processes_evaluate(data, single, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_accelerate_launch_with_accumulation(data, single, tmp_path):
-    done = launch(
-        2,
-        LAUNCHED,
-        *FLAGS,
-        "--batch-size",
-        2,
-        "--grad-accum",
-        2,
-        "--data",
-        data,
-        "--output",
-        tmp_path,
-        launcher="accelerate",
-    )
+    flags = [*FLAGS, "--batch-size", 2, "--grad-accum", 2, "--data", data, "--output", tmp_path]
+    done = launch(2, LAUNCHED, *flags, launcher="accelerate")
     assert done.returncode == 0, done.stderr
     assert_same_run(single, tmp_path)
 
@@ -137,20 +92,8 @@ def test_the_first_process_tells_of_a_mistake(data, tmp_path):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_killed_training_goes_on(data, single, tmp_path, how):
     """Stop it wherever it is, again and again; in the end it is the training that nothing has stopped."""
-    command = [
-        sys.executable,
-        "-m",
-        LAUNCHED,
-        *FLAGS,
-        "--batch-size",
-        8,
-        "--save-interval",
-        1,
-        "--data",
-        data,
-        "--output",
-        tmp_path,
-    ]
+    command = [sys.executable, "-m", LAUNCHED, *FLAGS, "--data", data, "--output", tmp_path]
+    command += "--batch-size 8 --save-interval 1".split()
     for seconds in (3, 5, 5.5, 6, 6.5, 7):
         process = subprocess.Popen(
             list(map(str, command)), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[3]

@@ -64,27 +64,12 @@ def launch(processes: int, module: str, *arguments, launcher: str = "torchrun") 
     start = {
         "torchrun": [
             sys.executable,
-            "-m",
-            "torch.distributed.run",
-            "--nproc_per_node",
-            str(processes),
-            "--master_port",
-            port,
+            *f"-m torch.distributed.run --nproc_per_node {processes} --master_port {port}".split(),
         ],
         "accelerate": [
             str(folder / "accelerate"),
-            "launch",
-            "--multi_gpu",
-            "--num_processes",
-            str(processes),
-            "--num_machines",
-            "1",
-            "--mixed_precision",
-            "no",
-            "--dynamo_backend",
-            "no",
-            "--main_process_port",
-            port,
+            *f"launch --multi_gpu --num_processes {processes} --num_machines 1 --mixed_precision no".split(),
+            *f"--dynamo_backend no --main_process_port {port}".split(),
         ],
     }[launcher]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[3])}
