@@ -84,4 +84,5 @@ def test_onnx_gives_torchs_outputs_of_what_does_not_fold(tmp_path):
     """What folds, and the Universal Transformer, are exported in tests/cli/test_classifier_files.py."""
     model = small("vit_ring_tiny_patch4_28", signal_input="state")
     assert plain_classifier(model) is model
-    assert export_onnx(model, str(tmp_path / "model.onnx"), {}, model) <= 1e-4
+    info = {"input": {"size": [model.in_chans, 32, 32]}}
+    assert export_onnx(model, str(tmp_path / "model.onnx"), info, model) <= 1e-4
