@@ -9,6 +9,9 @@ from torch import nn
 
 import fairseq_ringformer.models  # noqa: F401  registers them
 from fairseq_ringformer.models.config import RingFormerConfig
+from fairseq_ringformer.modules import Stack
+from fairseq_ringformer.modules.level import Context
+from fairseq_ringformer.modules.weights import Weights
 
 MODELS = ("ringformer", "universal_transformer", "one_wide_ffn", "vanilla_transformer")
 
@@ -92,3 +95,9 @@ def batch(model, sentences: int = 3, source_length: int = 7, target_length: int 
     target = torch.randint(4, len(model.decoder.dictionary), (sentences, target_length))
     target[:, 0] = model.decoder.dictionary.eos()
     return source, target
+
+
+def context_of_a_pass(stack: Stack, x: torch.Tensor, weights: Weights, memory: torch.Tensor | None = None) -> Context:
+    """What :func:`run_level` reads in a whole pass over `x`, where nothing is padding."""
+    reads, coordinates = stack._memory(weights, memory, None), stack._coordinates(x, None, None)
+    return Context(stack.config, None, False, reads, coordinates, None, (), stack.dropouts)

@@ -239,9 +239,16 @@ class Stack(nn.Module):
             stop: how many levels to run; None: all.
         """
         weights = self.weights_for(x, cache)
-        context = self._context(
-            x, weights, padding_mask, positions, memory, memory_padding_mask, causal, cache, need_weights
-        )
+        if cache is None:
+            mask, only_causal = attention_mask(x, padding_mask, causal), causal and padding_mask is None
+            reads = self._memory(weights, memory, memory_padding_mask)
+        else:
+            mask, only_causal = cache.step_mask(x), False
+            if cache.length == 0:
+                cache.memory = self._memory(weights, memory, memory_padding_mask, absorbs=not torch.is_grad_enabled())
+            reads = cache.memory
+        coordinates = self._coordinates(x, positions, cache)
+        context = Context(self.config, mask, only_causal, reads, coordinates, cache, need_weights, self.dropouts)
         output = self._loop(x, weights.levels[:stop], context, padding_mask, return_states)
         if cache is not None:
             cache.advance()
@@ -270,35 +277,14 @@ class Stack(nn.Module):
             return checkpoint(run_level, x, level, context, use_reentrant=False)
         return run_level(x, level, context)
 
-    def _context(
-        self,
-        x: Tensor,
-        weights: Weights,
-        padding_mask: Tensor | None = None,
-        positions: Tensor | None = None,
-        memory: Tensor | None = None,
-        memory_padding_mask: Tensor | None = None,
-        causal: bool = False,
-        cache: DecoderCache | None = None,
-        need_weights: Container[int] = (),
-    ) -> Context:
-        """What all levels share in a pass over `x`."""
-        coordinates = None
-        if self.config.adds_positions:
-            signal = self.static_signal
-            if cache is not None and positions is None:
-                positions = torch.full(x.shape[:2], cache.length + 1, device=x.device)
-            coordinates = signal.first(x.size(1)) if positions is None else signal.positions(positions)
-            coordinates = coordinates.to(x.dtype)
-        if cache is None:
-            mask, only_causal = attention_mask(x, padding_mask, causal), causal and padding_mask is None
-            reads = self._memory(weights, memory, memory_padding_mask)
-        else:
-            mask, only_causal = cache.step_mask(x), False
-            if cache.length == 0:
-                cache.memory = self._memory(weights, memory, memory_padding_mask, absorbs=not torch.is_grad_enabled())
-            reads = cache.memory
-        return Context(self.config, mask, only_causal, reads, coordinates, cache, need_weights, self.dropouts)
+    def _coordinates(self, x: Tensor, positions: Tensor | None, cache: DecoderCache | None) -> Tensor | None:
+        """The position part of a static signal `(batch, length, embed_dim)`, where every level adds it."""
+        if not self.config.adds_positions:
+            return None
+        if positions is None and cache is not None:
+            positions = torch.full(x.shape[:2], cache.length + 1, device=x.device)
+        signal = self.static_signal
+        return (signal.first(x.size(1)) if positions is None else signal.positions(positions)).to(x.dtype)
 
     def _memory(
         self, weights: Weights, memory: Tensor | None, padding_mask: Tensor | None, absorbs: bool = False

@@ -8,7 +8,7 @@ from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.modules import plain
 from fairseq_ringformer.modules.level import run_level
-from tests.building import MODELS, SMALL_SIZE, WIDE_FFN, batch, build, dictionary, parse
+from tests.building import MODELS, SMALL_SIZE, WIDE_FFN, batch, build, context_of_a_pass, dictionary, parse
 
 EVERYWHERE = (
     "self_attn.qkv_proj:before,self_attn.out_proj:after,cross_attn.q_proj:before,cross_attn.kv_proj:after,"
@@ -242,7 +242,7 @@ def test_levels_truly_differ_after_training(arch):
     def level_outputs():
         stack = model.encoder.stack
         weights = stack.weights_for(x)
-        context = stack._context(x, weights)
+        context = context_of_a_pass(stack, x, weights)
         return [run_level(x, level, context)[0] for level in weights.levels]
 
     before = level_outputs()

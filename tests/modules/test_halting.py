@@ -5,6 +5,7 @@ from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.modules import HaltingStack, Stack, StackConfig, build_stack
 from fairseq_ringformer.modules.halting import THRESHOLD
 from fairseq_ringformer.modules.level import run_level, with_coordinates
+from tests.building import context_of_a_pass
 
 LEVELS = 5
 
@@ -31,7 +32,7 @@ def inputs(seed: int = 2):
 def by_position(stack: HaltingStack, x, memory):
     """The same by the letter of the paper, one position after the other, all levels for all of them."""
     weights = stack.weights_for(x)
-    context = stack._context(x, weights, memory=memory)
+    context = context_of_a_pass(stack, x, weights, memory)
     rows, length, _ = x.shape
     halted = torch.zeros(rows, length, dtype=torch.bool)
     probability, steps, remainder = (torch.zeros(rows, length) for _ in range(3))
