@@ -1,5 +1,6 @@
-"""What figures depend on."""
+"""The machine: what figures depend on, and where a model runs."""
 
+import os
 import platform
 
 from .errors import UserError
@@ -12,6 +13,11 @@ def processor() -> str:
             return next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_device(name: str) -> str:

@@ -31,6 +31,7 @@ from wmt14.text import COUNTS, make_splits
 from fairseq_ringformer.cli.arguments import positive
 from fairseq_ringformer.extras import require
 from fairseq_ringformer.files import write_text
+from fairseq_ringformer.machine import cores
 from fairseq_ringformer.text.normalisation import Normalisation, characters_of
 
 BIBERT = "jhu-clsp/bibert-ende"
@@ -74,8 +75,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     words.add_argument("--subwords", choices=("sentencepiece", "subword-nmt"), help="strong; default: sentencepiece")
     words.add_argument("--vocab-size", type=positive, metavar="N", help="strong; default: 32000")
     words.add_argument("--learn-from", type=positive, metavar="N", help="strong: pairs to learn from; default: 500000")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    parser.add_argument("--workers", type=positive, default=cores, metavar="N", help=f"processes; default: {cores}")
+    parser.add_argument("--workers", type=positive, default=cores(), metavar="N", help=f"processes; default: {cores()}")
     parser.add_argument("--force", action="store_true", help="do finished steps again")
     options = parser.parse_args(argv)
     for recipe, names in OWN_FLAGS.items():

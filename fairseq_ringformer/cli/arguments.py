@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import UserError
-from ..export.runtime import cores
 from ..files import is_stream
-from ..machine import choose_device
+from ..machine import choose_device, cores
 
 # What no count of anything here comes near, and every engine's integers hold.
 MOST = 10**9

@@ -18,9 +18,9 @@ import shlex
 from collections.abc import Sequence
 
 from ..errors import UserError
-from ..export.runtime import cores
 from ..extras import require
 from ..files import whole_file
+from ..machine import cores
 from .arch import is_classifier
 from .arguments import SEED, check_output, flag, positive, threads
 from .errors import require_fairseq, require_timm

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, one_line
-from ..export.runtime import cores
+from ..machine import cores
 from . import subwords
 from .arguments import SEED, check_search, positive, refuse_flags, threads
 from .errors import require_fairseq, require_timm

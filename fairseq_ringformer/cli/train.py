@@ -15,7 +15,7 @@ import sys
 
 from .._fairseq import quiet
 from ..errors import UserError
-from ..export.runtime import cores
+from ..machine import cores
 from .arguments import positive
 from .errors import require_fairseq
 from .user_dir import for_fairseq

@@ -11,11 +11,6 @@ INT8 = ("int8", "int8_float32")  # CTranslate2's names; one file
 SAFE_INT8 = 63
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def processor_flags() -> set[str]:
     """What the processor can do, in Linux's words for x86; empty where they are not known."""
     try:

@@ -8,8 +8,9 @@ from typing import Any
 
 from .. import extras
 from ..errors import UserError, about, one_line
-from ..export.runtime import INT8, choose_instructions, compute_type, cores, layout
+from ..export.runtime import INT8, choose_instructions, compute_type, layout
 from ..files import write_text
+from ..machine import cores
 from .normalisation import Normalisation
 from .prepared import RECIPE
 from .stream import Alignment, Hypothesis, Search, batches, longest_output

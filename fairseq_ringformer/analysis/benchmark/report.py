@@ -11,8 +11,7 @@ import torch
 from tabulate import tabulate
 
 from ... import __version__
-from ...export.runtime import cores
-from ...machine import processor
+from ...machine import cores, processor
 from .measure import Result
 from .profile import Profile
 from .runner import Benchmark
