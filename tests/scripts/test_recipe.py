@@ -38,29 +38,41 @@ def data(tmp_path_factory):
 
 @pytest.mark.slow
 def test_from_numbers_to_a_translated_one(data, tmp_path):
-    train = [RECIPE / "train.sh", "--data", data, "--output", tmp_path, "--arch", "ringformer_tiny"]
+    folder = tmp_path / "ring"
+    train = [RECIPE / "train.sh", "--data", data, "--output", folder, "--arch", "ringformer_tiny"]
     flags = [*TINY, "--save-interval-updates", "4", "--warmup-updates", "2"]
     succeed(*train, "--max-update", 8, *flags)
     resumed = succeed(*train, "--max-update", 12, *flags)
     assert "Loaded checkpoint" in resumed
-    last = tmp_path / "checkpoints/checkpoint_last.pt"
+    last = folder / "checkpoints/checkpoint_last.pt"
     last.write_bytes(last.read_bytes()[:1000])  # as an interruption can leave it
     assert "is trained already: 12 updates" in succeed(*train, "--max-update", 12, *flags)
-    averaged = tmp_path / "averaged.pt"
+    averaged = folder / "averaged.pt"
     ringformer = Path(sys.executable).parent / "ringformer"
-    succeed(
-        ringformer, "average", "--dir", tmp_path / "checkpoints", "--last", 3, "--by", "update", "--output", averaged
-    )
+    succeed(ringformer, "average", "--dir", folder / "checkpoints", "--last", 3, "--by", "update", "--output", averaged)
     out = succeed(RECIPE / "evaluate.sh", "--data", data, "--path", averaged, "--samples", 2)
-    scores = json.loads((tmp_path / "scores.json").read_text())
-    assert scores["sentences"] == 50 == len((tmp_path / "hypotheses.nl").read_text().splitlines())
+    scores = json.loads((folder / "scores.json").read_text())
+    assert scores["sentences"] == 50 == len((folder / "hypotheses.nl").read_text().splitlines())
     assert scores["BLEU signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
     assert f"BLEU {scores['BLEU']:.2f}" in out and out.count("reference") == 2
     assert f"exact match {scores['exact match']:.2f} %" in out
     translated = succeed(
-        ROOT / "scripts/translate.sh", "--run", tmp_path, "--data", data / "bin", input="zweihundertdreizehn\n\neins\n"
+        ROOT / "scripts/translate.sh", "--run", folder, "--data", data / "bin", input="zweihundertdreizehn\n\neins\n"
     )
     assert len(translated.split("\n")) == 4 and translated.split("\n")[1] == ""
+    export = [ringformer, "export", "--path", averaged, "--to", "ctranslate2", "--quantization", "int8"]
+    succeed(*export, "--output", folder / "ct2")
+    compare = [sys.executable, RECIPE / "distillation.py", "--data", data, "--runs", tmp_path, "--rounds", 1]
+    table = succeed(*compare, "--baseline", "ring")
+    figures = json.loads((tmp_path / "results.jsonl").read_text())
+    assert figures["bleu_beam5"] == scores["BLEU"] and f" {figures['parameters']:,} " in table
+    assert len(figures["sentences_per_second_greedy_int8"]) == 1 and f" {scores['BLEU']:.2f} " in table
+    assert (tmp_path / "results.png").stat().st_size > 10_000
+    status, _, err = run(*compare)
+    assert (status, err) == (
+        1,
+        f"distillation: {tmp_path} holds no trained vanilla_transformer: run distillation.sh first\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,6 +89,7 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
             ["evaluate.sh", "--data", "nowhere", "--path", "nothing.pt"],
             "evaluate: no checkpoint nothing.pt: train one first",
         ),
+        (["distillation.sh", "ring"], "distillation: unknown argument ring (see --help)"),
         (["../../scripts/quickstart.sh", "--colour", "red"], "quickstart: unknown argument --colour (see --help)"),
         (
             ["../../scripts/quickstart.sh", "--source", "numbers", "--set", "full"],

@@ -1,0 +1,164 @@
+"""Compare trained translators: BLEU, size and speed, of fairseq with a beam and of CTranslate2 in int8, greedily.
+
+  distillation.py --data data/debian_de_en_full_4000 --runs runs/distillation
+
+Every folder in --runs holds what distillation.sh leaves: averaged.pt, hypotheses of fairseq-generate with a beam of five, and ct2, its
+export. Speeds are of the whole test set, all models in turn, medians of --rounds. Writes results.jsonl and results.png there.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tabulate import tabulate
+
+from fairseq_ringformer._fairseq import quiet
+from fairseq_ringformer.analysis.benchmark.measure import turns
+from fairseq_ringformer.analysis.counts.parts import totals
+from fairseq_ringformer.analysis.study.provenance import provenance
+from fairseq_ringformer.analysis.study.significance import paired_bootstrap
+from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.export.checkpoints import read_fairseq_checkpoint
+from fairseq_ringformer.files import read_lines
+from fairseq_ringformer.machine import cores
+from fairseq_ringformer.text import Translator
+from fairseq_ringformer.text.prepared import PreparedData
+from fairseq_ringformer.text.scoring import score
+
+LENPEN = 2.0
+
+
+class Candidate:
+    """A trained model: its figures, and how fast it is in either engine."""
+
+    def __init__(self, folder: Path, data: PreparedData):
+        self.folder = folder
+        self.name = folder.name
+        self.sources, self.references = data.text("test")
+        self.beam = list(read_lines(folder / f"hypotheses.{data.languages[1]}"))
+        self.greedy: list[str] = []
+        self.engines = {
+            "beam5": Translator(folder / "averaged.pt", split=False),
+            "greedy_int8": Translator(folder / "ct2", split=False),
+        }
+        self.speeds: dict[str, list[float]] = {way: [] for way in self.engines}
+
+    def translate(self, way: str, beam: int) -> list[str]:
+        """Translations of the test set, raw text to raw text, which are timed."""
+        started = time.perf_counter()
+        translated = self.engines[way].translate(self.sources, beam=beam, lenpen=LENPEN, scores=False)
+        self.speeds[way].append(len(self.sources) / (time.perf_counter() - started))
+        return [translation.text for translation in translated]
+
+    def figures(self) -> dict[str, Any]:
+        # These import fairseq, whose notices are kept quiet by now.
+        from fairseq_ringformer.analysis.counts.translation import count_parts
+        from fairseq_ringformer.export.loading import load_model
+
+        model = load_model(read_fairseq_checkpoint(str(self.folder / "averaged.pt")))
+        inner, total = totals(count_parts(model))
+        beam, greedy = score(self.beam, self.references), score(self.greedy, self.references)
+        return {
+            "model": self.name,
+            "parameters": total.unique,
+            "without_embeddings": inner.unique,
+            "megabytes_int8": round(sum(file.stat().st_size for file in (self.folder / "ct2").iterdir()) / 1e6, 1),
+            "bleu_beam5": beam.bleu,
+            "chrf_beam5": beam.chrf,
+            "bleu_greedy_int8": greedy.bleu,
+            **{f"sentences_per_second_{way}": speeds for way, speeds in self.speeds.items()},
+            "bleu_signature": beam.bleu_signature,
+            "chrf_signature": beam.chrf_signature,
+        }
+
+
+def measure(candidates: list[Candidate], rounds: int) -> None:
+    """Time all candidates in turn, after a round that does not count."""
+    for order in turns(len(candidates), 1 + rounds):
+        for index in order:
+            candidates[index].translate("beam5", beam=5)
+            candidates[index].greedy = candidates[index].translate("greedy_int8", beam=1)
+    for candidate in candidates:
+        for speeds in candidate.speeds.values():
+            del speeds[0]
+
+
+def draw(figures: list[dict[str, Any]], path: Path) -> None:
+    """BLEU against speed: a dot for fairseq with a beam, a square for CTranslate2, joined by a line."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    axis = figure.subplots()
+    for number, row in enumerate(figures):
+        speeds = [median(row[f"sentences_per_second_{way}"]) for way in ("beam5", "greedy_int8")]
+        scores = [row["bleu_beam5"], row["bleu_greedy_int8"]]
+        label = f"{row['model'].replace('_', ' ')}, {row['parameters'] / 1e6:.1f} M"
+        axis.plot(speeds, scores, "-", color=f"C{number}", alpha=0.4)
+        axis.plot(speeds[0], scores[0], "o", color=f"C{number}", label=label)
+        axis.plot(speeds[1], scores[1], "s", color=f"C{number}")
+    axis.set_xscale("log")
+    for formatter in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
+        formatter("{x:g}")
+    axis.set_xlabel("sentences/s (dot: fairseq, beam 5; square: CTranslate2, int8, greedy)")
+    axis.set_ylabel("BLEU, test set")
+    axis.grid(alpha=0.3, which="both")
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    figure.savefig(path, dpi=120)
+
+
+def compare(folder: Path, runs: Path, baseline: str, rounds: int) -> None:
+    """Measure, write and print; UserError if there is nothing to compare with."""
+    data = PreparedData.read(folder)
+    candidates = [Candidate(found.parent, data) for found in sorted(runs.glob("*/ct2"))]
+    base = next((candidate for candidate in candidates if candidate.name == baseline), None)
+    if base is None:
+        raise UserError(f"{runs} holds no trained {baseline}: run distillation.sh first")
+    measure(candidates, rounds)
+    figures = [candidate.figures() for candidate in candidates]
+    beams = paired_bootstrap(base.beam, {candidate.name: candidate.beam for candidate in candidates}, base.references)
+    for row in figures:
+        row["p_beam5"] = round(beams[row["model"]], 4)
+    about = provenance([], cores())
+    with (runs / "results.jsonl").open("w", encoding="utf-8") as out:
+        out.writelines(json.dumps(row | about) + "\n" for row in figures)
+    draw(figures, runs / "results.png")
+    slow = median(base.speeds["beam5"])
+    table = [
+        [
+            row["model"],
+            f"{row['parameters']:,}",
+            f"{row['without_embeddings']:,}",
+            row["megabytes_int8"],
+            f"{row['bleu_beam5']:.2f}",
+            row["p_beam5"],
+            f"{median(row['sentences_per_second_beam5']) / slow:.2f}x",
+            f"{row['bleu_greedy_int8']:.2f}",
+            f"{median(row['sentences_per_second_greedy_int8']) / slow:.1f}x",
+        ]
+        for row in figures
+    ]
+    headers = ["model", "parameters", "without embeddings", "MB, int8", "beam 5: BLEU", "p", "speed"]
+    print(tabulate(table, [*headers, "greedy, int8: BLEU", "speed"], tablefmt="github", disable_numparse=True))
+    print(f"1x: {slow:.0f} sentences/s, {baseline} in fairseq; {about['machine']}; {figures[0]['bleu_signature']}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="the prepared set whose test sentences are translated")
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the models")
+    parser.add_argument("--baseline", default="vanilla_transformer", help="model that others are compared with")
+    parser.add_argument("--rounds", type=int, default=3, help="of timing (3)")
+    args = parser.parse_args()
+    try:
+        with quiet():
+            compare(args.data, args.runs, args.baseline, args.rounds)
+    except UserError as error:
+        sys.exit(f"distillation: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# What a teacher's translations are worth, and what a small model costs: students of several kinds, each trained on a set as
+# it is and on a teacher's translations of it, compared in BLEU, size and speed.
+#
+#   distillation.sh [--data DIR] [--output DIR] [--updates N] [--teacher-updates N] [--seed N] [MODEL ...]
+#
+# --data     a prepared set (data/debian_de_en_full_4000, which is made if it is not there); the teacher's goes to DIR_distilled
+# --output   where models, table and figure go (runs/distillation)
+# MODEL      vanilla_transformer, ringformer, universal_transformer or ringformer_deep (4 + 2 levels), or one of these with
+#            _distilled behind it, which learns from the teacher; default: all but ringformer_deep
+#
+# All are of the quickstart's size, see the same batches and have one recipe; the teacher, a vanilla model, trains for longer.
+# Finished steps are skipped, an interrupted one goes on.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/../recipe/environment.sh"
+recipe=$root/examples/debian_de_en
+
+declare -A architectures=(
+  [vanilla_transformer]="vanilla_transformer_tiny"
+  [ringformer]="ringformer_tiny"
+  [universal_transformer]="universal_transformer_tiny"
+  [ringformer_deep]="ringformer_tiny --encoder-layers 4 --decoder-layers 2"
+)
+data='' output=runs/distillation updates=3400 teacher_updates=6600 seed=1 models=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    --data|--output|--updates|--teacher-updates|--seed)
+      if [ $# -lt 2 ]; then echo "distillation: $1 needs a value (see --help)" >&2; exit 2; fi
+      case $1 in
+        --data) data=$2 ;;
+        --output) output=$2 ;;
+        --updates) updates=$2 ;;
+        --teacher-updates) teacher_updates=$2 ;;
+        --seed) seed=$2 ;;
+      esac
+      shift 2 ;;
+    *)
+      if [ -z "${architectures[${1%_distilled}]-}" ]; then echo "distillation: unknown argument $1 (see --help)" >&2; exit 2; fi
+      models+=("$1"); shift ;;
+  esac
+done
+if [ ${#models[@]} = 0 ]; then
+  for name in vanilla_transformer ringformer universal_transformer; do models+=("$name" "${name}_distilled"); done
+fi
+
+train() {  # NAME DATA UPDATES: train, average, score with fairseq-generate, export
+  local run=$output/$1
+  [ -e "$run/ct2" ] && return
+  printf '\n== %s\n' "$1"
+  # Three checkpoints are averaged: a trial of few updates leaves as many.
+  local flags=(--arch ${architectures[${1%_distilled}]} --save-interval-updates $(($3 < 600 ? $3 / 3 : 200)))
+  "$recipe/train.sh" --data "$2" --output "$run" --max-update "$3" --seed "$seed" --lr 2.5e-3 --warmup-updates 400 "${flags[@]}"
+  ringformer average --dir "$run/checkpoints" --last 3 --by update --output "$run/averaged.pt"
+  "$recipe/evaluate.sh" --data "$data" --path "$run/averaged.pt" --lenpen 2
+  ringformer export --path "$run/averaged.pt" --to ctranslate2 --quantization int8 --output "$run/ct2"
+}
+
+if [ -z "$data" ]; then
+  data=data/debian_de_en_full_4000
+  "$recipe/prepare.sh" --set full --vocab-size 4000 --output "$data"
+fi
+for name in "${models[@]}"; do
+  case $name in
+    *_distilled)
+      architectures[teacher]=${architectures[vanilla_transformer]}
+      train teacher "$data" "$teacher_updates"
+      [ -e "${data}_distilled" ] || ringformer distill --teacher "$output/teacher/ct2" --data "$data" --output "${data}_distilled" --lenpen 2
+      train "$name" "${data}_distilled" "$updates" ;;
+    *) train "$name" "$data" "$updates" ;;
+  esac
+done
+python3 "$recipe/distillation.py" --data "$data" --runs "$output"
