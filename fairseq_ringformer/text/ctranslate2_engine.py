@@ -63,6 +63,9 @@ class Recipe:
         try:
             with open(os.path.join(folder, RECIPE), encoding="utf-8") as stream:
                 recipe = cls(**json.load(stream))
+            lengths = (recipe.max_source_tokens, recipe.max_target_tokens)
+            if not all(isinstance(length, int) for length in lengths):
+                raise ValueError
         except (OSError, ValueError, TypeError):
             recipe = None
         if recipe is None or recipe.format != FORMAT or not os.path.isfile(os.path.join(folder, MODEL)):
@@ -80,7 +83,7 @@ class Recipe:
         """
         model = None
         if self.bpe is not None:
-            model = os.path.join(folder, os.path.basename(self.bpe_model or ""))
+            model = os.path.join(folder, os.path.basename(str(self.bpe_model)))
             if not os.path.isfile(model):
                 raise UserError(f"{folder}: its sub-word model {self.bpe_model} is missing: export the model again")
         normalisation = None
