@@ -223,7 +223,7 @@ def _place(device: str) -> tuple[str, int]:
         import ctranslate2
 
     kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or not (index or "0").isdigit() or (index and kind != "cuda"):
+    if kind not in ("auto", "cpu", "cuda") or not (index or "0").isdecimal() or (index and kind != "cuda"):
         raise UserError(f"--device {device}: choose cpu, cuda, cuda:1 ... or auto")
     if kind == "cuda" and ctranslate2.get_cuda_device_count() <= int(index or 0):
         raise UserError(f"--device {device}: CTranslate2 finds no such device here")

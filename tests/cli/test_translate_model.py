@@ -109,6 +109,7 @@ def test_scores_only_on_request(exported):
         (("--source-lang", "de"), "--source-lang needs --path"),
         (("--translators", 3, "--threads", 2), "--translators 3 needs --threads of at least 3"),
         (("--device", "nonsense"), "--device nonsense: choose cpu, cuda, cuda:1 ... or auto"),
+        (("--device", "cuda:²"), "--device cuda:²: choose cpu, cuda, cuda:1 ... or auto"),
         (("--device", "cuda:77"), "--device cuda:77: CTranslate2 finds no such device here"),
     ],
 )
