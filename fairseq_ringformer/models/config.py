@@ -299,6 +299,9 @@ def refuse_meaningless(cfg: RingFormerConfig) -> None:
         raise UserError(f"--norm-eps {cfg.norm_eps} must be above 0")
     if not 0 < cfg.signal_lr_scale < math.inf:
         raise UserError(f"--signal-lr-scale {cfg.signal_lr_scale} must be above 0")
+    for option in ("max_source_positions", "max_target_positions"):
+        if getattr(cfg, option) < 1:
+            raise UserError(f"--{option} {getattr(cfg, option)} must be at least 1".replace("_", "-"))
     for option, choices in (
         ("alignment_layer", range(cfg.decoder_layers)),
         ("exit_level", range(1, cfg.decoder_layers + 1)),
