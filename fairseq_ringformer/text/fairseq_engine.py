@@ -23,6 +23,7 @@ from torch import Tensor
 from ..errors import UserError, about, one_line
 from ..export.checkpoints import data_folder, read_fairseq_checkpoint, split_paths
 from ..export.loading import OVERRIDES, load_model
+from ..machine import choose_device
 from ..models.assets import assets_of, check_symbols, first_difference
 from ..models.ringformer import USER_DIR, RingFormerModel
 from .prepared import RECIPE, recipe_subwords
@@ -162,18 +163,6 @@ class FairseqEngine:
             target = tuple(self.dictionary[tokens[place]] for place in kept)
             alignment = Alignment(symbols, target, tuple(map(tuple, weights.tolist())))
         return Hypothesis(self.codec.decode(words), result["score"].item() / math.log(2), alignment)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device `name`; ``auto``: a GPU if there is one. UserError unless torch finds it."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # of the meta device nothing can be read
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise UserError(f"--device {name}: torch finds no such device here") from None
-    return device
 
 
 def build_task(path: str, state: dict[str, Any], data: str, languages: Languages) -> TranslationTask:
