@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import extras
 from ..errors import UserError, about, one_line
-from ..export.runtime import INT8, choose_instructions, compute_type, layout
+from ..export.runtime import choose_instructions, compute_type, layout
 from ..files import write_text
 from ..machine import cores
 from .normalisation import Normalisation
@@ -142,7 +142,8 @@ class CTranslate2Engine:
         kind, index = _place(device)
         counts = layout(threads or cores(), translators, size, alone, gpu=kind == "cuda")
         self.parallel = counts[0]
-        self.translator = _load(folder, kind, index, counts, _compute_type(recipe, kind))
+        computes = compute_type(recipe.quantization, recipe.largest_int8, gpu=kind == "cuda")
+        self.translator = _load(folder, kind, index, counts, computes)
 
     def count(self, text: str) -> int:
         return len(self._tokens(text))
@@ -232,19 +233,13 @@ def _place(device: str) -> tuple[str, int]:
     return kind, int(index or 0)
 
 
-def _compute_type(recipe: Recipe, kind: str) -> str:
-    of_int8 = recipe.quantization in INT8 and kind == "cpu"
-    return compute_type(recipe.largest_int8 or 127) if of_int8 else "default"
-
-
-def _load(folder: str, kind: str, index: int, counts: tuple[int, int], compute_type: str):
+def _load(folder: str, kind: str, index: int, counts: tuple[int, int], computes: str):
     import ctranslate2
 
     translators, threads = counts
     options: dict[str, Any] = {"inter_threads": translators, "intra_threads": threads, "max_queued_batches": -1}
-    options["compute_type"] = compute_type
     try:
-        return ctranslate2.Translator(folder, kind, device_index=index, **options)
+        return ctranslate2.Translator(folder, kind, device_index=index, compute_type=computes, **options)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"{folder}: CTranslate2 cannot load it ({one_line(error)}): export the model again") from None
 
