@@ -58,7 +58,6 @@ def test_a_service_translates_as_translate_does_and_stops_when_told(toy, exporte
     ("flags", "text"),
     [
         (("--model", "nowhere"), "nowhere"),
-        (("--model", "{exported}", "--model", "{exported}"), "two models translate de to en: give one"),
         (("--model", "{exported}", "--api-key-file", "nowhere"), "--api-key-file nowhere: "),
         (("--model", "{exported}", "--api-key-file", "/dev/null"), "holds no key: write one in each line"),
         (("--model", "{exported}", "--allow-origin", "https://a.example/"), "without a path"),

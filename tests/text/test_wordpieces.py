@@ -144,14 +144,6 @@ def test_many_lines_are_encoded_as_one_by_one(pieces, monkeypatch):
     assert pickle.loads(pickle.dumps(pieces)).encode(TEXTS[3]) == pieces.encode(TEXTS[3])
 
 
-def test_dictionary(pieces, path, tmp_path):
-    symbols = pieces.dictionary()
-    assert len(pieces) == len(VOCABULARY) == len(symbols) + 4
-    assert symbols == ["[MASK]", *VOCABULARY[5:]]
-    pieces.write_dictionary(tmp_path / "dict.txt")
-    assert (tmp_path / "dict.txt").read_text(encoding="utf-8") == "".join(f"{symbol} 1\n" for symbol in symbols)
-
-
 @pytest.mark.parametrize(
     ("special", "marker", "left"),
     [
