@@ -228,9 +228,10 @@ def test_what_is_no_vocabulary_is_refused(tmp_path, name, content, text):
 
 def test_a_damaged_configuration_is_named(tmp_path):
     write(tmp_path, VOCABULARY)
-    (tmp_path / "tokenizer_config.json").write_text("{")
-    with pytest.raises(UserError, match="the tokenizer_config.json beside it is damaged"):
-        WordPieces.load(tmp_path)
+    for content in ("{", '{"do_lower_case": "yes"}'):
+        (tmp_path / "tokenizer_config.json").write_text(content)
+        with pytest.raises(UserError, match="the tokenizer_config.json beside it is damaged"):
+            WordPieces.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "a/b/c", "/no/vocab", "data/vocab.txt", "../up/x"])
