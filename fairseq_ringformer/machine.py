@@ -21,10 +21,16 @@ def cores() -> int:
 
 
 def choose_device(name: str) -> str:
-    """``cpu`` or ``cuda``, of which `name` may be ``auto``; UserError if there is no GPU where one is wanted."""
+    """torch's name of the device `name`: a GPU if there is one for ``auto``; UserError unless torch finds it."""
     import torch
 
-    gpu = torch.cuda.is_available()
-    if name == "cuda" and not gpu:
-        raise UserError("--device cuda: torch sees no GPU here; use --device cpu")
-    return "cuda" if name != "cpu" and gpu else "cpu"
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        # Asking starts no CUDA, which processes to come would not bear. Of the meta device nothing can be read.
+        found = torch.cuda.is_available() if name == "cuda" else torch.zeros(1, device=name).item() == 0
+    except (RuntimeError, AssertionError, NotImplementedError):
+        found = False
+    if not found:
+        raise UserError(f"--device {name}: torch finds no such device here; use --device cpu")
+    return name

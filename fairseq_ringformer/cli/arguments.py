@@ -14,6 +14,8 @@ from ..machine import choose_device, cores
 MOST = 10**9
 # More threads for each core only cost memory; far more of them end the process.
 THREADS_OF_A_CORE = 16
+# Of --lenpen: a length to its power must still be a float.
+LARGEST_EXPONENT = 50
 
 
 def whole(least: int, most: int = MOST) -> Callable[[str], int]:
@@ -67,9 +69,11 @@ def add_search_arguments(
 
 
 def check_search(args: argparse.Namespace) -> None:
-    """UserError unless --lenpen is a number."""
+    """UserError unless --lenpen is a number that lengths can be raised to."""
     if not math.isfinite(args.lenpen):
         raise UserError(f"--lenpen {args.lenpen} is no number")
+    if abs(args.lenpen) > LARGEST_EXPONENT:
+        raise UserError(f"--lenpen {args.lenpen} is too large: choose at most {LARGEST_EXPONENT}")
 
 
 def add_translator_arguments(parser: argparse._ActionsContainer, unit: str = "lines") -> None:

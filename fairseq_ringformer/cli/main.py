@@ -1,11 +1,12 @@
 """Entry point of the `ringformer` command."""
 
 import argparse
+import errno
 import importlib
 import os
 import sys
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..extras import named
 from .user_dir import import_folder
 
@@ -93,7 +94,10 @@ def main(argv: list[str] | None = None) -> int:
             args.model_flags, args.user_dirs = rest, common.user_dirs
             for folder in args.user_dirs:
                 import_folder(folder)
-            return args.run(args) or 0
+            status = args.run(args) or 0
+            if sys.stdout is not None:
+                sys.stdout.flush()  # what cannot be written is found out here, not when Python exits
+            return status
     except UserError as error:
         print(f"ringformer {command}: {error}", file=sys.stderr)
         return 2
@@ -106,10 +110,20 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of our output has left: end quietly, and keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of our output has left: end quietly
+        _drop_output()
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        print(f"ringformer {command}: {one_line(error)}", file=sys.stderr)
+        _drop_output()
+        return 2
+
+
+def _drop_output() -> None:
+    """Keep Python from complaining at exit of output that cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

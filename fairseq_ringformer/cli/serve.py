@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _read_keys(path: str) -> list[str]:
     try:
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8-sig") as stream:  # some editors write a mark that is no part of a key
             keys = [line.strip() for line in stream if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--api-key-file {path}: {one_line(error)}") from None

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import UserError
-from .checkpoints import read_fairseq_checkpoint, without_training_state
+from .checkpoints import read_fairseq_checkpoint, settings, without_training_state
 
 # fairseq's names (fairseq/checkpoint_utils.py). The last digit of a best checkpoint's value is random, against ties.
 UPDATE = re.compile(r"checkpoint_\d+_(\d+)\.pt")
@@ -97,10 +97,7 @@ def _require_enough(folder: str, count: int, names: list[str], kind: str) -> Non
 
 def _setting(state: dict[str, Any], name: str, default: Any) -> Any:
     """A setting of the run's checkpointing; old checkpoints keep them in a flat namespace."""
-    try:
-        return state["cfg"]["checkpoint"][name]
-    except (KeyError, TypeError):
-        return getattr(state.get("args"), name, default)
+    return settings(state, "checkpoint").get(name, getattr(state.get("args"), name, default))
 
 
 def _updates(state: dict[str, Any]) -> int:

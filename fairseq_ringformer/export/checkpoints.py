@@ -1,6 +1,8 @@
 """Checkpoints as dictionaries: which kind they are, the data that belongs to them, what of them outlives the training."""
 
+import argparse
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -27,6 +29,17 @@ def check_fairseq_checkpoint(path: StrPath, state: dict[str, Any]) -> dict[str, 
 def is_classifier(state: dict[str, Any]) -> bool:
     """Whether a checkpoint is an image classifier's, and not fairseq's."""
     return "state_dict" in state and "arch" in state
+
+
+def settings(state: dict[str, Any], part: str) -> dict[str, Any]:
+    """What the checkpoint `state` says of a `part`: ``model``, ``task`` ...; empty if it says nothing.
+
+    fairseq keeps those of some models and tasks as a namespace.
+    """
+    cfg = state.get("cfg")
+    found = cfg.get(part) if isinstance(cfg, Mapping) else None
+    found = vars(found) if isinstance(found, argparse.Namespace) else found
+    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def without_training_state(state: dict[str, Any]) -> dict[str, Any]:

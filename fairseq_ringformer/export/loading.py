@@ -12,11 +12,12 @@ from fairseq.tasks.language_modeling import LanguageModelingTask
 from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..models.base import StackModel, vocabularies
 from ..models.dictionaries import numbered_dictionary
 from ..models.language_model import RingFormerLanguageModel
 from ..models.ringformer import USER_DIR
+from .checkpoints import settings
 
 # Options of a run that must not follow its checkpoint: files that were needed for training only.
 OVERRIDES = {"encoder_embed_path": None, "decoder_embed_path": None}
@@ -25,13 +26,8 @@ STOCK = (TransformerModel, TransformerAlignModel, TransformerLanguageModel)
 
 def architecture(state: dict[str, Any]) -> str | None:
     """The architecture that the checkpoint `state` names; None if it names none."""
-    options = _options(state)
+    options = settings(state, "model")
     return options.get("_name") or options.get("arch")
-
-
-def _options(state: dict[str, Any]) -> dict[str, Any]:
-    options = (state.get("cfg") or {}).get("model") or {}
-    return dict(vars(options) if isinstance(options, argparse.Namespace) else options)
 
 
 def is_language_model(state: dict[str, Any]) -> bool:
@@ -55,7 +51,7 @@ def load_model(state: dict[str, Any]) -> BaseFairseqModel:
         raise UserError(
             f"its architecture is {name}: neither one of this plug-in nor fairseq's transformer ({USER_DIR})"
         )
-    cfg = OmegaConf.create({**_options(state), **OVERRIDES, "_name": name}, flags={"allow_objects": True})
+    cfg = OmegaConf.create({**settings(state, "model"), **OVERRIDES, "_name": name}, flags={"allow_objects": True})
     source, target = map(numbered_dictionary, vocabularies(state["model"]))
     if is_language_model(state):
         head = state["model"].get("decoder.output_projection.weight")
@@ -67,7 +63,7 @@ def load_model(state: dict[str, Any]) -> BaseFairseqModel:
         model = build_model(cfg, task, from_checkpoint=True)
         model.load_state_dict(state["model"], strict=True, model_cfg=cfg)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"its model cannot be built: {' '.join(str(error).split())[:300]}") from None
+        raise UserError(f"its model cannot be built: {one_line(error)}") from None
     diverged = [key for key, weight in model.named_parameters() if weight.isnan().any()]
     if diverged:
         raise UserError(f"{diverged[0]} is not a number (NaN) in places: that training has diverged")

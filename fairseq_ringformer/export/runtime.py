@@ -30,15 +30,19 @@ def choose_instructions() -> None:
         os.environ.setdefault("CT2_FORCE_CPU_ISA", "AVX512")
 
 
-def compute_type(largest_int8: int) -> str:
-    """CTranslate2's compute type for a model whose int8 weights are at most `largest_int8`.
+def compute_type(quantization: str, largest_int8: int | None, gpu: bool = False) -> str:
+    """CTranslate2's compute type for weights of the type `quantization`: their own, but where int8 could overflow.
 
-    A model of another type, or on a GPU, takes its own. So does int8, but where its products could overflow: see
-    :data:`SAFE_INT8`. There int8 weights are computed with in float32, which is right, and slower.
+    See :data:`SAFE_INT8`; there it is float32, which is right, and slower.
+
+    Args:
+        largest_int8: the largest int8 weight; None if it is not known, and may be any.
+        gpu: whether a GPU translates, which adds in 32 bits.
     """
     flags = processor_flags()
-    overflows = "avx2" in flags and not flags & {"avx512_vnni", "avx_vnni"}
-    return "float32" if overflows and largest_int8 > SAFE_INT8 else "default"
+    overflows = "avx2" in flags and not flags & {"avx512_vnni", "avx_vnni"} and not gpu
+    safe = quantization not in INT8 or (largest_int8 is not None and largest_int8 <= SAFE_INT8)
+    return "float32" if overflows and not safe else "default"
 
 
 def layout(

@@ -85,15 +85,13 @@ class StackModel(BaseFairseqModel):
                 f"the data folder has dictionaries of {describe_vocabulary(expected)}: use the data that it was "
                 "trained on, or binarise with the dictionaries of that data (fairseq-preprocess --srcdict, --tgtdict)"
             )
-        first = (
-            f"it lacks {missing[0]}"
-            if missing
-            else f"it has {surplus[0]}, which this model has not"
-            if surplus
-            else f"{shapes[0]} is {tuple(state_dict[shapes[0]].shape)}, here {tuple(expected[shapes[0]].shape)}"
-        )
+        differences = [
+            *(f"it lacks {key}" for key in missing),
+            *(f"it has {key}, which this model has not" for key in surplus),
+            *(f"{key} is {tuple(state_dict[key].shape)}, here {tuple(expected[key].shape)}" for key in shapes),
+        ]
         raise UserError(
-            f"the checkpoint is of another architecture than this {type(self).__name__}: {first} "
+            f"the checkpoint is of another architecture than this {type(self).__name__}: {differences[0]} "
             f"({len(missing)} missing, {len(surplus)} unknown, {len(shapes)} of another shape); "
             "use the --arch and flags that it was trained with (checkpoints of unreleased versions, before 0.1.0, do not load)"
         )

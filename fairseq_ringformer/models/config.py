@@ -6,7 +6,7 @@ on the command line and under Hydra alike.
 
 import math
 from dataclasses import dataclass, field
-from typing import Callable, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 from fairseq import utils
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
@@ -41,26 +41,24 @@ OPTIONS = (
 )
 
 
+def described(what: str, default: Any = None) -> Any:
+    """A field with `what` as the help of its flag."""
+    return field(default=default, metadata={"help": what})
+
+
 def _sharing(part: str, extra: str = "") -> Optional[str]:
-    return field(
-        default=None,
-        metadata={
-            "help": f"which levels share {part}: {SHARING_FORMS}{extra}; "
-            "default: the architecture's (RingFormer, sections 3 and 4.1)"
-        },
+    return described(
+        f"which levels share {part}: {SHARING_FORMS}{extra}; "
+        "default: the architecture's (RingFormer, sections 3 and 4.1)"
     )
 
 
 def _side(side: str, flag: str) -> Optional[str]:
-    return field(default=None, metadata={"help": f"--{flag} for the {side} alone; wins over it"})
+    return described(f"--{flag} for the {side} alone; wins over it")
 
 
 def _size(what: str) -> Optional[int]:
-    return field(default=None, metadata={"help": f"{what}; default: the architecture's (RingFormer, appendix A.1)"})
-
-
-def _refused(what: str):
-    return {"help": f"refused: {what}"}
+    return described(f"{what}; default: the architecture's (RingFormer, appendix A.1)")
 
 
 @dataclass
@@ -75,12 +73,8 @@ class RingFormerConfig(FairseqDataclass):
     encoder_ffn_embed_dim: Optional[int] = _size("encoder feed-forward width, in channels")
     encoder_layers: Optional[int] = _size("encoder levels N: how often the block runs")
     encoder_attention_heads: Optional[int] = _size("encoder attention heads; must divide the width")
-    decoder_embed_dim: Optional[int] = field(
-        default=None, metadata={"help": "decoder width d, in channels; default: the encoder's"}
-    )
-    decoder_ffn_embed_dim: Optional[int] = field(
-        default=None, metadata={"help": "decoder feed-forward width, in channels; default: the encoder's"}
-    )
+    decoder_embed_dim: Optional[int] = described("decoder width d, in channels; default: the encoder's")
+    decoder_ffn_embed_dim: Optional[int] = described("decoder feed-forward width, in channels; default: the encoder's")
     decoder_layers: Optional[int] = _size("decoder levels N: how often the block runs")
     decoder_attention_heads: Optional[int] = _size("decoder attention heads; must divide the width")
 
@@ -96,12 +90,9 @@ class RingFormerConfig(FairseqDataclass):
     ffn_sharing: Optional[str] = _sharing("the feed-forward", ", or none for no feed-forward (One Wide FFN's NoDec)")
     encoder_ffn_sharing: Optional[str] = _side("encoder", "ffn-sharing")
     decoder_ffn_sharing: Optional[str] = _side("decoder", "ffn-sharing")
-    ffn_widths: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "feed-forward widths, one for each copy, where copies differ: 2048,6144,2048 for own first and last "
-            "levels around a wider middle (--ffn-sharing 0,1,1,1,1,2); default: all as --encoder-ffn-embed-dim"
-        },
+    ffn_widths: Optional[str] = described(
+        "feed-forward widths, one for each copy, where copies differ: 2048,6144,2048 for own first and last "
+        "levels around a wider middle (--ffn-sharing 0,1,1,1,1,2); default: all as --encoder-ffn-embed-dim"
     )
     encoder_ffn_widths: Optional[str] = _side("encoder", "ffn-widths")
     decoder_ffn_widths: Optional[str] = _side("decoder", "ffn-widths")
@@ -111,176 +102,119 @@ class RingFormerConfig(FairseqDataclass):
     ffn_norm_sharing: Optional[str] = _sharing("the feed-forward's norm", ", or as-norms to follow --norm-sharing")
     encoder_ffn_norm_sharing: Optional[str] = _side("encoder", "ffn-norm-sharing")
     decoder_ffn_norm_sharing: Optional[str] = _side("decoder", "ffn-norm-sharing")
-    norm_per: Optional[ChoiceEnum(["sublayer", "level"])] = field(
-        default=None,
-        metadata={
-            "help": "one norm for each sub-layer, or one for all the sub-layers of a level (as the counts of "
-            "Table 1 imply for its vanilla and One Wide FFN rows); default: the architecture's"
-        },
+    norm_per: Optional[ChoiceEnum(["sublayer", "level"])] = described(
+        "one norm for each sub-layer, or one for all the sub-layers of a level (as the counts of "
+        "Table 1 imply for its vanilla and One Wide FFN rows); default: the architecture's"
     )
-    share_encoder_decoder_ffn: bool = field(
-        default=False,
-        metadata={
-            "help": "encoder and decoder use the same feed-forward copies (One Wide FFN's SharedEncDec, "
-            "arXiv 2309.01826, with --ffn-sharing one)"
-        },
+    share_encoder_decoder_ffn: bool = described(
+        "encoder and decoder use the same feed-forward copies (One Wide FFN's SharedEncDec, "
+        "arXiv 2309.01826, with --ffn-sharing one)",
+        False,
     )
 
     # Signals
-    signal: Optional[ChoiceEnum(list(SIGNALS))] = field(
-        default=None,
-        metadata={
-            "help": "what tells levels apart: low-rank (eq. 6 and 7), full-rank (Table 4), diagonal or low-rank+diagonal "
-            "(ResidualTransformer, arXiv 2310.02489), static (the coordinate embedding of Universal Transformers), steps "
-            "(its coordinates of the level, positions at the input) or none; default: the architecture's"
-        },
+    signal: Optional[ChoiceEnum(list(SIGNALS))] = described(
+        "what tells levels apart: low-rank (eq. 6 and 7), full-rank (Table 4), diagonal or low-rank+diagonal "
+        "(ResidualTransformer, arXiv 2310.02489), static (the coordinate embedding of Universal Transformers), steps "
+        "(its coordinates of the level, positions at the input) or none; default: the architecture's"
     )
-    signal_rank: Optional[int] = field(
-        default=None,
-        metadata={"help": "rank r of low-rank signals, 1 to the width; default: width // 16 (section 4.1), at least 1"},
+    signal_rank: Optional[int] = described(
+        "rank r of low-rank signals, 1 to the width; default: width // 16 (section 4.1), at least 1"
     )
-    signals: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "every signal that is computed from the state, by the projection at which it stands, as in eq. 6 and "
-            "7: self_attn.qkv_proj:after,ffn.fc1:before (also self_attn.out_proj, cross_attn.q_proj, cross_attn.kv_proj, "
-            "cross_attn.out_proj, ffn.fc2); default: the architecture's"
-        },
+    signals: Optional[str] = described(
+        "every signal that is computed from the state, by the projection at which it stands, as in eq. 6 and "
+        "7: self_attn.qkv_proj:after,ffn.fc1:before (also self_attn.out_proj, cross_attn.q_proj, cross_attn.kv_proj, "
+        "cross_attn.out_proj, ffn.fc2); default: the architecture's"
     )
-    attention_signal: Optional[ChoiceEnum(list(SHORT_SIGNALS["attention_signal"][1]))] = field(
-        default=None,
-        metadata={
-            "help": "signal of queries, keys and values after their projections (eq. 6), before them (Table 4) or "
-            "none; default: after, where the signal is computed from the state"
-        },
+    attention_signal: Optional[ChoiceEnum(list(SHORT_SIGNALS["attention_signal"][1]))] = described(
+        "signal of queries, keys and values after their projections (eq. 6), before them (Table 4) or "
+        "none; default: after, where the signal is computed from the state"
     )
-    ffn_signal: Optional[ChoiceEnum(list(SHORT_SIGNALS["ffn_signal"][1]))] = field(
-        default=None,
-        metadata={
-            "help": "signal of the feed-forward before its first projection (eq. 7), after it (inter, Table 4) or "
-            "none; default: before, where the signal is computed from the state"
-        },
+    ffn_signal: Optional[ChoiceEnum(list(SHORT_SIGNALS["ffn_signal"][1]))] = described(
+        "signal of the feed-forward before its first projection (eq. 7), after it (inter, Table 4) or "
+        "none; default: before, where the signal is computed from the state"
     )
-    signal_init_std: Optional[float] = field(
-        default=None,
-        metadata={
-            "help": "deviation that the factor of low-rank signals that is not zero starts with; default: 1 / sqrt(the "
-            "channels that it reads)"
-        },
+    signal_init_std: Optional[float] = described(
+        "deviation that the factor of low-rank signals that is not zero starts with; default: 1 / sqrt(the "
+        "channels that it reads)"
     )
-    signal_lr_scale: float = field(
-        default=1.0, metadata={"help": "learning rate of level signals, as a multiple of that of everything else"}
+    signal_lr_scale: float = described("learning rate of level signals, as a multiple of that of everything else", 1.0)
+    coordinates: Optional[ChoiceEnum(list(COORDINATES))] = described(
+        "sinusoids of --signal static and steps and of --position-per-level: dehghani (arXiv 1807.03819), or "
+        "released, with a frequency for each channel, as in the baseline that the RingFormer paper compares with; "
+        "default: dehghani"
     )
-    coordinates: Optional[ChoiceEnum(list(COORDINATES))] = field(
-        default=None,
-        metadata={
-            "help": "sinusoids of --signal static and steps and of --position-per-level: dehghani (arXiv 1807.03819), or "
-            "released, with a frequency for each channel, as in the baseline that the RingFormer paper compares with; "
-            "default: dehghani"
-        },
+    position_per_level: bool = described(
+        "add sinusoids of the positions to the state before every level instead of once, as --signal static "
+        "does, beside any other signal; does not fold",
+        False,
     )
-    position_per_level: bool = field(
-        default=False,
-        metadata={
-            "help": "add sinusoids of the positions to the state before every level instead of once, as --signal static "
-            "does, beside any other signal; does not fold"
-        },
+    residual_scale: Optional[ChoiceEnum(list(RESIDUAL_SCALES))] = described(
+        "constant in front of every sub-layer's output: 1/N, N the levels of its side, or none (1)"
     )
-    residual_scale: Optional[ChoiceEnum(list(RESIDUAL_SCALES))] = field(
-        default=None,
-        metadata={"help": "constant in front of every sub-layer's output: 1/N, N the levels of its side, or none (1)"},
-    )
-    init: ChoiceEnum(list(INITS)) = field(
-        default="xavier",
-        metadata={
-            "help": "how all weights but embeddings and signals start: xavier (the output head like embeddings), or "
-            "normal-0.02, the output head too"
-        },
+    init: ChoiceEnum(list(INITS)) = described(
+        "how all weights but embeddings and signals start: xavier (the output head like embeddings), or "
+        "normal-0.02, the output head too",
+        "xavier",
     )
 
     # As in fairseq's own transformer
-    encoder_normalize_before: bool = field(default=False, metadata={"help": "pre-norm encoder (the paper: post-norm)"})
-    decoder_normalize_before: bool = field(default=False, metadata={"help": "pre-norm decoder (the paper: post-norm)"})
-    attn_bias: bool = field(default=False, metadata={"help": "biases in attention projections (the paper: none)"})
-    ffn_bias: bool = field(default=False, metadata={"help": "biases in the feed-forward (the paper: none)"})
-    output_bias: bool = field(
-        default=False,
-        metadata={
-            "help": "bias in the output head (the paper's has one; stock models that a ring folds into have none)"
-        },
+    encoder_normalize_before: bool = described("pre-norm encoder (the paper: post-norm)", False)
+    decoder_normalize_before: bool = described("pre-norm decoder (the paper: post-norm)", False)
+    attn_bias: bool = described("biases in attention projections (the paper: none)", False)
+    ffn_bias: bool = described("biases in the feed-forward (the paper: none)", False)
+    output_bias: bool = described(
+        "bias in the output head (the paper's has one; stock models that a ring folds into have none)", False
     )
-    activation_fn: ChoiceEnum(utils.get_available_activation_fns()) = field(
-        default="gelu", metadata={"help": "activation of the feed-forward"}
+    activation_fn: ChoiceEnum(utils.get_available_activation_fns()) = described(
+        "activation of the feed-forward", "gelu"
     )
-    dropout: float = field(default=0.1, metadata={"help": "dropout on embeddings and on each sub-layer's output"})
-    attention_dropout: float = field(default=0.0, metadata={"help": "dropout on attention weights"})
-    activation_dropout: float = field(default=0.1, metadata={"help": "dropout after the activation"})
-    encoder_learned_pos: bool = field(
-        default=False, metadata={"help": "learned encoder positions instead of sinusoids"}
+    dropout: float = described("dropout on embeddings and on each sub-layer's output", 0.1)
+    attention_dropout: float = described("dropout on attention weights", 0.0)
+    activation_dropout: float = described("dropout after the activation", 0.1)
+    encoder_learned_pos: bool = described("learned encoder positions instead of sinusoids", False)
+    decoder_learned_pos: bool = described("learned decoder positions instead of sinusoids", False)
+    no_token_positional_embeddings: bool = described("no position embeddings at the input", False)
+    share_decoder_input_output_embed: bool = described("tie the output head to the decoder's embeddings", False)
+    share_all_embeddings: bool = described(
+        "one table for encoder, decoder and output head (needs a joined dictionary and equal widths)", False
     )
-    decoder_learned_pos: bool = field(
-        default=False, metadata={"help": "learned decoder positions instead of sinusoids"}
+    encoder_embed_path: Optional[str] = described("text file of encoder embeddings")
+    decoder_embed_path: Optional[str] = described("text file of decoder embeddings")
+    layernorm_embedding: bool = described("layer norm on the embedded input", False)
+    no_scale_embedding: bool = described("do not scale embeddings by sqrt(width)", False)
+    norm_eps: float = described("epsilon of every layer norm", NORM_EPS)
+    max_source_positions: int = described("longest source, in tokens", 1024)
+    max_target_positions: int = described("longest target, in tokens", 1024)
+    autocast: ChoiceEnum(["none", "bf16"]) = described(
+        "bf16: compute in bfloat16, on CPUs and GPUs, with weights, optimizer, softmax and loss in float32; "
+        "kept in checkpoints, and changed for one command by --model-overrides",
+        "none",
     )
-    no_token_positional_embeddings: bool = field(
-        default=False, metadata={"help": "no position embeddings at the input"}
+    exit_level: Optional[int] = described(
+        "at inference, by --model-overrides \"{'exit_level': K}\": run the first K levels of the decoder alone, its "
+        "final norm and its head behind them"
     )
-    share_decoder_input_output_embed: bool = field(
-        default=False, metadata={"help": "tie the output head to the decoder's embeddings"}
-    )
-    share_all_embeddings: bool = field(
-        default=False,
-        metadata={
-            "help": "one table for encoder, decoder and output head (needs a joined dictionary and equal widths)"
-        },
-    )
-    encoder_embed_path: Optional[str] = field(default=None, metadata={"help": "text file of encoder embeddings"})
-    decoder_embed_path: Optional[str] = field(default=None, metadata={"help": "text file of decoder embeddings"})
-    layernorm_embedding: bool = field(default=False, metadata={"help": "layer norm on the embedded input"})
-    no_scale_embedding: bool = field(default=False, metadata={"help": "do not scale embeddings by sqrt(width)"})
-    norm_eps: float = field(default=NORM_EPS, metadata={"help": "epsilon of every layer norm"})
-    max_source_positions: int = field(default=1024, metadata={"help": "longest source, in tokens"})
-    max_target_positions: int = field(default=1024, metadata={"help": "longest target, in tokens"})
-    autocast: ChoiceEnum(["none", "bf16"]) = field(
-        default="none",
-        metadata={
-            "help": "bf16: compute in bfloat16, on CPUs and GPUs, with weights, optimizer, softmax and loss in float32; "
-            "kept in checkpoints, and changed for one command by --model-overrides"
-        },
-    )
-    exit_level: Optional[int] = field(
-        default=None,
-        metadata={
-            "help": "at inference, by --model-overrides \"{'exit_level': K}\": run the first K levels of the decoder alone, its "
-            "final norm and its head behind them"
-        },
-    )
-    checkpoint_activations: bool = field(
-        default=False,
-        metadata={
-            "help": "keep only the state between levels and recompute the rest in the backward pass: less memory, "
-            "about a third more time"
-        },
+    checkpoint_activations: bool = described(
+        "keep only the state between levels and recompute the rest in the backward pass: less memory, "
+        "about a third more time",
+        False,
     )
 
     # As in fairseq's transformer_align (arXiv 1909.02074): the attention that --criterion
     # label_smoothed_cross_entropy_with_alignment supervises.
-    alignment_layer: Optional[int] = field(
-        default=None,
-        metadata={"help": "decoder level whose cross-attention is supervised, counted from 0; default: the last"},
+    alignment_layer: Optional[int] = described(
+        "decoder level whose cross-attention is supervised, counted from 0; default: the last"
     )
-    alignment_heads: Optional[int] = field(
-        default=None, metadata={"help": "average over the first so many heads of it; default: all"}
-    )
-    full_context_alignment: bool = field(
-        default=False, metadata={"help": "align with a second pass that sees the whole target"}
-    )
+    alignment_heads: Optional[int] = described("average over the first so many heads of it; default: all")
+    full_context_alignment: bool = described("align with a second pass that sees the whole target", False)
 
     # Known from fairseq's transformer, without a meaning here: refused in words rather than ignored.
-    encoder_layerdrop: float = field(default=0.0, metadata=_refused("a ring has no layers to drop"))
-    decoder_layerdrop: float = field(default=0.0, metadata=_refused("a ring has no layers to drop"))
-    encoder_layers_to_keep: Optional[str] = field(default=None, metadata=_refused("a ring has no layers to prune"))
-    decoder_layers_to_keep: Optional[str] = field(default=None, metadata=_refused("a ring has no layers to prune"))
-    offload_activations: bool = field(default=False, metadata=_refused("use --checkpoint-activations"))
+    encoder_layerdrop: float = described("refused: a ring has no layers to drop", 0.0)
+    decoder_layerdrop: float = described("refused: a ring has no layers to drop", 0.0)
+    encoder_layers_to_keep: Optional[str] = described("refused: a ring has no layers to prune")
+    decoder_layers_to_keep: Optional[str] = described("refused: a ring has no layers to prune")
+    offload_activations: bool = described("refused: use --checkpoint-activations", False)
 
 
 def refuse_meaningless(cfg: RingFormerConfig) -> None:
@@ -299,6 +233,9 @@ def refuse_meaningless(cfg: RingFormerConfig) -> None:
         raise UserError(f"--norm-eps {cfg.norm_eps} must be above 0")
     if not 0 < cfg.signal_lr_scale < math.inf:
         raise UserError(f"--signal-lr-scale {cfg.signal_lr_scale} must be above 0")
+    for option in ("max_source_positions", "max_target_positions"):
+        if getattr(cfg, option) < 1:
+            raise UserError(f"--{option} {getattr(cfg, option)} must be at least 1".replace("_", "-"))
     for option, choices in (
         ("alignment_layer", range(cfg.decoder_layers)),
         ("exit_level", range(1, cfg.decoder_layers + 1)),

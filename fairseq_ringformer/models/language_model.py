@@ -10,7 +10,7 @@ from omegaconf import II
 from ..errors import UserError
 from ..modules import ROWS, Architecture
 from .base import StackModel
-from .config import OPTIONS, RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
+from .config import OPTIONS, RingFormerConfig, described, refuse_meaningless, refuse_unused_signals, stack_config
 from .decoder import RingFormerDecoder
 from .ringformer import SIZES, RingFormerModel, set_sizes
 from .signal_rate import scale_signal_rate
@@ -45,21 +45,17 @@ _SharedConfig: Any = make_dataclass(
 )
 
 
-def _described(what: str, default: Any = None) -> Any:
-    return field(default=default, metadata={"help": what})
-
-
 @dataclass
 class LanguageModelConfig(_SharedConfig):
     """Options of the language models: those of :class:`RingFormerConfig` that a decoder alone has, and these."""
 
-    decoder_embed_dim: Optional[int] = _described("width d, in channels; default: the architecture's")
-    decoder_ffn_embed_dim: Optional[int] = _described("feed-forward width, in channels; default: the architecture's")
+    decoder_embed_dim: Optional[int] = described("width d, in channels; default: the architecture's")
+    decoder_ffn_embed_dim: Optional[int] = described("feed-forward width, in channels; default: the architecture's")
     max_target_positions: Optional[int] = II("task.max_target_positions")
     tokens_per_sample: Optional[int] = II("task.tokens_per_sample")
     # Known from fairseq's transformer_lm: refused in words rather than unknown.
-    adaptive_softmax_cutoff: Optional[str] = _described("refused: the output head is one projection")
-    adaptive_input: bool = _described("refused: the embeddings are one table", default=False)
+    adaptive_softmax_cutoff: Optional[str] = described("refused: the output head is one projection")
+    adaptive_input: bool = described("refused: the embeddings are one table", False)
 
 
 class RingFormerLanguageModel(StackModel, FairseqLanguageModel):

@@ -3,14 +3,15 @@
 import contextlib
 import difflib
 import io
+import math
 import os
 import re
 from collections.abc import Sequence
-from typing import Any
 
+import numpy
 import torch
 from fairseq import options, tasks, utils
-from fairseq.data import LanguagePairDataset, MonolingualDataset
+from fairseq.data import FairseqDataset, LanguagePairDataset, MonolingualDataset
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq.tasks import FairseqTask
@@ -192,26 +193,28 @@ def _check_lengths(cfg: DictConfig, task: FairseqTask) -> None:
             task.load_dataset(subset, combine=False, epoch=1)
         except OSError as error:
             raise UserError(one_line(error)) from None
-        pairs: Any = task.dataset(subset)
-        flag = "--" + name.replace("_", "-")
-        if isinstance(pairs, MonolingualDataset) and limit is not None:
-            positions = cfg.task.max_target_positions or cfg.task.tokens_per_sample
-            longest = int(pairs.sizes[pairs.sizes <= positions].max(initial=0))
-            if longest > limit:
-                raise UserError(
-                    f"{flag} {limit} is less than the longest block of {subset} has ({longest}): raise it, or lower "
-                    "--tokens-per-sample"
-                )
-        if not isinstance(pairs, LanguagePairDataset) or pairs.tgt_sizes is None or limit is None:
-            continue
-        sizes = [(pairs.src_sizes, "source"), (pairs.tgt_sizes, "target")]
-        kept = True
-        for lengths, side in sizes:
-            most = [getattr(part, f"max_{side}_positions", None) for part in (cfg.task, cfg.model)]
-            kept = kept & (lengths <= min([number for number in most if number is not None], default=1 << 30))
-        longest = max(int(lengths[kept].max(initial=0)) for lengths, _ in sizes)
-        if longest > limit:
+        longest, what, instead = _longest(task.dataset(subset), cfg)
+        if limit is not None and longest > limit:
+            flag = "--" + name.replace("_", "-")
             raise UserError(
-                f"{flag} {limit} is less than the longest sentence of {subset} has ({longest}): raise it, or leave such "
-                f"sentences out with --max-source-positions and --max-target-positions"
+                f"{flag} {limit} is less than the longest {what} of {subset} has ({longest}): raise it, or {instead}"
             )
+
+
+def _longest(data: FairseqDataset, cfg: DictConfig) -> tuple[int, str, str]:
+    """Tokens of the longest item that is trained on, what it is, and what makes it shorter; 0 of data that we do not know."""
+    if isinstance(data, MonolingualDataset):
+        positions = cfg.task.max_target_positions or cfg.task.tokens_per_sample
+        longest = int(data.sizes[data.sizes <= positions].max(initial=0))
+        return longest, "block", "lower --tokens-per-sample"
+    if not isinstance(data, LanguagePairDataset) or data.tgt_sizes is None:
+        return 0, "", ""
+    sides = (("source", data.src_sizes), ("target", data.tgt_sizes))
+    kept = numpy.all([lengths <= _most_positions(cfg, side) for side, lengths in sides], axis=0)
+    longest = max(int(lengths[kept].max(initial=0)) for _, lengths in sides)
+    return longest, "sentence", "leave such sentences out with --max-source-positions and --max-target-positions"
+
+
+def _most_positions(cfg: DictConfig, side: str) -> float:
+    limits = (getattr(part, f"max_{side}_positions", None) for part in (cfg.task, cfg.model))
+    return min((limit for limit in limits if limit is not None), default=math.inf)

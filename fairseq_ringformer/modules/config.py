@@ -115,6 +115,9 @@ class StackConfig:
             raise UserError("signal 'static' excludes position_per_level: it adds positions before every level itself")
         if self.ffn_widths is not None and (self.ffn is None or len(self.ffn_widths) != max(self.ffn) + 1):
             raise UserError(f"ffn_widths {self.ffn_widths}: it takes one for each copy of the feed-forward, {self.ffn}")
+        for name, width in (("embed_dim", self.embed_dim), *(("ffn_dim", width) for width in self.ffn_dims)):
+            if width < 1:
+                raise UserError(f"{name} {width} must be at least 1")
         if self.signals and self.signal not in ADAPTIVE:
             raise UserError(f"signal {self.signal!r} stands at no projection, but signals names some")
         for projection in parse_signals(self.signals) if self.signals else ():
@@ -125,8 +128,9 @@ class StackConfig:
                 raise UserError(f"signals: {projection} has copies of different widths, signals need one")
         if self.signal_input == "state" and not self.pre_norm:
             raise UserError("signal input 'state' needs pre_norm: without it, projections read the state itself")
-        if not 0 <= self.drop_path < 1:
-            raise UserError(f"drop_path {self.drop_path} must lie between 0 and 1")
+        for name in ("dropout", "attention_dropout", "activation_dropout", "drop_path"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"{name} {getattr(self, name)} must lie between 0 and 1")
 
     @property
     def levels(self) -> int:

@@ -39,7 +39,7 @@ class Limits:
     Attributes:
         characters: of all texts of a request.
         waiting: requests for a model that may wait for their turn.
-        seconds: from a request's first byte to its answer.
+        seconds: from a request's head to its answer.
     """
 
     characters: int = 10_000
@@ -226,12 +226,7 @@ def build_app(
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard, access.hosts, access.origins), allowed],
-        exception_handlers={
-            Refusal: _refuse,
-            HTTPException: _refuse_http,
-            ClientDisconnect: _nobody,
-            Exception: _break,
-        },
+        exception_handlers={HTTPException: _refuse, ClientDisconnect: _nobody, Exception: _break},
         lifespan=service.lifespan,
     )
 
@@ -247,11 +242,6 @@ async def _absent(request: Request) -> Response:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)
-    return JSONResponse({"error": error.text}, error.status, error.headers)
-
-
-async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 

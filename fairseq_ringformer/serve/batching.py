@@ -3,7 +3,7 @@
 import asyncio
 import collections
 import concurrent.futures
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from ..text import Translator
@@ -91,11 +91,8 @@ class Batcher:
         try:
             return await request.done
         finally:
-            self._leave(request)
-
-    def _leave(self, request: _Request) -> None:
-        if request in self._waiting:
-            self._waiting.remove(request)
+            if request in self._waiting:
+                self._waiting.remove(request)
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as running:
@@ -127,9 +124,10 @@ class Batcher:
         return batch
 
     async def _run(self, batch: list[tuple[_Request, int]]) -> None:
-        call = self._call(batch[0][0].settings, [request.texts[index] for request, index in batch])
+        texts = [request.texts[index] for request, index in batch]
+        loop, settings = asyncio.get_running_loop(), batch[0][0].settings
         try:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, call)
+            found = await loop.run_in_executor(self._threads, self._translate, texts, settings)
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # Rust's panics are no Exception
@@ -145,15 +143,12 @@ class Batcher:
             if not request.missing and not request.done.done():
                 request.done.set_result(request.results)
 
-    def _call(self, settings: Settings, texts: list[str]) -> Callable[[], list[Translation]]:
-        def call() -> list[Translation]:
-            # Scores cost time, and are answered beside an alignment alone.
-            found = self.translator.translate(texts, **asdict(settings), scores=settings.alignment)
-            if len(found) != len(texts):
-                raise ValueError(f"{len(texts)} texts have become {len(found)} translations")
-            return found
-
-        return call
+    def _translate(self, texts: list[str], settings: Settings) -> list[Translation]:
+        # Scores cost time, and are answered beside an alignment alone.
+        found = self.translator.translate(texts, **asdict(settings), scores=settings.alignment)
+        if len(found) != len(texts):
+            raise ValueError(f"{len(texts)} texts have become {len(found)} translations")
+        return found
 
 
 def _fail(request: _Request, cause: BaseException) -> None:

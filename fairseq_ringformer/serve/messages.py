@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from ..text.stream import Hypothesis, Translation
 from .batching import Settings
 
@@ -20,12 +22,8 @@ LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 TRUE, FALSE = ("true", "1"), ("false", "0")
 
 
-class Refusal(Exception):
+class Refusal(HTTPException):
     """A request that is not answered, and why: status, text, headers."""
-
-    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None):
-        super().__init__(text)
-        self.status, self.text, self.headers = status, text, headers
 
 
 @dataclass(frozen=True)

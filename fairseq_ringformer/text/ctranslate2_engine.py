@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import extras
 from ..errors import UserError, about, one_line
-from ..export.runtime import INT8, choose_instructions, compute_type, layout
+from ..export.runtime import choose_instructions, compute_type, layout
 from ..files import write_text
 from ..machine import cores
 from .normalisation import Normalisation
@@ -63,6 +63,9 @@ class Recipe:
         try:
             with open(os.path.join(folder, RECIPE), encoding="utf-8") as stream:
                 recipe = cls(**json.load(stream))
+            lengths = (recipe.max_source_tokens, recipe.max_target_tokens)
+            if not all(isinstance(length, int) for length in lengths):
+                raise ValueError
         except (OSError, ValueError, TypeError):
             recipe = None
         if recipe is None or recipe.format != FORMAT or not os.path.isfile(os.path.join(folder, MODEL)):
@@ -80,7 +83,7 @@ class Recipe:
         """
         model = None
         if self.bpe is not None:
-            model = os.path.join(folder, os.path.basename(self.bpe_model or ""))
+            model = os.path.join(folder, os.path.basename(str(self.bpe_model)))
             if not os.path.isfile(model):
                 raise UserError(f"{folder}: its sub-word model {self.bpe_model} is missing: export the model again")
         normalisation = None
@@ -139,7 +142,8 @@ class CTranslate2Engine:
         kind, index = _place(device)
         counts = layout(threads or cores(), translators, size, alone, gpu=kind == "cuda")
         self.parallel = counts[0]
-        self.translator = _load(folder, kind, index, counts, _compute_type(recipe, kind))
+        computes = compute_type(recipe.quantization, recipe.largest_int8, gpu=kind == "cuda")
+        self.translator = _load(folder, kind, index, counts, computes)
 
     def count(self, text: str) -> int:
         return len(self._tokens(text))
@@ -220,7 +224,7 @@ def _place(device: str) -> tuple[str, int]:
         import ctranslate2
 
     kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or not (index or "0").isdigit() or (index and kind != "cuda"):
+    if kind not in ("auto", "cpu", "cuda") or not (index or "0").isdecimal() or (index and kind != "cuda"):
         raise UserError(f"--device {device}: choose cpu, cuda, cuda:1 ... or auto")
     if kind == "cuda" and ctranslate2.get_cuda_device_count() <= int(index or 0):
         raise UserError(f"--device {device}: CTranslate2 finds no such device here")
@@ -229,19 +233,13 @@ def _place(device: str) -> tuple[str, int]:
     return kind, int(index or 0)
 
 
-def _compute_type(recipe: Recipe, kind: str) -> str:
-    of_int8 = recipe.quantization in INT8 and kind == "cpu"
-    return compute_type(recipe.largest_int8 or 127) if of_int8 else "default"
-
-
-def _load(folder: str, kind: str, index: int, counts: tuple[int, int], compute_type: str):
+def _load(folder: str, kind: str, index: int, counts: tuple[int, int], computes: str):
     import ctranslate2
 
     translators, threads = counts
     options: dict[str, Any] = {"inter_threads": translators, "intra_threads": threads, "max_queued_batches": -1}
-    options["compute_type"] = compute_type
     try:
-        return ctranslate2.Translator(folder, kind, device_index=index, **options)
+        return ctranslate2.Translator(folder, kind, device_index=index, compute_type=computes, **options)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"{folder}: CTranslate2 cannot load it ({one_line(error)}): export the model again") from None
 

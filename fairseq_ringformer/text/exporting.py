@@ -1,20 +1,19 @@
 """A trained model as a folder that runs without torch and fairseq: see :mod:`.ctranslate2_engine`."""
 
-import argparse
 import os
 from typing import Any
 
-from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoderDecoderModel
 
-from ..errors import UserError, about, one_line
+from ..errors import UserError, about
+from ..export.checkpoints import settings
 from ..export.ctranslate2 import LanguageModelConverter, RingConverter
 from ..export.loading import load_model
 from ..export.runtime import INT8, SAFE_INT8
 from ..files import whole_folder, write_text
 from ..models.language_model import RingFormerLanguageModel
 from .ctranslate2_engine import SHORTLIST, Recipe
-from .fairseq_engine import Languages, load_for_export
+from .fairseq_engine import Languages, load_for_export, read_dictionary
 from .shortlist import make_shortlist
 from .subwords import Subwords
 
@@ -87,19 +86,13 @@ def export_language_model(
     Raises:
         UserError: if these do not belong together, CTranslate2 has no such model, or the folder cannot be written.
     """
-    symbols = os.path.join(data, "dict.txt")
-    try:
-        dictionary = Dictionary.load(symbols)
-    except Exception as error:  # fairseq raises this very class
-        raise UserError(f"{symbols} is not a dictionary of fairseq-preprocess: {one_line(error)}") from None
+    dictionary = read_dictionary(os.path.join(data, "dict.txt"))
     with about(path):
         model = load_model(state)
         if not isinstance(model, RingFormerLanguageModel):
             raise UserError("fairseq's own transformer_lm: CTranslate2's ct2-fairseq-converter converts it")
-        options = state["cfg"].get("task") or {}
-        if isinstance(options, argparse.Namespace):  # as fairseq keeps those of some tasks
-            options = vars(options)
-        converter = LanguageModelConverter(model, dictionary.symbols, bool(options.get("add_bos_token")))
+        starts_with_bos = bool(settings(state, "task").get("add_bos_token"))
+        converter = LanguageModelConverter(model, dictionary.symbols, starts_with_bos)
     with whole_folder(output) as folder:
         converter.convert(folder, quantization=quantization, force=True)
     return model

@@ -21,8 +21,9 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from ..errors import UserError, about, one_line
-from ..export.checkpoints import data_folder, read_fairseq_checkpoint, split_paths
-from ..export.loading import OVERRIDES, load_model
+from ..export.checkpoints import data_folder, read_fairseq_checkpoint, settings, split_paths
+from ..export.loading import OVERRIDES, architecture, load_model
+from ..machine import choose_device
 from ..models.assets import assets_of, check_symbols, first_difference
 from ..models.ringformer import USER_DIR, RingFormerModel
 from .prepared import RECIPE, recipe_subwords
@@ -164,18 +165,6 @@ class FairseqEngine:
         return Hypothesis(self.codec.decode(words), result["score"].item() / math.log(2), alignment)
 
 
-def choose_device(name: str) -> torch.device:
-    """The device `name`; ``auto``: a GPU if there is one. UserError unless torch finds it."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device).item()  # of the meta device nothing can be read
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise UserError(f"--device {name}: torch finds no such device here") from None
-    return device
-
-
 def build_task(path: str, state: dict[str, Any], data: str, languages: Languages) -> TranslationTask:
     """The translation task of a checkpoint, with the dictionaries of the folder `data`."""
     if not isinstance(state.get("cfg"), dict) or "task" not in state["cfg"]:
@@ -186,8 +175,7 @@ def build_task(path: str, state: dict[str, Any], data: str, languages: Languages
         raise UserError(f"{path}: a model for the task {name}, translating needs one for translation")
     if not os.path.isdir(data):
         raise UserError(f"{data}: no such data folder")
-    model = state["cfg"].get("model")
-    model = model.get("_name") if isinstance(model, dict) else getattr(model, "arch", None)
+    model = architecture(state)
     if model not in ARCH_MODEL_REGISTRY and model not in MODEL_REGISTRY:
         raise UserError(f"{path}: unknown architecture {model}: not of fairseq and not of this plug-in ({USER_DIR})")
     cfg.data, link = data, None
@@ -215,12 +203,12 @@ def build_task(path: str, state: dict[str, Any], data: str, languages: Languages
         return task
     except Exception:
         for language in pair:
-            _read_dictionary(data, language)  # names the file, if that is what is wrong
+            read_dictionary(os.path.join(data, f"dict.{language}.txt"))  # names the file, if that is what is wrong
         raise
 
 
-def _read_dictionary(data: str, language: str) -> Dictionary:
-    path = os.path.join(data, f"dict.{language}.txt")
+def read_dictionary(path: str) -> Dictionary:
+    """The dictionary in the file at `path`; UserError if there is none."""
     try:
         return TranslationTask.load_dictionary(path)
     except Exception as error:  # fairseq raises this very class where bytes are no UTF-8
@@ -276,7 +264,7 @@ def load_for_export(
 
 def training_data(state: dict[str, Any]) -> str | None:
     """The folder of the data that a checkpoint was trained on, as it was named then; of several the first."""
-    data = _of_task(state, "data")
+    data = settings(state, "task").get("data")
     return utils.split_paths(data)[0] if isinstance(data, str) and data else None
 
 
@@ -296,16 +284,12 @@ def _trained_dictionary(
         data = os.path.join(parent, folder)
         try:
             inferred = infer_language_pair(data)[("source", "target").index(side)]
-            language = _of_task(state, f"{side}_lang") or inferred or getattr(task.cfg, f"{side}_lang")
-            return data, _read_dictionary(data, language)
+            trained = settings(state, "task").get(f"{side}_lang")
+            language = trained or inferred or getattr(task.cfg, f"{side}_lang")
+            return data, read_dictionary(os.path.join(data, f"dict.{language}.txt"))
         except (UserError, OSError, ValueError):
             continue
     return folder, None
-
-
-def _of_task(state: dict[str, Any], name: str) -> Any:
-    task = state["cfg"]["task"]  # a mapping, or of old an argparse.Namespace
-    return task.get(name) if hasattr(task, "get") else getattr(task, name, None)
 
 
 def _load_model(path: str, task: TranslationTask, autocast: str | None, exit_level: int | None):

@@ -76,7 +76,8 @@ def build_tokenizer(
     known = {symbol: number for number, symbol in enumerate(source)}
     rows = [known.get(symbol, known[UNK]) for symbol in symbols]
     tokenizer = Tokenizer(cut.model({cut.name(symbol): number for number, symbol in enumerate(symbols)}))
-    before = [normalizers.Replace(LINE_BREAKS, " "), *_normalizers(subwords.normalisation), *cut.normalizers]
+    spaces = [] if subwords.tokenizer is None else [_replace(f"{_class(BLANKS)}+", " ")]
+    before = [normalizers.Replace(LINE_BREAKS, " "), *_normalizers(subwords.normalisation), *spaces, *cut.normalizers]
     tokenizer.normalizer = normalizers.Sequence(before)
     if cut.pre_tokenizer is not None:
         tokenizer.pre_tokenizer = cut.pre_tokenizer

@@ -48,7 +48,8 @@ class PreparedData:
             languages = details["source_lang"], details["target_lang"]
             subwords = _subwords(folder, details)
             data = cls(folder, languages, subwords, folder / details["raw"], folder / details["bin"], details)
-            for part in (Path(subwords.model), *(data.binary / f"dict.{language}.txt" for language in languages)):
+            model = [] if subwords.model is None else [Path(subwords.model)]  # plain words have none
+            for part in (*model, *(data.binary / f"dict.{language}.txt" for language in languages)):
                 part.stat()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise _unprepared(folder, error) from None
@@ -115,13 +116,11 @@ def recipe_subwords(data: str) -> Subwords | None:
     found = find_recipe(data)
     if found is None:
         return None
-    path = os.path.join(found[0], RECIPE)
-    try:
-        return _subwords(*found)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-    except (KeyError, TypeError):
-        raise UserError(f"{path}: not a recipe of sub-words; give the sub-word model by flag") from None
+    with about(os.path.join(found[0], RECIPE)):
+        try:
+            return _subwords(*found)
+        except (KeyError, TypeError):
+            raise UserError("not a recipe of sub-words; give the sub-word model by flag") from None
 
 
 def recipe_normalisation(data: str) -> Normalisation | None:

@@ -31,27 +31,10 @@ def generation_command(
 ) -> list[str]:
     """The fairseq-generate command that translates a subset of `data` into natural text."""
     subwords = data.subwords
-    command = [
-        sys.executable,
-        "-m",
-        "fairseq_cli.generate",
-        str(data.binary),
-        "--user-dir",
-        str(PACKAGE),
-        "--path",
-        str(checkpoint),
-        "--gen-subset",
-        subset,
-        "--beam",
-        str(beam),
-        "--max-tokens",
-        "2048",
-        "--scoring",
-        "sacrebleu",
-        # With its default of 8, fairseq leaves out the last batch where its size is no multiple of 8.
-        "--required-batch-size-multiple",
-        "1",
-    ]
+    command = [sys.executable, "-m", "fairseq_cli.generate", str(data.binary), "--user-dir", str(PACKAGE)]
+    command += ["--path", str(checkpoint), "--gen-subset", subset, "--beam", str(beam), "--max-tokens", "2048"]
+    # With its default of 8, fairseq leaves out the last batch where its size is no multiple of 8.
+    command += ["--scoring", "sacrebleu", "--required-batch-size-multiple", "1"]
     if subwords.bpe:
         command += ["--bpe", subwords.bpe, FLAGS[subwords.bpe], subwords.model]
     if subwords.tokenizer:
@@ -67,7 +50,7 @@ def generate(command: Sequence[str], log: Path) -> None:
         UserError: with fairseq's last line if it fails.
     """
     with log.open("w") as out:
-        finished = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True)
+        finished = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, errors="replace")
     if finished.returncode:
         lines = finished.stderr.strip().splitlines() or ["no message"]
         raise UserError(f"fairseq-generate failed: {lines[-1]}")

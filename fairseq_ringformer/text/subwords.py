@@ -36,7 +36,7 @@ class Subwords:
     Attributes:
         bpe: ``sentencepiece``, ``subword_nmt``, ``wordpiece`` or None for plain words.
         model: the file of the sub-word model; of WordPieces, whatever ``WordPieces.load`` takes.
-        tokenizer: fairseq's name of what runs before the sub-words, such as ``moses``; None for nothing.
+        tokenizer: fairseq's name of what runs before the sub-words, ``moses`` or ``space``; None for nothing.
         normalisation: what was done to the training text before all of this; None for nothing.
     """
 
@@ -67,7 +67,7 @@ class Subwords:
 
 def check_kind(bpe: str) -> str:
     """`bpe`; UserError unless it is a kind of sub-words that is known here."""
-    if bpe not in FILES:
+    if bpe not in tuple(FILES):  # of a recipe: anything that JSON holds
         raise UserError(f"unknown kind of sub-words {bpe!r}; known: {', '.join(FILES)}")
     return bpe
 
@@ -78,12 +78,12 @@ def build_codec(subwords: Subwords, source_lang: str, target_lang: str) -> Codec
     Line breaks, as byte-wise sub-words may make some, become blanks, and pieces that are bytes become characters.
 
     Raises:
-        UserError: if the model is damaged or cannot be had, or a package lacks.
+        UserError: if the model is damaged or cannot be had, a package lacks, or the tokenizer is not known here.
     """
     steps = []
     with extras.named():
-        if subwords.tokenizer == "moses":
-            steps.append(_moses(source_lang, target_lang))
+        if subwords.tokenizer is not None:
+            steps.append(_tokenizer(subwords.tokenizer, source_lang, target_lang))
         if subwords.bpe == "wordpiece":
             from .wordpieces import WordPieces
 
@@ -134,7 +134,11 @@ def _subword_nmt(path: str) -> Codec:
     return Codec(model.process_line, lambda words: f"{words} ".replace("@@ ", "").rstrip())
 
 
-def _moses(source_lang: str, target_lang: str) -> Codec:
+def _tokenizer(name: str, source_lang: str, target_lang: str) -> Codec:
+    if name == "space":
+        return Codec(lambda text: re.sub(r"\s+", " ", text), lambda words: words)
+    if name != "moses":
+        raise UserError(f"unknown tokenizer {name!r} before the sub-words; known: moses, space")
     from sacremoses import MosesDetokenizer, MosesTokenizer
 
     tokenizer, detokenizer = MosesTokenizer(source_lang), MosesDetokenizer(target_lang)

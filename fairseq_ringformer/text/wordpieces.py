@@ -264,12 +264,15 @@ def _describe(vocabulary: dict[str, int], config: dict[str, Any]) -> dict[str, A
     if unknown is None:
         raise UserError(f"not a WordPiece vocabulary: it has no line {SPECIAL[UNKNOWN]}")
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=unknown, continuing_subword_prefix=CONTINUATION))
-    tokenizer.normalizer = normalizers.BertNormalizer(
-        clean_text=True,
-        handle_chinese_chars=config.get("tokenize_chinese_chars", True),
-        strip_accents=config.get("strip_accents"),  # None: as lowercase
-        lowercase=config.get("do_lower_case", False),
-    )
+    try:
+        tokenizer.normalizer = normalizers.BertNormalizer(
+            clean_text=True,
+            handle_chinese_chars=config.get("tokenize_chinese_chars", True),
+            strip_accents=config.get("strip_accents"),  # None: as lowercase
+            lowercase=config.get("do_lower_case", False),
+        )
+    except TypeError as error:
+        raise UserError(f"the {CONFIG} beside it is damaged ({one_line(error)})") from None
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(CONTINUATION)
     special = [symbol for symbol in (*SPECIAL, *SPECIAL.values(), *MASKS) if symbol in vocabulary]

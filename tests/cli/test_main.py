@@ -68,6 +68,14 @@ def test_printing_never_ends_a_command(monkeypatch):
     assert written.getvalue() == b"\\xe4 \\udcfc\n"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_output_that_does_not_fit_is_one_line():
+    command = [sys.executable, "-m", "fairseq_ringformer.cli.main", "user-dir"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=100)
+    assert (done.returncode, done.stderr) == (2, "ringformer user-dir: No space left on device\n")
+
+
 def test_installed_command():
     command = Path(sys.executable).parent / "ringformer"
     if not command.exists():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fairseq_ringformer.cli.serve import _read_keys
 from fairseq_ringformer.serve.app import Limits
 from fairseq_ringformer.serve.batching import Settings
 from tests.serve.fake import Client, served
@@ -58,7 +59,6 @@ def test_a_service_translates_as_translate_does_and_stops_when_told(toy, exporte
     ("flags", "text"),
     [
         (("--model", "nowhere"), "nowhere"),
-        (("--model", "{exported}", "--model", "{exported}"), "two models translate de to en: give one"),
         (("--model", "{exported}", "--api-key-file", "nowhere"), "--api-key-file nowhere: "),
         (("--model", "{exported}", "--api-key-file", "/dev/null"), "holds no key: write one in each line"),
         (("--model", "{exported}", "--allow-origin", "https://a.example/"), "without a path"),
@@ -68,6 +68,11 @@ def test_a_service_translates_as_translate_does_and_stops_when_told(toy, exporte
 )
 def test_mistakes(exported, refused, flags, text):
     assert text in refused("serve", *(flag.format(exported=exported) for flag in flags))
+
+
+def test_keys_are_lines_without_what_an_editor_adds(tmp_path):
+    (tmp_path / "keys").write_bytes(b"\xef\xbb\xbfgeheim \r\n\n schl\xc3\xbcssel")
+    assert _read_keys(tmp_path / "keys") == ["geheim", "schlüssel"]
 
 
 def test_a_port_that_is_taken(exported, refused):

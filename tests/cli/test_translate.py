@@ -212,6 +212,7 @@ def test_recipe_in_the_data_folder(toy, ringformer, tmp_path):
         (("--nbest", 6, "--json"), "--nbest 6 needs a --beam of at least 6"),
         (("--nbest", 2), "--nbest needs --json"),
         (("--lenpen", "nan"), "--lenpen nan is no number"),
+        (("--lenpen", "1e300"), "--lenpen 1e+300 is too large: choose at most 50"),
         (("--input", "in.txt", "--output", "./in.txt"), "--output ./in.txt is to be read"),
         (("--input", "no.txt"), "no.txt: no such file for --input"),
         (("--output", "no/out.txt"), "no: no such folder for --output"),

@@ -109,6 +109,7 @@ def test_scores_only_on_request(exported):
         (("--source-lang", "de"), "--source-lang needs --path"),
         (("--translators", 3, "--threads", 2), "--translators 3 needs --threads of at least 3"),
         (("--device", "nonsense"), "--device nonsense: choose cpu, cuda, cuda:1 ... or auto"),
+        (("--device", "cuda:²"), "--device cuda:²: choose cpu, cuda, cuda:1 ... or auto"),
         (("--device", "cuda:77"), "--device cuda:77: CTranslate2 finds no such device here"),
     ],
 )
@@ -141,6 +142,15 @@ def test_damaged_models(exported, refused, tmp_path):
     assert "sentencepiece.model: not a model of sentencepiece" in refusal()
     (tmp_path / "model" / "sentencepiece.model").unlink()
     assert "its sub-word model sentencepiece.model is missing: export the model again" in refusal()
+    recipe = json.loads((exported / "recipe.json").read_text())
+    for change, text in (
+        ({"bpe": ["x"]}, "model: unknown kind of sub-words ['x']"),
+        ({"bpe_model": None}, "its sub-word model None is missing"),
+        ({"bpe": None, "tokenizer": "nltk"}, "unknown tokenizer 'nltk'"),
+        ({"max_source_tokens": "many"}, "no model of ringformer export"),
+    ):
+        (tmp_path / "model" / "recipe.json").write_text(json.dumps({**recipe, **change}))
+        assert text in refusal()
 
 
 DEPLOYED = """

@@ -104,12 +104,6 @@ def test_other_dictionaries_are_refused():
         RingConverter(model, model.encoder.dictionary.symbols, model.encoder.dictionary.symbols)
 
 
-def test_static_signals_are_refused():
-    model = ring("universal_transformer")
-    with pytest.raises(ValueError, match="static signals .* do not fold"):
-        RingConverter(model, model.encoder.dictionary.symbols, model.decoder.dictionary.symbols)
-
-
 def test_levels_are_stored_once(tmp_path):
     """A ring of N levels holds its shared weights once, a vanilla model N times."""
     sizes = {}

@@ -173,14 +173,8 @@ def test_static_signals_are_refused():
         to_transformers(ring("universal_transformer"), range(60))
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"adaptive_softmax_cutoff": "10,20"}, "no model with --adaptive-softmax-cutoff"),
-        ({"decoder_output_dim": 16}, "no model with --decoder-output-dim"),
-        ({"no_decoder_final_norm": True}, "no model with --no-decoder-final-norm"),
-    ],
-)
-def test_what_only_fairseqs_transformer_has_is_refused(options, message):
-    with pytest.raises(UserError, match=f"transformers has {message}"):
-        to_transformers(stock(ring("ringformer", *BOTH_PRE_NORM), options), range(60))
+# The other two are in test_ctranslate2.py.
+def test_what_only_fairseqs_transformer_has_is_refused():
+    model = stock(ring("ringformer", *BOTH_PRE_NORM), {"adaptive_softmax_cutoff": "10,20"})
+    with pytest.raises(UserError, match="transformers has no model with --adaptive-softmax-cutoff"):
+        to_transformers(model, range(60))

@@ -45,11 +45,6 @@ def test_lost_blanks_are_announced(tmp_path, caplog):
     ]
 
 
-def test_a_missing_vocabulary_is_named():
-    with pytest.raises(ValueError, match="no/vocab.txt: no such file or folder"):
-        build("no/vocab.txt")
-
-
 def test_a_vocabulary_that_is_not_named_is_asked_for():
     args = argparse.Namespace(bpe="wordpiece")
     with pytest.raises(ValueError, match="--bpe wordpiece needs --wordpiece-model"):

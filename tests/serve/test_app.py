@@ -126,6 +126,7 @@ def test_mistakes_are_answered_in_words(client, body, error):
 def test_other_addresses(client, method, path, status, error):
     found = client.ask(method, path, "" if method == "POST" else None)
     assert (found[0], found[2]) == (status, {"error": error})
+    assert found[1]["Allow"] == ("POST" if status == 405 else None)
 
 
 def test_other_kinds_of_body(client):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from fairseq_ringformer.serve import batching
-from fairseq_ringformer.serve.batching import Batcher, Busy, Failed, Settings
+from fairseq_ringformer.serve.batching import Batcher, Failed, Settings
 from tests.serve.fake import Shouting
 
 GREEDY = Settings(beam=1)
@@ -115,34 +115,6 @@ def test_a_text_that_breaks_the_translator_harms_no_other():
     _, a, bad, c = run(translator, scenario)
     assert [a[0].text, c[0].text] == ["A", "C"]
     assert isinstance(bad, Failed) and str(bad.__cause__) == "broken"
-
-
-def test_who_leaves_is_not_translated():
-    translator = Shouting()
-
-    async def scenario(batcher):
-        first, leaving, staying = await held(translator, batcher, (["a"], GREEDY), (["b"], GREEDY))
-        leaving.cancel()
-        await asyncio.sleep(0)
-        translator.gate.set()
-        return [found.text for found in await staying]
-
-    assert run(translator, scenario) == ["B"]
-    assert texts_of(translator) == [["first"], ["b"]]
-
-
-def test_as_many_wait_as_may():
-    translator = Shouting()
-
-    async def scenario(batcher):
-        first, *waiting = await held(translator, batcher, (["a"], GREEDY), (["b"], GREEDY))
-        with pytest.raises(Busy):
-            await batcher.translate(["c"], GREEDY)
-        translator.gate.set()
-        await asyncio.gather(first, *waiting)
-        return (await batcher.translate(["d"], GREEDY))[0].text
-
-    assert run(translator, scenario, most_waiting=2) == "D"
 
 
 def test_a_translator_that_loses_a_text_is_found_out():

@@ -86,6 +86,11 @@ def test_more_text_than_may_be_is_not_sent(page):
     assert page.translators[0].batches == []
 
 
+def test_an_answer_that_is_given_up_half_way_is_not_shown(page):
+    left = "{ok: true, json: () => Promise.reject(new DOMException('', 'AbortError'))}"
+    assert page.value(f"answerOf({left}).then(() => 'shown', (error) => error.name)") == "AbortError"
+
+
 def test_sub_words_are_put_together(page):
     words = "wordsOf({}, {}, {!r}).map((word) => word.text + ':' + word.places.join('+')).join(' ')"
     for tokens, other, language, expected in (

@@ -118,6 +118,15 @@ def test_ids_are_those_of_the_dictionaries(models, tmp_path, bpe, name, normalis
     assert tokenizer.model_max_length == 100
 
 
+@pytest.mark.parametrize("name", ["codes", "identity.model"])
+def test_white_space_is_single_blanks_behind_fairseqs_space_tokenizer(models, name):
+    cut = Subwords("subword_nmt" if name == "codes" else "sentencepiece", str(models / name), "space")
+    words = build_codec(cut, "de", "en").encode("das\u00a0 Haus\tdas").split()
+    source = [*SPECIAL, *dict.fromkeys(words)]
+    tokenizer, _ = build_tokenizer(cut, source, source, 100)
+    assert tokenizer("das\u00a0 Haus\tdas").input_ids == [*map(source.index, words), 2]
+
+
 def test_with_one_dictionary_the_ids_are_its_own(models):
     cut = subwords(models, "sentencepiece", "bpe.model")
     codec = build_codec(cut, "de", "en")

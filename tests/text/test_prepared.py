@@ -6,6 +6,7 @@ import pytest
 
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.text.prepared import PreparedData
+from fairseq_ringformer.text.subwords import Subwords
 
 DETAILS = {
     "source_lang": "de",
@@ -47,6 +48,11 @@ def test_paths_are_whole(folder):
     )
     assert data.binary == folder / "bin" and data.files("test")[1] == folder / "raw/test.en"
     assert data.languages == ("de", "en") and data.details == DETAILS
+
+
+def test_plain_words_have_no_model(folder):
+    write(folder, {**DETAILS, "bpe": None, "bpe_model": None})
+    assert PreparedData.read(folder).subwords == Subwords(None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,14 @@ def test_a_gpu_has_one_translator_unless_told_otherwise():
         ({"avx2"}, 63, "default"),
         ({"avx2", "avx_vnni"}, 127, "default"),
         ({"avx2", "avx512f", "avx512_vnni"}, 127, "default"),
+        ({"avx2"}, None, "float32"),  # exported before it was noted
         (set(), 127, "default"),  # no x86
     ],
 )
 def test_weights_whose_products_overflow_are_not_multiplied_in_int8(monkeypatch, flags, largest, expected):
     monkeypatch.setattr(runtime, "processor_flags", lambda: flags)
-    assert compute_type(largest) == expected
+    assert compute_type("int8", largest) == expected
+    assert compute_type("float16", largest) == compute_type("int8", largest, gpu=True) == "default"
 
 
 def test_the_library_reads_what_is_set_for_it():

@@ -41,7 +41,7 @@ def test_a_perfect_translation_scores_100_with_signatures():
 
 
 def test_a_failed_generation_ends_with_its_last_line(tmp_path):
-    command = ["sh", "-c", "echo started; echo no dictionary >&2; exit 3"]
-    with pytest.raises(UserError, match="^fairseq-generate failed: no dictionary$"):
+    command = ["sh", "-c", r"echo started; printf 'no dictionary d\374r\n' >&2; exit 3"]
+    with pytest.raises(UserError, match="^fairseq-generate failed: no dictionary d\ufffdr$"):
         generate(command, tmp_path / "generate.log")
     assert (tmp_path / "generate.log").read_text() == "started\n"

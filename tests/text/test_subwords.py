@@ -27,7 +27,7 @@ def models(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("tokenizer", [None, "moses"])
+@pytest.mark.parametrize("tokenizer", [None, "moses", "space"])
 @pytest.mark.parametrize(
     ("bpe", "name"), [(None, None), ("sentencepiece", "sp.model"), ("subword_nmt", "codes"), ("wordpiece", "vocab.txt")]
 )
@@ -84,6 +84,11 @@ def test_a_package_that_lacks_is_not_called_a_damaged_model(models, monkeypatch)
     monkeypatch.setitem(sys.modules, "subword_nmt.apply_bpe", None)
     with pytest.raises(UserError, match="these sub-words need subword_nmt.*scripts/setup.sh subwords"):
         build_codec(Subwords("subword_nmt", str(models / "codes"), None), "de", "en")
+
+
+def test_a_tokenizer_that_is_not_here_is_not_passed_over():
+    with pytest.raises(UserError, match="unknown tokenizer 'nltk' before the sub-words; known: moses, space"):
+        build_codec(Subwords(None, None, "nltk"), "de", "en")
 
 
 @pytest.mark.parametrize("bpe", ["sentencepiece", "subword_nmt"])

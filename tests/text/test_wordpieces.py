@@ -144,14 +144,6 @@ def test_many_lines_are_encoded_as_one_by_one(pieces, monkeypatch):
     assert pickle.loads(pickle.dumps(pieces)).encode(TEXTS[3]) == pieces.encode(TEXTS[3])
 
 
-def test_dictionary(pieces, path, tmp_path):
-    symbols = pieces.dictionary()
-    assert len(pieces) == len(VOCABULARY) == len(symbols) + 4
-    assert symbols == ["[MASK]", *VOCABULARY[5:]]
-    pieces.write_dictionary(tmp_path / "dict.txt")
-    assert (tmp_path / "dict.txt").read_text(encoding="utf-8") == "".join(f"{symbol} 1\n" for symbol in symbols)
-
-
 @pytest.mark.parametrize(
     ("special", "marker", "left"),
     [
@@ -236,9 +228,10 @@ def test_what_is_no_vocabulary_is_refused(tmp_path, name, content, text):
 
 def test_a_damaged_configuration_is_named(tmp_path):
     write(tmp_path, VOCABULARY)
-    (tmp_path / "tokenizer_config.json").write_text("{")
-    with pytest.raises(UserError, match="the tokenizer_config.json beside it is damaged"):
-        WordPieces.load(tmp_path)
+    for content in ("{", '{"do_lower_case": "yes"}'):
+        (tmp_path / "tokenizer_config.json").write_text(content)
+        with pytest.raises(UserError, match="the tokenizer_config.json beside it is damaged"):
+            WordPieces.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["missing.txt", "a/b/c", "/no/vocab", "data/vocab.txt", "../up/x"])
