@@ -90,7 +90,12 @@ class Translator:
         Args:
             buffer_size: texts that are taken before they are translated.
             search: as for :meth:`translate`.
+
+        Raises:
+            UserError: if no text may be taken, or there are fewer beams than hypotheses.
         """
+        if buffer_size < 1:
+            raise UserError(f"buffer_size {buffer_size} must be at least 1")
         texts = iter(texts)
         groups = iter(lambda: list(itertools.islice(texts, buffer_size)), [])
         return itertools.chain.from_iterable(self.groups(groups, **search))

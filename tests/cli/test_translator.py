@@ -78,6 +78,8 @@ def test_mistakes(toy, exported, tmp_path):
             translator.translate("eins.")
         with pytest.raises(UserError, match="2 hypotheses need a beam"):
             translator.translate(["eins."], beam=1, nbest=2)
+        with pytest.raises(UserError, match="buffer_size 0 must be at least 1"):
+            translator.stream(["eins."], buffer_size=0)
     with pytest.raises(ValueError, match="closed"):
         translator.translate(["eins."])
     with pytest.raises(TypeError, match="autocast"):
