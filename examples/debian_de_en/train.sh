@@ -61,7 +61,7 @@ flags=(
   --encoder-normalize-before --decoder-normalize-before --dropout 0 --activation-dropout 0
   --criterion label_smoothed_cross_entropy --label-smoothing 0.1
   --optimizer adam --adam-betas '(0.9, 0.98)' --clip-norm 1.0
-  --lr-scheduler cosine --lr 5e-3 --warmup-updates 200 --max-update "$max_update"
+  --lr-scheduler cosine --lr 2.5e-3 --warmup-updates 200 --max-update "$max_update"
   --max-tokens "${MAX_TOKENS:-1024}" --required-batch-size-multiple 1 --update-epoch-batch-itr True --update-freq $((2 / workers)) --seed "$seed"
   --save-dir "$output/checkpoints" --no-epoch-checkpoints --save-interval-updates 200 --keep-interval-updates 5
   --validate-interval-updates 500 --log-format tqdm --num-workers 0
