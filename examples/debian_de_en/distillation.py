@@ -9,7 +9,7 @@ export. Speeds are of the whole test set, all models in turn, medians of --round
 import argparse
 import json
 import sys
-import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,8 +17,7 @@ from typing import Any
 from tabulate import tabulate
 
 from fairseq_ringformer._fairseq import quiet
-from fairseq_ringformer.analysis.benchmark.measure import turns
-from fairseq_ringformer.analysis.counts.parts import totals
+from fairseq_ringformer.analysis.benchmark.measure import interleave
 from fairseq_ringformer.analysis.study.provenance import provenance
 from fairseq_ringformer.analysis.study.significance import paired_bootstrap
 from fairseq_ringformer.errors import UserError
@@ -30,10 +29,11 @@ from fairseq_ringformer.text.prepared import PreparedData
 from fairseq_ringformer.text.scoring import score
 
 LENPEN = 2.0
+PAUSE = 0.25  # seconds, in which the threads of the engine before stop waiting for more work
 
 
 class Candidate:
-    """A trained model: its figures, and how fast it is in either engine."""
+    """A trained model, in either engine; `rates` are sentences/s of the rounds."""
 
     def __init__(self, folder: Path, data: PreparedData):
         self.folder = folder
@@ -41,50 +41,43 @@ class Candidate:
         self.sources, self.references = data.text("test")
         self.beam = list(read_lines(folder / f"hypotheses.{data.languages[1]}"))
         self.greedy: list[str] = []
-        self.engines = {
-            "beam5": Translator(folder / "averaged.pt", split=False),
-            "greedy_int8": Translator(folder / "ct2", split=False),
-        }
-        self.speeds: dict[str, list[float]] = {way: [] for way in self.engines}
+        self.fairseq = Translator(folder / "averaged.pt", split=False)
+        self.ctranslate2 = Translator(folder / "ct2", split=False)
+        self.rates: dict[str, list[float]] = {}
 
-    def translate(self, way: str, beam: int) -> list[str]:
-        """Translations of the test set, raw text to raw text, which are timed."""
-        started = time.perf_counter()
-        translated = self.engines[way].translate(self.sources, beam=beam, lenpen=LENPEN, scores=False)
-        self.speeds[way].append(len(self.sources) / (time.perf_counter() - started))
-        return [translation.text for translation in translated]
+    def translate_with_beam(self) -> None:
+        self.fairseq.translate(self.sources, beam=5, lenpen=LENPEN, scores=False)
+
+    def translate_greedily(self) -> None:
+        found = self.ctranslate2.translate(self.sources, beam=1, lenpen=LENPEN, scores=False)
+        self.greedy = [translation.text for translation in found]
 
     def figures(self) -> dict[str, Any]:
-        # These import fairseq, whose notices are kept quiet by now.
-        from fairseq_ringformer.analysis.counts.translation import count_parts
-        from fairseq_ringformer.export.loading import load_model
+        # It imports fairseq, whose notices are kept quiet by now.
+        from fairseq_ringformer.analysis.study.translation import count_parameters
 
-        model = load_model(read_fairseq_checkpoint(str(self.folder / "averaged.pt")))
-        inner, total = totals(count_parts(model))
         beam, greedy = score(self.beam, self.references), score(self.greedy, self.references)
         return {
             "model": self.name,
-            "parameters": total.unique,
-            "without_embeddings": inner.unique,
+            **count_parameters(read_fairseq_checkpoint(str(self.folder / "averaged.pt"))),
             "megabytes_int8": round(sum(file.stat().st_size for file in (self.folder / "ct2").iterdir()) / 1e6, 1),
             "bleu_beam5": beam.bleu,
             "chrf_beam5": beam.chrf,
             "bleu_greedy_int8": greedy.bleu,
-            **{f"sentences_per_second_{way}": speeds for way, speeds in self.speeds.items()},
+            **{f"sentences_per_second_{way}": rates for way, rates in self.rates.items()},
             "bleu_signature": beam.bleu_signature,
             "chrf_signature": beam.chrf_signature,
         }
 
 
 def measure(candidates: list[Candidate], rounds: int) -> None:
-    """Time all candidates in turn, after a round that does not count."""
-    for order in turns(len(candidates), 1 + rounds):
-        for index in order:
-            candidates[index].translate("beam5", beam=5)
-            candidates[index].greedy = candidates[index].translate("greedy_int8", beam=1)
-    for candidate in candidates:
-        for speeds in candidate.speeds.values():
-            del speeds[0]
+    """Time both engines of all candidates in turn, raw text to raw text."""
+    ways = {"beam5": Candidate.translate_with_beam, "greedy_int8": Candidate.translate_greedily}
+    turns = [(candidate, way) for candidate in candidates for way in ways]
+    works = [partial(ways[way], candidate) for candidate, way in turns]
+    times = interleave(works, rounds, pause=PAUSE, after_turn=lambda: None)
+    for (candidate, way), seconds in zip(turns, times, strict=True):
+        candidate.rates[way] = [len(candidate.sources) / second for second in seconds]
 
 
 def draw(figures: list[dict[str, Any]], path: Path) -> None:
@@ -126,12 +119,12 @@ def compare(folder: Path, runs: Path, baseline: str, rounds: int) -> None:
     with (runs / "results.jsonl").open("w", encoding="utf-8") as out:
         out.writelines(json.dumps(row | about) + "\n" for row in figures)
     draw(figures, runs / "results.png")
-    slow = median(base.speeds["beam5"])
+    slow = median(base.rates["beam5"])
     table = [
         [
             row["model"],
             f"{row['parameters']:,}",
-            f"{row['without_embeddings']:,}",
+            f"{row['parameters_inner']:,}",
             row["megabytes_int8"],
             f"{row['bleu_beam5']:.2f}",
             row["p_beam5"],

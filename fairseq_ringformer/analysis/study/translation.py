@@ -196,7 +196,7 @@ class Translation:
         hypotheses.write_text("".join(line + "\n" for line in translations), encoding="utf-8")
         scores = score(translations, self.references)
         return {
-            **_parameters(state),
+            **count_parameters(state),
             "seconds": round(state["extra_state"]["previous_training_time"], 1),
             "bleu": scores.bleu,
             "chrf": scores.chrf,
@@ -206,8 +206,8 @@ class Translation:
         }
 
 
-def _parameters(state: dict[str, Any]) -> dict[str, int]:
-    """Of the model as it was trained: in all, and without embeddings and head."""
+def count_parameters(state: dict[str, Any]) -> dict[str, int]:
+    """Of the model of a checkpoint, as it was trained: in all, and without embeddings and head."""
     from ...export.loading import load_model
     from ..counts.parts import totals
     from ..counts.translation import count_parts
