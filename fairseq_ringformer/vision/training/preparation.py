@@ -70,7 +70,7 @@ def model_input(model: nn.Module, options: Options) -> InputConfig:
         mean=_by_channel(options.mean or wishes["mean"], channels),
         std=_by_channel(options.std or wishes["std"], channels),
         interpolation=options.interpolation or wishes["interpolation"],
-        crop_pct=options.crop_pct or wishes["crop_pct"],
+        crop_pct=wishes["crop_pct"] if options.crop_pct is None else options.crop_pct,
         background=options.background,
     )
 

@@ -273,6 +273,7 @@ def test_what_cannot_be_gone_on_with_is_not_overwritten(data, tmp_path):
         (dict(opt="adahessian"), "--opt adahessian needs second derivatives"),
         (dict(warmup_updates=9), "--warmup-updates 9 leaves nothing of 9 updates"),
         (dict(auto_augment="randd"), "auto-augment randd"),
+        (dict(crop_pct=0.0), "crop-pct 0.0: choose a number above 0"),
         (dict(train_split="nosuch"), "no split nosuch"),
         (dict(init_from="nosuch.pt"), "nosuch.pt: no such checkpoint"),
         (dict(mixed_precision="fp16"), "--mixed-precision fp16 needs a GPU"),
