@@ -178,6 +178,8 @@ class Options:
             raise UserError(
                 "--teacher excludes --loss bce: a teacher's targets are shares of all classes; use --loss ce"
             )
+        if self.min_lr and self.sched == "constant":
+            raise UserError(f"--min-lr {self.min_lr:g} excludes --sched constant, which ends at --lr")
         if self.min_lr > self.lr:
             raise UserError(f"--min-lr {self.min_lr:g} is above --lr {self.lr:g}")
 

@@ -278,6 +278,7 @@ def test_what_cannot_be_gone_on_with_is_not_overwritten(data, tmp_path):
         (dict(init_from="nosuch.pt"), "nosuch.pt: no such checkpoint"),
         (dict(mixed_precision="fp16"), "--mixed-precision fp16 needs a GPU"),
         (dict(sched="linear"), "--sched linear: choose one of cosine"),
+        (dict(sched="constant", min_lr=1e-3), "--min-lr 0.001 excludes --sched constant"),
     ],
 )
 def test_what_cannot_work_ends_before_anything_is_lost(data, tmp_path, change, text):
