@@ -126,9 +126,10 @@ class Trainer:
         self.trained = Exits(self.model, options, self.input) if options.exit_weight else self.model
         self.parameters = sum(weight.numel() for weight in self.model.parameters())
         if options.checkpoint_activations:
-            if not hasattr(self.model, "set_grad_checkpointing"):
-                raise UserError(f"--checkpoint-activations: {options.model} does not have it")
-            self.model.set_grad_checkpointing(True)
+            try:
+                self.model.set_grad_checkpointing(True)
+            except (AttributeError, AssertionError):  # timm's convolutional models assert that nobody asks for it
+                raise UserError(f"--checkpoint-activations: {options.model} does not have it") from None
 
     def _refuse_damaged(self, train: Any) -> None:
         """Look through the images in one process; all end if any is damaged."""

@@ -17,6 +17,8 @@ from tests.vision.training.tiny import PLAIN, last, options, rows, same_weights,
 
 # Adam would blow up rounding errors: the keys' biases have no gradient but those.
 STEADY = dict(PLAIN, opt="sgd", lr=0.1)
+# A small model of timm that asserts that nobody wants its activations recomputed.
+CONVIT = dict(model="convit_tiny", in_chans=1, model_arg=dict(depth=1, patch_size=4))
 # Every source of random choices at once.
 LIVELY = dict(
     dropout=0.1,
@@ -276,6 +278,7 @@ def test_what_cannot_be_gone_on_with_is_not_overwritten(data, tmp_path):
         (dict(crop_pct=0.0), "crop-pct 0.0: choose a number above 0"),
         (dict(train_split="nosuch"), "no split nosuch"),
         (dict(init_from="nosuch.pt"), "nosuch.pt: no such checkpoint"),
+        (dict(CONVIT, checkpoint_activations=True), "--checkpoint-activations: convit_tiny does not have it"),
         (dict(mixed_precision="fp16"), "--mixed-precision fp16 needs a GPU"),
         (dict(sched="linear"), "--sched linear: choose one of cosine"),
         (dict(sched="constant", min_lr=1e-3), "--min-lr 0.001 excludes --sched constant"),
