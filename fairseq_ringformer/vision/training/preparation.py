@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from timm.data import Mixup, resolve_data_config
-from timm.layers import resample_abs_pos_embed
+from timm.layers import PatchEmbed, resample_abs_pos_embed
 from timm.loss import BinaryCrossEntropy
 from timm.models import adapt_input_conv
 from timm.optim import create_optimizer_v2, list_optimizers
@@ -179,13 +179,7 @@ def load_initial(model: nn.Module, path: str) -> None:
     if state["num_classes"] != model.num_classes:
         weights |= {key: weight for key, weight in fresh.items() if key.startswith(f"{head}.")}
     weights |= _for_channels(model, weights, fresh)
-    positions = weights.get("pos_embed")
-    if positions is not None and "pos_embed" in fresh and positions.shape[-1] == fresh["pos_embed"].shape[-1]:
-        grid, prefix = list(model.patch_embed.grid_size), model.num_prefix_tokens
-        # Told, since timm takes an unknown grid for a square.
-        before = [side // patch for side, patch in zip(input_config(state).size[1:], model.patch_embed.patch_size)]
-        if before != grid and before[0] * before[1] + prefix == positions.shape[1]:
-            weights["pos_embed"] = resample_abs_pos_embed(positions, grid, before, num_prefix_tokens=prefix)
+    weights |= _for_grid(model, weights, input_config(state))
     problem = difference(weights, fresh)
     if problem:
         raise UserError(f"--init-from {path} does not fit the model: {problem}")
@@ -203,6 +197,20 @@ def _for_channels(model: nn.Module, weights: Mapping[str, Tensor], fresh: Mappin
             if {before, now} == {1, 3}:
                 adapted[name] = adapt_input_conv(now, weights[name], base_chans=before)
     return adapted
+
+
+def _for_grid(model: nn.Module, weights: Mapping[str, Tensor], input: InputConfig) -> dict[str, Tensor]:
+    """The learned positions of images like `input`, resampled to the grid of patches that the model reads."""
+    positions, patches = weights.get("pos_embed"), getattr(model, "patch_embed", None)
+    # timm's pyramids have positions of other shapes, which do not move.
+    if positions is None or positions.dim() != 3 or not isinstance(patches, PatchEmbed):
+        return {}
+    prefix = model.num_prefix_tokens
+    # Told, since timm takes an unknown grid for a square.
+    before = [side // patch for side, patch in zip(input.size[1:], patches.patch_size)]
+    if before == list(patches.grid_size) or before[0] * before[1] + prefix != positions.shape[1]:
+        return {}
+    return {"pos_embed": resample_abs_pos_embed(positions, patches.grid_size, before, num_prefix_tokens=prefix)}
 
 
 def make_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:

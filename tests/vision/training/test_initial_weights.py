@@ -50,6 +50,16 @@ def test_from_grey_to_colour_and_back(before, now, tmp_path):
         torch.testing.assert_close(other(grey.expand(-1, now, -1, -1)), source(grey.expand(-1, before, -1, -1)))
 
 
+def test_a_pyramid_of_timm(tmp_path):
+    """Its positions are no sequence of patches, and are taken as they are."""
+    name, sizes = "pit_ti_224", dict(img_size=32, in_chans=1, num_classes=3)
+    source, other = (timm.create_model(name, **sizes) for _ in range(2))
+    state = dict(arch=name, model_args={}, num_classes=3, classes=list("abc"), state_dict=source.state_dict())
+    torch.save({**state, "input": dict(size=(1, 32, 32), mean=(0.5,), std=(0.5,))}, tmp_path / "x.pt")
+    load_initial(other, str(tmp_path / "x.pt"))
+    assert same_weights(source.state_dict(), other.state_dict())
+
+
 def test_a_trained_model_needs_no_more_what_it_began_with(data, tmp_path):
     train(data, tmp_path / "first", max_update=1)
     torch.save(last(tmp_path / "first")["state_dict"], tmp_path / "weights.pt")
