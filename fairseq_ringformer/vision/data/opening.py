@@ -127,9 +127,10 @@ class Torchvision:
         return samples[index][0] if samples else f"image {index}"
 
     def classes(self) -> list[str]:
-        names = _names(getattr(self.dataset, "class_to_idx", {})) or list(
-            map(str, getattr(self.dataset, "classes", []))
-        )
+        known = getattr(self.dataset, "classes", [])
+        if known and isinstance(known[0], tuple):  # ImageNet's: several names of each, some of them of two classes
+            return [", ".join(names) for names in known]
+        names = _names(getattr(self.dataset, "class_to_idx", {})) or list(map(str, known))
         return names or _numbered(self.dataset[index][1] for index in range(len(self)))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.vision.data import check_same_classes, open_images
+from fairseq_ringformer.vision.data.opening import Torchvision
 from tests.vision.images import damage, encoded, picture, write_folder, write_splits, write_tar
 
 
@@ -137,6 +138,14 @@ def test_torchvision_sets(tmp_path):
     assert (target, damaged) == (5, -1) and np.array_equal(np.asarray(image), np.asarray(picture(5, 28, "L")))
     assert valid[0][0].mode == "RGB" and valid.name(2) == "image 2"
     check_same_classes(train, valid)
+
+
+def test_classes_of_several_names_are_one_each():
+    """ImageNet's, which torchvision numbers by each name; a crane is two of them."""
+    names = [("tench", "Tinca tinca"), ("crane",), ("crane",)]
+    numbered = {name: number for number, several in enumerate(names) for name in several}
+    dataset = types.SimpleNamespace(classes=names, class_to_idx=numbered)
+    assert Torchvision(dataset).classes() == ["tench, Tinca tinca", "crane", "crane"]
 
 
 def test_torchvision_sets_that_cannot_be_read(tmp_path):
