@@ -1,5 +1,6 @@
 """From options to the parts of a training: model, data, loss, optimiser, schedule."""
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -96,6 +97,7 @@ def check_outputs(model: nn.Module, input: InputConfig, num_classes: int) -> Non
 def compile_by_trial(model: nn.Module, input: InputConfig, batch_size: int, accelerator: Accelerator) -> None:
     """Compile `model`, and try it, so that what the compiler cannot do ends here."""
     model.compile()
+    before = copy.deepcopy(model.state_dict())  # batch norms count what they see
     try:
         with accelerator.autocast():
             trial = torch.zeros(batch_size, *input.size, device=accelerator.device)
@@ -103,6 +105,7 @@ def compile_by_trial(model: nn.Module, input: InputConfig, batch_size: int, acce
     except Exception as error:
         raise UserError(f"--compile failed, train without it ({first_line(error)})") from None
     model.zero_grad()
+    model.load_state_dict(before)
 
 
 def _by_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:

@@ -11,6 +11,9 @@ import yaml
 from torch.utils._pytree import tree_leaves
 
 from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.vision.data import InputConfig
+from fairseq_ringformer.vision.training.preparation import compile_by_trial
+from fairseq_ringformer.vision.training.runtime import make_accelerator
 from fairseq_ringformer.vision.training.trainer import Trainer
 from tests.vision.images import damage, write_splits
 from tests.vision.training.tiny import PLAIN, last, options, rows, same_weights, train
@@ -333,6 +336,14 @@ def test_compiler_that_fails(data, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module: setattr(module, "_compiled_call_impl", fail))
     with pytest.raises(UserError, match=r"--compile failed, train without it \(no compiler\)$"):
         train(data, tmp_path, compile=True)
+
+
+def test_trying_the_compiler_leaves_the_model_as_it_was(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: None)
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 3, 8), torch.nn.BatchNorm2d(3), torch.nn.Flatten())
+    before = copy.deepcopy(model.state_dict())
+    compile_by_trial(model, InputConfig((1, 8, 8), (0.5,), (0.5,)), 4, make_accelerator(options(data, tmp_path)))
+    assert same_weights(before, model.state_dict())
 
 
 def test_bfloat16_and_recomputed_activations(data, tmp_path):
