@@ -19,7 +19,7 @@ from fairseq.tasks import FairseqTask
 from torch import Tensor
 
 from ..errors import UserError
-from ..modules import HaltingStack
+from ..modules import HaltingStack, parse_exits
 from .base import StackModel
 
 Log = dict[str, Any]
@@ -133,25 +133,13 @@ class ExitsCriterion(AddingCriterion):
 
     def __init__(self, cfg: ExitsConfig, task: FairseqTask):
         super().__init__(cfg, task)
-        self.weight, self.distils = cfg.exit_weight, cfg.exit_distillation
-        try:
-            self.levels = [int(level) for level in cfg.exit_levels.split(",")] if cfg.exit_levels else None
-        except ValueError:
-            raise UserError(f"--exit-levels {cfg.exit_levels}: give numbers with commas between them: 2,4") from None
-
-    def _levels(self, model: StackModel) -> list[int]:
-        return self.levels or list(range(1, model.decoder.stack.levels))
+        self.named, self.weight, self.distils = cfg.exit_levels, cfg.exit_weight, cfg.exit_distillation
 
     def check(self, model: StackModel) -> None:
-        last = model.decoder.stack.levels
-        if not self._levels(model) or not all(1 <= level < last for level in self._levels(model)):
-            named = ",".join(map(str, self.levels or ()))
-            raise UserError(
-                f"--exit-levels {named}: a decoder of {last} levels has 1 to {last - 1} before its last one"
-            )
+        self.asked(model)
 
     def asked(self, model: StackModel) -> dict[str, Any]:
-        return {"exit_levels": self._levels(model)}
+        return {"exit_levels": parse_exits(self.named, model.decoder.stack.levels, "the decoder")}
 
     def added(self, model: StackModel, net_output: tuple, sample: dict, sample_size: int) -> tuple[Tensor, Log]:
         losses, log = [], {}

@@ -8,7 +8,18 @@ from .config import StackConfig
 from .halting import HaltingStack, build_stack
 from .kernels import plain
 from .projection import Projection
-from .sharing import PROJECTIONS, ROWS, VISION_ROWS, Architecture, Bank, Row, parse_sharing, parse_signals, resolve
+from .sharing import (
+    PROJECTIONS,
+    ROWS,
+    VISION_ROWS,
+    Architecture,
+    Bank,
+    Row,
+    parse_exits,
+    parse_sharing,
+    parse_signals,
+    resolve,
+)
 from .signals import (
     DiagonalSignals,
     FullRankSignals,
@@ -42,6 +53,7 @@ __all__ = [
     "SummedSignals",
     "build_stack",
     "coordinate_table",
+    "parse_exits",
     "parse_sharing",
     "parse_signals",
     "plain",

@@ -222,6 +222,26 @@ def parse_signals(spec: str | Mapping[str, str], name: str = "signals") -> dict[
     return dict(pairs)
 
 
+def parse_exits(spec: str, levels: int, model: str) -> list[int]:
+    """The levels before the last that also learn to be the last, counted from 1 and in order, from ``2,4``.
+
+    Args:
+        spec: empty: all of them.
+        levels: how many there are.
+        model: what the errors call it.
+
+    Raises:
+        UserError: if `spec` is no such list, or there are no such levels.
+    """
+    try:
+        exits = sorted(set(map(int, spec.split(",")))) if spec else list(range(1, levels))
+    except ValueError:
+        raise UserError(f"--exit-levels {spec}: give numbers with commas between them: 2,4") from None
+    if not exits or exits[0] < 1 or exits[-1] >= levels:
+        raise UserError(f"--exit-levels {spec}: {model} has levels 1 to {levels - 1} before its last one")
+    return exits
+
+
 def resolve(
     row: Row, overrides: Mapping[str, Any], levels: int, cross_attn: bool = False, name: Callable[[str], str] = str
 ) -> dict[str, Any]:

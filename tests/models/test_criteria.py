@@ -107,8 +107,8 @@ def test_distilled_exits_learn_from_the_last_level_and_do_not_teach_it():
         *(
             ("ringformer", ExitsConfig, {"exit_levels": levels, "exit_weight": 1.0, "exit_distillation": True}, message)
             for levels, message in (
-                ("3", "--exit-levels 3: a decoder of 3 levels has 1 to 2 before its last one"),
-                ("0,1", "--exit-levels 0,1: a decoder of 3 levels"),
+                ("3", "--exit-levels 3: the decoder has levels 1 to 2 before its last one"),
+                ("0,1", "--exit-levels 0,1: the decoder has levels 1 to 2"),
                 ("1;2", "--exit-levels 1;2: give numbers with commas between them"),
             )
         ),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ...modules import parse_exits
 from ..data import InputConfig
 from .options import Options
 
@@ -27,13 +28,8 @@ class Exits(nn.Module):
     def __init__(self, model: nn.Module, options: Options, input: InputConfig):
         super().__init__()
         self.model = model
-        last, named = len(getattr(model, "feature_info", ())), options.exit_levels
-        try:
-            self.levels = sorted({int(level) for level in named.split(",")}) if named else list(range(1, last))
-        except ValueError:
-            raise UserError(f"--exit-levels {named}: give numbers with commas between them: 1,3") from None
-        if last and not all(1 <= level < last for level in self.levels):
-            raise UserError(f"--exit-levels {named}: {options.model} has levels 1 to {last - 1} before its last one")
+        levels = len(getattr(model, "feature_info", ()))
+        self.levels = parse_exits(options.exit_levels, levels, options.model) if levels > 1 else []
         if not self._agrees_with_pruning(torch.randn(1, *input.size, generator=torch.Generator().manual_seed(1))):
             raise UserError(f"--exit-weight: the head of {options.model} cannot read levels before its last one")
 

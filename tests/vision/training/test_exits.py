@@ -144,7 +144,7 @@ def test_compiled(data, tmp_path, monkeypatch):
         (dict(exit_weight=0.0), "--exit-weight 0: must be above 0"),
         (dict(exit_weight=1.0, exit_levels="1,3"), "--exit-levels 1,3: vit_ring_.* has levels 1 to 2 before its last"),
         (dict(exit_weight=1.0, exit_levels="0"), "--exit-levels 0: vit_ring_tiny_patch4_28 has levels 1 to 2"),
-        (dict(exit_weight=1.0, exit_levels="1;2"), "--exit-levels 1;2: give numbers with commas between them: 1,3"),
+        (dict(exit_weight=1.0, exit_levels="1;2"), "--exit-levels 1;2: give numbers with commas between them: 2,4"),
         (
             dict(exit_weight=1.0, model_arg={**SIZES, "depth": 1}),
             "the head of vit_ring_.* cannot read levels before its last one",
