@@ -35,7 +35,7 @@ def load_classifier(path: str, ema: bool | None = None) -> tuple[nn.Module, dict
     """
     read = read_folder if os.path.isdir(path) else read_onnx if is_onnx(path) else None
     if read is None:
-        return model_of(path, read_classifier(path), ema)
+        return model_of(path, read_checkpoint(path), ema)
     if ema:
         raise UserError(f"{path} holds no averaged weights apart: leave --ema out")
     return read(path)

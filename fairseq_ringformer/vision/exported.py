@@ -84,5 +84,5 @@ def described(model: nn.Module) -> dict[str, Any]:
     if isinstance(labels, dict):  # by number
         labels = [labels.get(str(number), f"output {number}") for number in range(model.num_classes)]
     fields = {name: config[name] for name in ("mean", "std", "interpolation", "crop_pct")}
-    size = InputConfig(size=tuple(config["input_size"]), **fields)
-    return {"num_classes": model.num_classes, "classes": list(labels), "input": {**vars(size)}}
+    input = InputConfig(size=tuple(config["input_size"]), **fields)
+    return {"num_classes": model.num_classes, "classes": list(labels), "input": {**vars(input)}}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
-from timm.models.vision_transformer import checkpoint_filter_fn as resample_positions
+from timm.models.vision_transformer import checkpoint_filter_fn  # for another image size, resamples positions
 
 if TYPE_CHECKING:
     from .classifier import RingClassifier
@@ -79,33 +79,21 @@ def _cfg(size: Size) -> dict[str, Any]:
 default_cfgs = generate_default_cfgs({name: _cfg(size) for name, size in MODELS.items()})
 
 
-def checkpoint_filter_fn(state_dict: dict[str, Any], model: "RingClassifier") -> dict[str, Any]:
-    """Weights for another image size: learned positions are resampled, as in timm's own."""
-    return resample_positions(state_dict, model)
-
-
 def create(name: str, pretrained: bool = False, **kwargs: Any) -> "RingClassifier":
     """The model `name`; keywords of :class:`~.classifier.RingClassifier` override its size."""
     # Not above: this module is imported as soon as timm is, and that may be in the middle of importing the classifier.
     from .classifier import RingClassifier
 
-    size = MODELS[name]
-    size_of_name = dict(
-        architecture=size.architecture,
-        embed_dim=size.embed_dim,
-        ffn_dim=size.ffn_dim,
-        depth=size.depth,
-        num_heads=size.num_heads,
-        patch_size=size.patch_size,
-        img_size=size.image[1:],
-    )
+    size = MODELS[name]._asdict()
+    del size["num_classes"]  # timm takes it, and the channels, from the configuration
+    size["img_size"] = size.pop("image")[1:]
     return build_model_with_cfg(
         RingClassifier,
         name,
         pretrained,
         pretrained_filter_fn=checkpoint_filter_fn,
         feature_cfg=dict(out_indices=kwargs.pop("out_indices", 3), feature_cls="getter"),
-        **{**size_of_name, **kwargs},
+        **{**size, **kwargs},
     )
 
 

@@ -154,8 +154,7 @@ def _loaded(dataset: str, data: str, split: str, **options: Any) -> Any:
     try:
         return create_dataset(dataset, root=data or None, split=split, **options)
     except Exception as error:
-        reason = first_line(error)
-        raise UserError(f"--dataset {dataset}, split {split}: {reason}") from None
+        raise UserError(f"--dataset {dataset}, split {split}: {first_line(error)}") from None
 
 
 def _of_torchvision(dataset: str, data: str, split: str) -> Any:
@@ -170,8 +169,7 @@ def _of_torchvision(dataset: str, data: str, split: str) -> Any:
         raise UserError(f"--dataset {dataset}: {str(error)[0].lower()}{str(error)[1:]}") from None
     except Exception as error:
         # torchvision raises RuntimeError, OSError, ValueError or what the file's decoder does.
-        reason = first_line(error)
-        reason = reason.removesuffix(" You can use download=True to download it").rstrip(".")
+        reason = first_line(error).removesuffix(" You can use download=True to download it").rstrip(".")
         raise UserError(f"{data}: --dataset {dataset} cannot be read from here ({reason})") from None
 
 

@@ -1,7 +1,6 @@
 """Images in batches: the order of an epoch depends on seed and epoch alone, and can be entered anywhere."""
 
 import itertools
-import sys
 from collections.abc import Iterator
 
 import torch
@@ -70,10 +69,7 @@ class TrainingBatches:
         self.effective = batch_size * steps * accelerator.num_processes
         processes = f"{accelerator.num_processes} process{'es' if accelerator.num_processes > 1 else ''}"
         self.layout = f"batches of {batch_size}, {processes}, --workers {workers}" if self.streamed else ""
-        try:
-            count = len(images)
-        except TypeError:
-            count = sys.maxsize  # a stream that ends when it ends
+        count = len(images)
         self.updates = count // self.effective
         if not self.updates:
             raise UserError(

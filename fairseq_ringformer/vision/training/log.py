@@ -54,7 +54,9 @@ class Log:
         if not main:
             return
         self.rows = [row for row in read_rows(folder) if int(row["update"]) <= update]
-        self.board = _board(folder, update)
+        # What an interrupted training has told after its last checkpoint is told again.
+        purge = update + 1 if update else None
+        self.board = require_tensorboard()(os.path.join(folder, BOARD), purge_step=purge)
 
     def note(self, text: str) -> None:
         """A line of its own."""
@@ -114,11 +116,6 @@ def require_tensorboard() -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     return SummaryWriter
-
-
-def _board(folder: str, update: int):
-    # What an interrupted training has told after its last checkpoint is told again.
-    return require_tensorboard()(os.path.join(folder, BOARD), purge_step=update + 1 if update else None)
 
 
 def read_rows(folder: str) -> list[dict[str, Any]]:

@@ -148,10 +148,10 @@ def open_both(options: Options) -> tuple[Dataset, Dataset]:
     return train, valid
 
 
-def set_transforms(train: Dataset, valid: Dataset, size: InputConfig, options: Options) -> None:
+def set_transforms(train: Dataset, valid: Dataset, input: InputConfig, options: Options) -> None:
     """Make the images what the model reads."""
-    train.transform = train_transform(size, augmentation(options))
-    valid.transform = eval_transform(size)
+    train.transform = train_transform(input, augmentation(options))
+    valid.transform = eval_transform(input)
 
 
 def refuse_damaged(train: Dataset, valid: Dataset, workers: int, progress: bool) -> None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -50,9 +50,6 @@ class Progress:
         self.epoch += 1
         self.position = self.counted = self.correct = self.damaged = 0
         self.loss_sum = 0.0
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Training a classifier: the loop over updates, evaluations and checkpoints."""
 
+import dataclasses
 import json
 import os
 import platform
@@ -366,7 +367,7 @@ class Trainer:
         state["training"] = {
             "optimizer": self.plain_optimizer.state_dict(),
             "scaler": None if scaler is None else scaler.state_dict(),
-            "progress": self.progress.as_dict(),
+            "progress": dataclasses.asdict(self.progress),
             "effective_batch": self.batches.effective,
             "layout": self.batches.layout,
             "data": self.data,
