@@ -7,7 +7,7 @@ interpolation), ``state_dict``, and ``state_dict_ema`` where the run kept an ave
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import timm
@@ -115,6 +115,22 @@ def build_model(arch: str, model_args: Mapping[str, Any]) -> nn.Module:
         return timm.create_model(arch, **model_args)
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
         raise UserError(f"model {arch}: {first_line(error)}") from None
+
+
+@torch.no_grad()
+def check_outputs(name: str, model: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, classes: int) -> None:
+    """Try `model`, which errors call `name`, on an image `(1, channels, height, width)`.
+
+    Raises:
+        UserError: unless it gives one number for each of so many classes.
+    """
+    try:
+        shape = tuple(model(image).shape)
+    except (AttributeError, TypeError, ValueError, AssertionError, RuntimeError, LookupError) as error:
+        size = " x ".join(map(str, image.shape[1:]))
+        raise UserError(f"{name} cannot read images of {size} (channels, height, width): {first_line(error)}") from None
+    if shape != (1, classes):
+        raise UserError(f"{name} gives an image {shape[1:]} numbers, not one for each of {classes} classes")
 
 
 def difference(weights: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str | None:

@@ -53,18 +53,21 @@ def check_same_classes(train: Any, valid: Any) -> None:
     Raises:
         UserError: naming the classes that only one of them has.
     """
-    if list(train.classes) == list(valid.classes):
-        return
-    only = {
-        "training": [name for name in train.classes if name not in set(valid.classes)],
-        "validation": [name for name in valid.classes if name not in set(train.classes)],
-    }
-    difference = "; ".join(f"only in {split}: {some(names)}" for split, names in only.items() if names)
-    difference = difference or "they have the same names in another order"
-    raise UserError(
-        f"training and validation images are of different classes ({difference}): "
-        "give both the same class folders, each with at least one image"
-    )
+    other = other_classes({"in training": train.classes, "in validation": valid.classes})
+    if other:
+        raise UserError(
+            f"training and validation images are of different classes ({other}): "
+            "give both the same class folders, each with at least one image"
+        )
+
+
+def other_classes(two: dict[str, Sequence[str]]) -> str:
+    """In which classes two sets, by where they are, differ, for an error; empty where they are alike in this order."""
+    both = set.intersection(*map(set, two.values()))
+    lists = {place: [name for name in names if name not in both] for place, names in two.items()}
+    only = "; ".join(f"only {place}: {some(names)}" for place, names in lists.items() if names)
+    first, second = map(list, two.values())
+    return "" if first == second else only or "the same names in another order"
 
 
 def some(names: Sequence[str]) -> str:

@@ -72,11 +72,11 @@ class ClassFolders:
         self._check(folders, [entry.name for entry in found if entry.is_folder])
         labels = list(map(self._label, folders))
         names = sorted(set(labels), key=_natural)
-        unknown = [name for name in names if classes is not None and name not in set(classes)]
-        if unknown:
-            raise UserError(f"{root} has classes that the model does not have: {some(unknown)}")
         self.classes = list(names if classes is None else classes)
         number = {name: target for target, name in enumerate(self.classes)}
+        unknown = [name for name in names if name not in number]
+        if unknown:
+            raise UserError(f"{root} has classes that the model does not have: {some(unknown)}")
         self.targets = [number[label] for label in labels]
         self._require_readable(folders)
 

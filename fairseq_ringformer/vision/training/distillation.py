@@ -12,9 +12,9 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ..checkpoint import build_model, default_config, input_config, load_classifier
+from ..checkpoint import build_model, check_outputs, default_config, input_config, load_classifier
 from ..data import InputConfig
-from ..data.checking import first_line, some
+from ..data.checking import other_classes
 from ..exported import described, is_onnx
 from .options import Options
 
@@ -50,7 +50,10 @@ class Teacher:
             raise UserError(f"{self.name} lies in --output, where the training writes its own: choose another --output")
         if state["num_classes"] != num_classes:
             raise UserError(f"{self.name} tells {state['num_classes']} classes apart, and the model {num_classes}")
-        self._check_names(list(state["classes"]), list(classes))
+        # timm's pretrained models do not all tell their classes' names.
+        other = other_classes({"of the teacher": state["classes"] or classes, "of the data": classes})
+        if other:
+            raise UserError(f"{self.name} has other classes ({other})")
         self.own = input_config(state)
         self._check_input(input)
         device = accelerator.device
@@ -65,7 +68,7 @@ class Teacher:
         if hasattr(model, "reparameterize"):
             model.reparameterize()
         self.autocast = accelerator.autocast
-        self._try(input, num_classes)
+        check_outputs(self.name, self.logits, torch.zeros(1, *input.size, device=device), num_classes)
         parameters = sum(weight.numel() for weight in model.parameters())
         channels, height, width = self.own.size
         seen = f"{width} x {height} {'grey' if channels == 1 else 'in colour'}"
@@ -73,17 +76,6 @@ class Teacher:
             f"teacher {options.teacher}: {state['arch']}, {parameters:,} parameters, sees the same images, {seen}; "
             f"alpha {self.alpha:g}, temperature {self.temperature:g}"
         )
-
-    def _check_names(self, own: list[str], classes: list[str]) -> None:
-        # timm's pretrained models do not all tell their classes' names.
-        if not own or own == classes:
-            return
-        only = {
-            "of the teacher": [name for name in own if name not in set(classes)],
-            "of the data": [name for name in classes if name not in set(own)],
-        }
-        difference = "; ".join(f"only {whose}: {some(names)}" for whose, names in only.items() if names)
-        raise UserError(f"{self.name} has other classes ({difference or 'the same names in another order'})")
 
     def _check_input(self, input: InputConfig) -> None:
         (channels, height, width), (own_channels, own_height, own_width) = input.size, self.own.size
@@ -93,17 +85,6 @@ class Teacher:
             raise UserError(
                 f"{self.name} reads images of {own_width} x {own_height}, and the model of {width} x {height}: "
                 "their shapes differ, so it cannot see what the model sees"
-            )
-
-    @torch.no_grad()
-    def _try(self, input: InputConfig, num_classes: int) -> None:
-        try:
-            shape = tuple(self.logits(torch.zeros(1, *input.size, device=self.scale.device)).shape)
-        except (AttributeError, TypeError, ValueError, AssertionError, RuntimeError, LookupError) as error:
-            raise UserError(f"{self.name} cannot read images of {self.own.size}: {first_line(error)}") from None
-        if shape != (1, num_classes):
-            raise UserError(
-                f"{self.name} gives an image {shape[1:]} numbers, not one for each of {num_classes} classes"
             )
 
     @torch.no_grad()

@@ -76,24 +76,6 @@ def model_input(model: nn.Module, options: Options) -> InputConfig:
     )
 
 
-def check_outputs(model: nn.Module, input: InputConfig, num_classes: int) -> None:
-    """Try `model`, which is to be trained, on a black image.
-
-    Raises:
-        UserError: unless it gives one number per class.
-    """
-    try:
-        with torch.no_grad():
-            shape = tuple(model.eval()(torch.zeros(1, *input.size)).shape)
-    except (AttributeError, TypeError, ValueError, AssertionError, RuntimeError, LookupError) as error:
-        reason = first_line(error)
-        size = " x ".join(map(str, input.size))
-        raise UserError(f"the model cannot read images of {size} (channels, height, width): {reason}") from None
-    model.train()
-    if shape != (1, num_classes):
-        raise UserError(f"the model gives an image {shape[1:]} numbers, not one for each of {num_classes} classes")
-
-
 def compile_by_trial(model: nn.Module, input: InputConfig, batch_size: int, accelerator: Accelerator) -> None:
     """Compile `model`, and try it, so that what the compiler cannot do ends here."""
     model.compile()

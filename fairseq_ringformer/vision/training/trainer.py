@@ -19,7 +19,7 @@ from timm.utils import ModelEmaV3
 from ... import __version__
 from ...errors import UserError
 from ...files import write_checkpoint, write_text
-from ..checkpoint import build_model
+from ..checkpoint import build_model, check_outputs
 from ..data import no_images
 from . import run
 from .distillation import Teacher
@@ -32,7 +32,6 @@ from .preparation import (
     INITIAL,
     Dataset,
     Loss,
-    check_outputs,
     compile_by_trial,
     learning_rate,
     load_initial,
@@ -117,13 +116,15 @@ class Trainer:
         return state
 
     def _make_model(self) -> None:
-        options, count = self.options, len(self.classes)
-        if options.num_classes is not None and options.num_classes < count:
-            raise UserError(f"--num-classes {options.num_classes}: the data has {count} classes")
-        self.arguments = model_arguments(options, options.num_classes or count)
+        options = self.options
+        outputs = options.num_classes or len(self.classes)
+        if outputs < len(self.classes):
+            raise UserError(f"--num-classes {outputs}: the data has {len(self.classes)} classes")
+        self.arguments = model_arguments(options, outputs)
         self.model = build_model(options.model, self.arguments)
         self.input = model_input(self.model, options)
-        check_outputs(self.model, self.input, options.num_classes or count)
+        check_outputs("the model", self.model.eval(), torch.zeros(1, *self.input.size), outputs)
+        self.model.train()
         self.trained = Exits(self.model, options, self.input) if options.exit_weight else self.model
         self.parameters = sum(weight.numel() for weight in self.model.parameters())
         if options.checkpoint_activations:

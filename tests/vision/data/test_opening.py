@@ -108,7 +108,7 @@ def test_check_same_classes():
     )
     with pytest.raises(UserError, match=r"\(only in training: 0, 1, 2, 3, 4 and 3 more\)"):
         check_same_classes(classes(*map(str, range(9))), classes("8"))
-    with pytest.raises(UserError, match="they have the same names in another order"):
+    with pytest.raises(UserError, match="the same names in another order"):
         check_same_classes(classes("a", "b"), classes("b", "a"))
 
 
