@@ -45,13 +45,6 @@ def test_images_targets_and_names_are_the_folders(data):
         images[16]
 
 
-def test_grey_and_colour(tmp_path):
-    write_folder(tmp_path / "train", mode="L")
-    write_folder(tmp_path / "val", mode="RGBA")
-    assert open_images(str(tmp_path), "train", channels=3)[0][0].mode == "RGB"
-    assert open_images(str(tmp_path), "validation", channels=1)[0][0].mode == "L"
-
-
 def test_damaged_images_are_left_out_of_evaluation_and_replaced_in_training(tmp_path):
     write_folder(tmp_path / "train", extension="jpg")
     damage(tmp_path / "train" / "cat" / "3.jpg")

@@ -243,11 +243,6 @@ def test_images_of_any_ending_but_no_hidden_ones(tmp_path):
     ] * 2
 
 
-def test_webdataset_is_needed(tmp_path, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert refused(tmp_path) == "--dataset wds/ needs the package webdataset: run 'pip install webdataset'"
-
-
 def test_hugging_face_streams_are_read_whole_by_every_process():
     class Reader(list):
         dist_rank, dist_num_replicas, global_num_workers, epoch = 1, 2, 2, None

@@ -15,7 +15,7 @@ from fairseq_ringformer.vision.training.trainer import Trainer
 from tests.vision.images import write_splits
 from tests.vision.training.test_processes import FLAGS, LAUNCHED
 from tests.vision.training.test_trainer import LIVELY, STEADY, assert_same_state, train_interrupted
-from tests.vision.training.tiny import PLAIN, last, launch, options, rows, same_weights, train
+from tests.vision.training.tiny import PLAIN, batches, last, launch, options, rows, same_weights, train
 
 CLASSES = ("a", "b", "c")
 
@@ -47,11 +47,7 @@ def test_loop_against_its_definition(data, teacher, tmp_path):
     training.train()
     known, state = load_classifier(str(teacher))
     assert same_weights(known.state_dict(), state["state_dict_ema"])
-    images = training.batches.images
-    order = torch.randperm(27, generator=torch.Generator().manual_seed(1_000_003))
-    for update in range(2):
-        batch = [images[int(index)] for index in order[8 * update : 8 * update + 8]]
-        pixels, targets = torch.stack([sample[0] for sample in batch]), torch.tensor([sample[1] for sample in batch])
+    for pixels, targets in batches(training, 2):
         seen = (pixels * training.input.std[0] + training.input.mean[0] - 0.3) / 0.4
         soft = (known(seen) / 3).softmax(1).detach()
         logits = model(pixels)
@@ -82,9 +78,10 @@ def test_resume_is_exact(data, teacher, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_are_one(data, teacher, tmp_path):
-    train(data, tmp_path / "one", teacher=str(teacher), epochs=2, **STEADY)
-    flags = [*FLAGS, "--batch-size", 4, "--data", data, "--output", tmp_path / "two", "--teacher", teacher]
-    done = launch(2, LAUNCHED, *flags)
+    """Also where levels before the last learn."""
+    train(data, tmp_path / "one", teacher=str(teacher), exit_weight=0.3, epochs=2, **STEADY)
+    flags = [*FLAGS, "--batch-size", 4, "--data", data, "--output", tmp_path / "two"]
+    done = launch(2, LAUNCHED, *flags, "--teacher", teacher, "--exit-weight", 0.3)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(f"teacher {teacher}: vit_vanilla_tiny_patch4_28, ") == 1
     assert same_weights(last(tmp_path / "one")["state_dict"], last(tmp_path / "two")["state_dict"], atol=1e-5)

@@ -15,9 +15,8 @@ from fairseq_ringformer.vision.training.preparation import Loss
 from fairseq_ringformer.vision.training.runtime import seed_all
 from fairseq_ringformer.vision.training.trainer import Trainer
 from tests.vision.images import write_splits
-from tests.vision.training.test_processes import FLAGS, LAUNCHED
 from tests.vision.training.test_trainer import STEADY
-from tests.vision.training.tiny import SIZES, last, launch, options, rows, same_weights, train
+from tests.vision.training.tiny import SIZES, batches, last, options, rows, same_weights, train
 
 DEEP = dict(model_arg={**SIZES, "depth": 3})
 TIMM, SMALL = dict(model="vit_tiny_patch16_224", in_chans=1), dict(patch_size=4, embed_dim=16, depth=3, num_heads=2)
@@ -36,11 +35,7 @@ def test_loop_against_its_definition(data, tmp_path):
     model = copy.deepcopy(training.model)
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, nesterov=True)
     training.train()
-    images = training.batches.images
-    order = torch.randperm(27, generator=torch.Generator().manual_seed(1_000_003))
-    for update in range(2):
-        batch = [images[int(index)] for index in order[8 * update : 8 * update + 8]]
-        pixels, targets = torch.stack([sample[0] for sample in batch]), torch.tensor([sample[1] for sample in batch])
+    for pixels, targets in batches(training, 2):
         states = model.stack(model.embed(pixels), return_states=True).states[1:]
         first, second, third = (F.cross_entropy(model.head(model.stack.final_norm(x)[:, 0]), targets) for x in states)
         optimizer.zero_grad()
@@ -90,14 +85,6 @@ def test_the_loss_is_that_of_models_which_end_there(data, tmp_path, model, chang
     torch.testing.assert_close(found, whole + 0.25 * loss(plain, early)[0])
 
 
-def test_without_a_weight_nothing_is_added(data, tmp_path):
-    training = Trainer(options(data, tmp_path, max_update=1, **DEEP))
-    assert training.trained is training.model
-    images, targets = torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 1])
-    loss, logits = training.loss(training.model, images, targets)
-    assert logits.equal(training.model(images)) and loss.equal(F.cross_entropy(logits, targets))
-
-
 def test_recomputed_and_accumulated(data, tmp_path):
     settings = dict(max_update=2, exit_weight=0.3, **DEEP, **STEADY)
     train(data, tmp_path / "plain", **settings)
@@ -110,15 +97,6 @@ def test_what_is_newer_than_a_training_was_off_in_it(data, tmp_path):
     del before["exit_weight"], before["exit_levels"]
     assert changed(before, options(data, tmp_path)) == []
     assert changed(before, options(data, tmp_path, exit_weight=0.3)) == ["--exit-weight: None before, 0.3 now"]
-
-
-@pytest.mark.slow
-def test_two_processes_are_one(data, tmp_path):
-    train(data, tmp_path / "one", epochs=2, exit_weight=0.3, **STEADY)
-    flags = [*FLAGS, "--batch-size", 4, "--data", data, "--output", tmp_path / "two", "--exit-weight", 0.3]
-    done = launch(2, LAUNCHED, *flags)
-    assert done.returncode == 0, done.stderr
-    assert same_weights(last(tmp_path / "one")["state_dict"], last(tmp_path / "two")["state_dict"], atol=1e-5)
 
 
 @pytest.mark.slow

@@ -3,8 +3,8 @@
 import pytest
 
 from fairseq_ringformer.errors import UserError
-from fairseq_ringformer.vision.training.trainer import Trainer
 from tests.vision.data.test_streams import write_shards
+from tests.vision.training.test_trainer import train_interrupted
 from tests.vision.training.tiny import last, rows, same_weights, train
 
 # 4 shards of 6 images, the last of which are evaluated on.
@@ -20,60 +20,42 @@ STREAM = dict(
 )
 
 
-def test_a_stream_resumes_exactly(tmp_path):
+@pytest.fixture
+def shards(tmp_path):
     (tmp_path / "data").mkdir()
-    write_shards(tmp_path / "data")
-    train(tmp_path / "data", tmp_path / "whole", dropout=0.1, **STREAM)
-    with pytest.MonkeyPatch.context() as patch:
-        save = Trainer._save
+    return write_shards(tmp_path / "data")
 
-        def save_and_stop(self, *arguments):
-            save(self, *arguments)
-            if self.progress.update == 6:
-                raise KeyboardInterrupt
 
-        patch.setattr(Trainer, "_save", save_and_stop)
-        with pytest.raises(KeyboardInterrupt):
-            train(tmp_path / "data", tmp_path / "parts", dropout=0.1, **STREAM)
-    train(tmp_path / "data", tmp_path / "parts", dropout=0.1, **STREAM)
+def test_a_stream_resumes_exactly(shards, tmp_path):
+    train(shards, tmp_path / "whole", dropout=0.1, **STREAM)
+    train_interrupted(shards, tmp_path / "parts", 6, dropout=0.1, **STREAM)
+    train(shards, tmp_path / "parts", dropout=0.1, **STREAM)
     assert [row["update"] for row in rows(tmp_path / "parts")] == ["4", "8"]
     whole, parts = last(tmp_path / "whole"), last(tmp_path / "parts")
     assert same_weights(whole["state_dict"], parts["state_dict"])
 
 
-def test_a_stream_cannot_be_looked_through_first(tmp_path):
-    (tmp_path / "data").mkdir()
-    write_shards(tmp_path / "data")
+def test_a_stream_cannot_be_looked_through_first(shards, tmp_path):
     with pytest.raises(UserError, match="--damaged refuse cannot look through streamed images first"):
-        train(tmp_path / "data", tmp_path / "run", damaged="refuse", **STREAM)
+        train(shards, tmp_path / "run", damaged="refuse", **STREAM)
 
 
-def test_a_stream_that_ends_within_an_update(tmp_path):
+def test_a_stream_that_ends_within_an_update(shards, tmp_path):
     """What is left over is dropped, as at the end of other images: 18 images said, 12 there, 2 updates of 2 x 4 wanted."""
-    (tmp_path / "data").mkdir()
-    write_shards(tmp_path / "data")
     settings = dict(STREAM, train_split="train-{0..1}.tar|18", grad_accum=2)
-    result = train(tmp_path / "data", tmp_path / "run", **settings)
+    result = train(shards, tmp_path / "run", **settings)
     assert [row["update"] for row in rows(tmp_path / "run")] == ["1", "2", "3", "4"] and result["updates"] == 4
 
 
-def test_a_stream_goes_on_in_the_middle_only_in_the_same_order(tmp_path):
-    (tmp_path / "data").mkdir()
-    write_shards(tmp_path / "data")
-    with pytest.MonkeyPatch.context() as patch:
-        step = Trainer._step
-        patch.setattr(Trainer, "_step", lambda self, *batch: 1 / 0 if self.progress.update == 3 else step(self, *batch))
-        with pytest.raises(ZeroDivisionError):
-            train(tmp_path / "data", tmp_path / "run", **STREAM)
+def test_a_stream_goes_on_in_the_middle_only_in_the_same_order(shards, tmp_path):
+    train_interrupted(shards, tmp_path / "run", 3, **STREAM)
     for change in (dict(workers=1), dict(batch_size=2, grad_accum=2)):
         with pytest.raises(
             ValueError, match="in the middle of an epoch of a stream: batches of 4, 1 process, --workers 0 before"
         ):
-            train(tmp_path / "data", tmp_path / "run", **{**STREAM, **change})
+            train(shards, tmp_path / "run", **{**STREAM, **change})
 
 
-def test_classes_that_the_data_does_not_have(tmp_path):
-    (tmp_path / "data").mkdir()
-    write_shards(tmp_path / "data")
+def test_classes_that_the_data_does_not_have(shards, tmp_path):
     with pytest.raises(UserError, match=r"train-\d.tar: class \d+, where there are 3 \(0 is the first\)"):
-        train(tmp_path / "data", tmp_path / "run", **{**STREAM, "num_classes": 3})
+        train(shards, tmp_path / "run", **{**STREAM, "num_classes": 3})

@@ -16,7 +16,7 @@ from fairseq_ringformer.vision.training.preparation import compile_by_trial
 from fairseq_ringformer.vision.training.runtime import make_accelerator
 from fairseq_ringformer.vision.training.trainer import Trainer
 from tests.vision.images import damage, write_splits
-from tests.vision.training.tiny import PLAIN, last, options, rows, same_weights, train
+from tests.vision.training.tiny import PLAIN, batches, last, options, rows, same_weights, train
 
 # Adam would blow up rounding errors: the keys' biases have no gradient but those.
 STEADY = dict(PLAIN, opt="sgd", lr=0.1)
@@ -147,12 +147,7 @@ def test_loop_against_plain_torch(data, tmp_path):
     model = copy.deepcopy(training.model)
     optimizer = torch.optim.Adam(model.parameters(), 1.0)
     training.train()
-    images = training.batches.images
-    for update in range(5):
-        epoch, position = divmod(update, 3)
-        order = torch.randperm(27, generator=torch.Generator().manual_seed(1_000_003 + epoch))
-        batch = [images[int(index)] for index in order[8 * position : 8 * position + 8]]
-        pixels, targets = torch.stack([sample[0] for sample in batch]), torch.tensor([sample[1] for sample in batch])
+    for update, (pixels, targets) in enumerate(batches(training, 5)):
         lr = 0.005 if update == 0 else 0.01 * (1 + math.cos(math.pi * update / 5)) / 2
         optimizer.param_groups[0]["lr"] = lr
         loss = torch.nn.functional.cross_entropy(model(pixels), targets)

@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -38,6 +39,16 @@ def options(data: Path, output: Path, **changes) -> Options:
 
 def train(data: Path, output: Path, **changes) -> dict:
     return Trainer(options(data, output, **changes)).train()
+
+
+def batches(training: Trainer, updates: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Images and targets of the first updates of a training, written out."""
+    images = training.batches.images
+    for update in range(updates):
+        epoch, position = divmod(update, training.batches.updates)
+        order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1_000_003 + epoch))
+        samples = [images[int(index)] for index in order[8 * position : 8 * position + 8]]
+        yield torch.stack([image for image, _, _ in samples]), torch.tensor([target for _, target, _ in samples])
 
 
 def last(output: Path) -> dict:
