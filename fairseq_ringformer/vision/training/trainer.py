@@ -68,7 +68,7 @@ class Trainer:
         train, self.valid = open_both(options)
         self.classes = list(train.classes)
         seed_all(options.seed)
-        self._make_model()
+        self._make_model(begun=state is not None)
         set_transforms(train, self.valid, self.input, options)
         self.seen = survey(train)
         self.notes = losses(self.seen, self.input) + no_images(train.others) + no_images(self.valid.others)
@@ -115,13 +115,14 @@ class Trainer:
             run.check_free(self.folder)
         return state
 
-    def _make_model(self) -> None:
+    def _make_model(self, begun: bool) -> None:
         options = self.options
         outputs = options.num_classes or len(self.classes)
         if outputs < len(self.classes):
             raise UserError(f"--num-classes {outputs}: the data has {len(self.classes)} classes")
-        self.arguments = model_arguments(options, outputs)
-        self.model = build_model(options.model, self.arguments)
+        arguments = model_arguments(options, outputs)
+        self.arguments = {name: value for name, value in arguments.items() if name not in INITIAL}
+        self.model = build_model(options.model, self.arguments if begun else arguments)
         self.input = model_input(self.model, options)
         check_outputs("the model", self.model.eval(), torch.zeros(1, *self.input.size), outputs)
         self.model.train()
@@ -350,7 +351,7 @@ class Trainer:
             return
         state = {
             "arch": self.options.model,
-            "model_args": {name: value for name, value in self.arguments.items() if name not in INITIAL},
+            "model_args": self.arguments,
             "num_classes": self.model.num_classes,
             "classes": self.classes,
             "input": {**vars(self.input)},

@@ -69,6 +69,7 @@ def test_a_trained_model_needs_no_more_what_it_began_with(data, tmp_path):
     training.train()
     (tmp_path / "weights.pt").unlink()
     load_classifier(str(tmp_path / "second/best.pt"))
+    assert train(data, tmp_path / "second", max_update=2, model_arg=arguments, seed=2)["updates"] == 2
 
 
 def test_learned_positions_of_images_that_are_not_square_keep_their_places(tmp_path):
