@@ -46,6 +46,20 @@ def data(tmp_path_factory):
     return write_splits(folder, train=9, validation=4, size=8, mode="L", classes=("a", "b", "c"))
 
 
+@pytest.fixture(scope="module")
+def lively(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lively")
+    train(data, folder, **LIVELY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def steady(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("steady")
+    train(data, folder, **STEADY)
+    return folder
+
+
 class Stop(Exception):
     pass
 
@@ -85,19 +99,18 @@ def assert_same_state(left, right):
 
 
 @pytest.mark.parametrize(("update", "saved", "workers"), [(3, 3, 0), (5, 4, 1)])
-def test_resume_is_exact(data, tmp_path, update, saved, workers):
+def test_resume_is_exact(data, lively, tmp_path, update, saved, workers):
     """Interrupted at the end of an epoch of 3 updates, and in the middle of the next."""
-    train(data, tmp_path / "whole", **LIVELY)
     train_interrupted(data, tmp_path / "parts", update, workers=workers, **LIVELY)
     # What happens in between does not matter, nor what the generators have drawn.
     for generator in (random.random, numpy.random.rand, lambda: torch.rand(1)):
         generator()
     assert last(tmp_path / "parts")["update"] == saved
     train(data, tmp_path / "parts", workers=0, **LIVELY)
-    whole, parts = last(tmp_path / "whole"), last(tmp_path / "parts")
+    whole, parts = last(lively), last(tmp_path / "parts")
     whole["options"].pop("workers"), parts["options"].pop("workers")
     assert_same_state(whole, parts)
-    tables = [rows(tmp_path / name) for name in ("whole", "parts")]
+    tables = [rows(folder) for folder in (lively, tmp_path / "parts")]
     for row in tables[0] + tables[1]:
         del row["images_per_second"], row["seconds"]
     assert tables[0] == tables[1]
@@ -128,14 +141,13 @@ def test_restart_begins_anew(data, tmp_path):
     assert yaml.safe_load((tmp_path / "options.yaml").read_text())["seed"] == 2
 
 
-def test_accumulated_batches_are_one_large_batch(data, tmp_path):
+def test_accumulated_batches_are_one_large_batch(data, steady, tmp_path):
     """And the last incomplete accumulation of an epoch is dropped: 27 images are 3 updates of 8."""
-    train(data, tmp_path / "large", **STEADY)
-    train(data, tmp_path / "small", batch_size=2, grad_accum=4, **STEADY)
-    large, small = last(tmp_path / "large"), last(tmp_path / "small")
+    train(data, tmp_path, batch_size=2, grad_accum=4, **STEADY)
+    large, small = last(steady), last(tmp_path)
     assert large["update"] == small["update"] == 9
     assert same_weights(large["state_dict"], small["state_dict"], atol=1e-5)
-    for left, right in zip(rows(tmp_path / "large"), rows(tmp_path / "small")):
+    for left, right in zip(rows(steady), rows(tmp_path)):
         assert float(left["train_loss"]) == pytest.approx(float(right["train_loss"]), abs=1e-5)
         assert left["valid_top1"] == right["valid_top1"]
 
@@ -298,12 +310,10 @@ def test_going_on_with_other_data(data, tmp_path):
     assert train(tmp_path / "moved", tmp_path / "run", epochs=2)["updates"] == 6
 
 
-def test_the_same_effective_batch_can_be_cut_otherwise(data, tmp_path):
-    train(data, tmp_path / "whole", epochs=2, **STEADY)
-    train_interrupted(data, tmp_path / "parts", 3, epochs=2, **STEADY)
-    train(data, tmp_path / "parts", epochs=2, batch_size=2, grad_accum=4, **STEADY)
-    whole, parts = last(tmp_path / "whole"), last(tmp_path / "parts")
-    assert same_weights(whole["state_dict"], parts["state_dict"], atol=1e-5)
+def test_the_same_effective_batch_can_be_cut_otherwise(data, steady, tmp_path):
+    train_interrupted(data, tmp_path, 6, **STEADY)
+    train(data, tmp_path, batch_size=2, grad_accum=4, **STEADY)
+    assert same_weights(last(steady)["state_dict"], last(tmp_path)["state_dict"], atol=1e-5)
 
 
 def test_damaged_images(tmp_path):
