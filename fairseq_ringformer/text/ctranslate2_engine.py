@@ -19,6 +19,7 @@ from .subwords import BOS, EOS, PAD, SPECIAL, UNK, Subwords, build_codec, check_
 FORMAT = "ctranslate2"
 MODEL = "model.bin"
 SHORTLIST = "vmap.txt"  # CTranslate2's name
+OF_CONVERTER = ("config.json", "shared_vocabulary.json", "source_vocabulary.json", "target_vocabulary.json")
 FLOAT32_EPSILON = 2.0**-23
 
 
@@ -94,12 +95,12 @@ class Recipe:
 
 
 def holds_model(folder: str) -> bool:
-    """Whether ``ringformer export`` has written `folder`."""
+    """Whether `folder` is as ``ringformer export`` writes it, and nothing else is in it."""
     try:
-        Recipe.read(folder)
+        recipe = Recipe.read(folder)
     except UserError:
         return False
-    return True
+    return {MODEL, RECIPE, SHORTLIST, recipe.bpe_model, *OF_CONVERTER}.issuperset(os.listdir(folder))
 
 
 class CTranslate2Engine:

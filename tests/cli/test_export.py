@@ -100,6 +100,9 @@ def test_only_an_exported_model_is_replaced(ringformer, refused, export, tmp_pat
     assert (output / "model.bin").read_bytes() == before
     assert ringformer(*export(output, "--quantization", "int8", "--force"))[0] == 0
     assert Recipe.read(str(output)).quantization == "int8" and os.listdir(tmp_path) == ["model"]
+    (output / "notes.txt").touch()  # a user's own
+    assert "holds something else" in refused(*export(output, "--force"))
+    (output / "notes.txt").unlink()
     (output / "recipe.json").unlink()
     for flags in ((), ("--force",)):
         assert "is a folder that holds something else: name another" in refused(*export(output, *flags))
