@@ -29,6 +29,8 @@ done
 head -n 3 {DATA}/raw/test.de > german.txt
 head -n 50 {DATA}/raw/train.de > train.de
 head -n 50 {DATA}/raw/train.en > train.en
+cp {DATA}/raw/train.de my.de
+cp {DATA}/raw/train.en my.en
 """
 
 
