@@ -20,7 +20,7 @@ COMMANDS = {
     "train": "train a translation model: fairseq-train, with its flags checked first",
     "average": "average checkpoints, or take a run's EMA weights",
     "fold": "a ring as a checkpoint of fairseq's own transformer, or timm's own VisionTransformer",
-    "export": "convert a translator for CTranslate2, an image classifier to ONNX",
+    "export": "convert a translator for CTranslate2 or transformers, an image classifier to ONNX",
     "translate": "translate raw text with trained or exported models",
     "serve": "translate over HTTP, with LibreTranslate's interface and a page",
     "distill": "make training data of a teacher's translations",
