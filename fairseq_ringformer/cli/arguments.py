@@ -166,6 +166,8 @@ def check_output_folder(path: str, replaceable: Callable[[str], bool], force: bo
 
 
 def _check_place(path: str, name: str) -> None:
+    if not path:  # as of a variable that is not set
+        raise UserError(f"{name} is empty: name a file")
     folder = os.path.dirname(path) or "."
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder for {name}")

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     check_search(args)
     require("starlette", "uvicorn", "sentencex")
     origins = [_origin(origin) for origin in args.allow_origin]
-    keys = _read_keys(args.api_key_file) if args.api_key_file else []
+    keys = [] if args.api_key_file is None else _read_keys(args.api_key_file)
     with named():
         from ..serve import server
         from ..serve.app import Access, Limits, build_app

@@ -85,6 +85,7 @@ def test_checkpoints_of_a_folder(toy, ringformer, tmp_path, chosen):
         (("--dir", ".", "--best", 1, "--by", "epoch"), "--by is for --last"),
         (("a.pt", "./a.pt"), "./a.pt is given twice"),
         (("a.pt", "--output", "a.pt"), "--output a.pt is to be read"),
+        (("a.pt", "--output", ""), "--output is empty: name a file"),
         (("b.pt",), "b.pt: no such checkpoint"),
         (("a.pt",), "a.pt: a readable file, but no fairseq checkpoint (it holds no model)"),
     ],

@@ -60,6 +60,7 @@ def test_a_service_translates_as_translate_does_and_stops_when_told(toy, exporte
     [
         (("--model", "nowhere"), "nowhere"),
         (("--model", "{exported}", "--api-key-file", "nowhere"), "--api-key-file nowhere: "),
+        (("--model", "{exported}", "--api-key-file", ""), "No such file or directory"),
         (("--model", "{exported}", "--api-key-file", "/dev/null"), "holds no key: write one in each line"),
         (("--model", "{exported}", "--allow-origin", "https://a.example/"), "without a path"),
         (("--model", "{exported}", "--host", "no.such.name.invalid"), "--host no.such.name.invalid --port 5000: "),

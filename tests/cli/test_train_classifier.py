@@ -155,8 +155,9 @@ def test_configuration_that_cannot_be_read(refused, tmp_path, text, problem):
     assert path in err and problem in err
 
 
-def test_missing_configuration(refused):
-    assert "no.yaml: No such file or directory" in refused("train-classifier", "--config", "no.yaml")
+@pytest.mark.parametrize("name", ["no.yaml", ""])
+def test_missing_configuration(refused, name):
+    assert f"{name}: No such file or directory" in refused("train-classifier", "--config", name)
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,7 @@ def _as_flags(config: Mapping[Any, Any]) -> list[str]:
 
 def gather(given: Mapping[str, Any], config: str | None = None) -> Options:
     """The options `given` as flags, else those of the file `config`, else the defaults; UserError unless they agree."""
-    values = read_config(config) if config else {}
+    values = {} if config is None else read_config(config)
     flags = {entry.name: given[entry.name] for entry in dataclasses.fields(Options) if entry.name in given}
     # A length on the command line replaces the file's, whichever of the two ways each is given in.
     if "epochs" in flags or "max_update" in flags:
