@@ -87,7 +87,7 @@ def _predict(
         batch = torch.stack([image for _, image in images]).to(device)
         probabilities = model(batch).float().softmax(1)
     # Where the output is not in UTF-8, JSON has its own way to write other letters.
-    plain = codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"
+    plain = codecs.lookup(getattr(sys.stdout, "encoding", None) or "ascii").name != "utf-8"
     values, indices = probabilities.topk(min(args.top, probabilities.shape[1]), dim=1)
     for (path, _), row, order in zip(images, values.tolist(), indices.tolist()):
         likeliest = [

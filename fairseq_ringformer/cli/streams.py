@@ -53,6 +53,13 @@ def open_input(path: str | None) -> Iterator[BinaryIO]:
         yield stream
 
 
+def standard_output() -> BinaryIO:
+    """Standard output, for bytes; UserError if it is closed."""
+    if sys.stdout is None:  # by the shell's >&-
+        raise UserError("standard output is closed: give --output")
+    return sys.stdout.buffer
+
+
 def counted(lines: Iterable[Any], source: BinaryIO, target: BinaryIO) -> Iterable[Any]:
     """`lines`, counted on a terminal's standard error, unless it is busy with the text itself or tqdm lacks."""
     if not sys.stderr.isatty() or source.isatty() or target.isatty():

@@ -17,7 +17,6 @@ import contextlib
 import io
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
@@ -39,7 +38,7 @@ from .arguments import (
     translator_options,
 )
 from .errors import require_fairseq
-from .streams import check_input, counted, flushed, notices, open_input
+from .streams import check_input, counted, flushed, notices, open_input, standard_output
 
 # What belongs to fairseq's data folder; an exported model knows it itself.
 DATA_FLAGS = ("data", "source_lang", "target_lang", *subwords.CUT, "autocast", "exit_level")
@@ -160,9 +159,7 @@ def _open_input(args: argparse.Namespace) -> Iterator[BinaryIO]:
 def _open_output(args: argparse.Namespace) -> Iterator[BinaryIO]:
     """Standard output or --output, which grows line by line for whoever reads along."""
     if args.output is None:
-        if sys.stdout is None:  # closed by the shell's >&-
-            raise UserError("standard output is closed: give --output")
-        yield sys.stdout.buffer
+        yield standard_output()
         return
     try:
         with open(args.output, "wb") as stream:

@@ -23,7 +23,7 @@ from ..files import whole_file
 from ..text.stream import MOST_LINES, read_groups
 from ..text.wordpieces import WordPieces
 from .arguments import check_output, refuse_flags
-from .streams import STANDARD, check_input, counted, flushed, notices, open_input
+from .streams import STANDARD, check_input, counted, flushed, notices, open_input, standard_output
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
                 convert, read_groups(stream, MOST_LINES, lambda text, source=source: note(f"{source}: {text}"))
             )
             if target is None:
-                _write(counted(flushed(groups, sys.stdout.buffer), stream, sys.stdout), sys.stdout.buffer)
+                out = standard_output()
+                _write(counted(flushed(groups, out), stream, out), out)
                 continue
             lines = itertools.chain.from_iterable(groups)
             with whole_file(target) as partial, open(partial, "wb") as out:

@@ -63,6 +63,12 @@ def test_a_pipe_is_answered_line_by_line(vocabulary):
             assert process.stdout.readline().decode() == WordPieces.load(vocabulary).encode(line) + "\n"
 
 
+def test_a_closed_output_is_said(refused, vocabulary, standard_input, monkeypatch):
+    standard_input(b"a\n")
+    monkeypatch.setattr(sys, "stdout", None)
+    assert "standard output is closed: give --output" in refused("wordpiece", "--model", vocabulary, "--encode")
+
+
 def test_files_and_dictionary(ringformer, vocabulary, tmp_path):
     folder = tmp_path / "cut"
     folder.mkdir()
