@@ -14,10 +14,9 @@ import timm
 import torch
 from torch import nn
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..files import read_checkpoint
 from .data import InputConfig
-from .data.checking import first_line
 from .exported import is_onnx, read_folder, read_onnx
 
 REQUIRED = ("arch", "model_args", "state_dict", "num_classes", "classes", "input")
@@ -114,7 +113,7 @@ def build_model(arch: str, model_args: Mapping[str, Any]) -> nn.Module:
     try:
         return timm.create_model(arch, **model_args)
     except (TypeError, ValueError, AssertionError, RuntimeError, ArithmeticError, LookupError, OSError) as error:
-        raise UserError(f"model {arch}: {first_line(error)}") from None
+        raise UserError(f"model {arch}: {one_line(error)}") from None
 
 
 @torch.no_grad()
@@ -128,7 +127,7 @@ def check_outputs(name: str, model: Callable[[torch.Tensor], torch.Tensor], imag
         shape = tuple(model(image).shape)
     except (AttributeError, TypeError, ValueError, AssertionError, RuntimeError, LookupError) as error:
         size = " x ".join(map(str, image.shape[1:]))
-        raise UserError(f"{name} cannot read images of {size} (channels, height, width): {first_line(error)}") from None
+        raise UserError(f"{name} cannot read images of {size} (channels, height, width): {one_line(error)}") from None
     if shape != (1, classes):
         raise UserError(f"{name} gives an image {shape[1:]} numbers, not one for each of {classes} classes")
 

@@ -74,8 +74,3 @@ def some(names: Sequence[str]) -> str:
     """The first five names, and how many there are more."""
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(map(str, names[:5])) + more
-
-
-def first_line(error: Exception) -> str:
-    """What an error of another library says, as one line."""
-    return (str(error) or type(error).__name__).splitlines()[0]

@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 from timm.data import create_dataset
 
-from ...errors import UserError
-from .checking import first_line, some
+from ...errors import UserError, one_line
+from .checking import some
 from .files import ClassFolders
 from .images import Images
 from .pixels import colour, image_mode
@@ -154,7 +154,7 @@ def _loaded(dataset: str, data: str, split: str, **options: Any) -> Any:
     try:
         return create_dataset(dataset, root=data or None, split=split, **options)
     except Exception as error:
-        raise UserError(f"--dataset {dataset}, split {split}: {first_line(error)}") from None
+        raise UserError(f"--dataset {dataset}, split {split}: {one_line(error)}") from None
 
 
 def _of_torchvision(dataset: str, data: str, split: str) -> Any:
@@ -169,7 +169,7 @@ def _of_torchvision(dataset: str, data: str, split: str) -> Any:
         raise UserError(f"--dataset {dataset}: {str(error)[0].lower()}{str(error)[1:]}") from None
     except Exception as error:
         # torchvision raises RuntimeError, OSError, ValueError or what the file's decoder does.
-        reason = first_line(error).removesuffix(" You can use download=True to download it").rstrip(".")
+        reason = one_line(error).removesuffix(" You can use download=True to download it").rstrip(".")
         raise UserError(f"{data}: --dataset {dataset} cannot be read from here ({reason})") from None
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from ...errors import UserError
-from .checking import first_line, some
+from ...errors import UserError, one_line
+from .checking import some
 from .files import is_visible, is_whole
 from .images import MAX_DAMAGED, Labelled, Sample, UnreadableData
 from .pixels import Damaged, decode, extensions
@@ -255,7 +255,7 @@ def _info(data: str) -> dict[str, Any]:
                 with open(path, encoding="utf-8") as stream:
                     info = json.load(stream)
             except (OSError, ValueError) as error:
-                raise UserError(f"{path}: cannot be read ({first_line(error)})") from None
+                raise UserError(f"{path}: cannot be read ({one_line(error)})") from None
             splits = info.get("splits") or {} if isinstance(info, dict) else None
             if not isinstance(splits, dict) or not all(isinstance(known, dict) for known in splits.values()):
                 raise UserError(f"{path}: no description of a data set")
@@ -282,10 +282,10 @@ class HuggingFaceStream:
                 yield f"image {position}", image, int(target)
         except RuntimeError as error:  # fewer shards than workers, for one
             raise UnreadableData(
-                f"the stream cannot be read by {workers} workers ({first_line(error)}): lower --workers"
+                f"the stream cannot be read by {workers} workers ({one_line(error)}): lower --workers"
             ) from None
         except (OSError, SyntaxError, ValueError) as error:
             raise UnreadableData(
-                f"the library datasets cannot read image {position + 1} of the stream ({first_line(error)}): --dataset hfds/..., which "
+                f"the library datasets cannot read image {position + 1} of the stream ({one_line(error)}): --dataset hfds/..., which "
                 "is no stream, passes over damaged images"
             ) from None

@@ -15,7 +15,7 @@ from timm.optim import create_optimizer_v2, list_optimizers
 from timm.scheduler import create_scheduler_v2
 from torch import Tensor, nn
 
-from ...errors import UserError
+from ...errors import UserError, one_line
 from ..checkpoint import choose_weights, default_config, difference, input_config, read_classifier
 from ..data import (
     Augmentation,
@@ -29,7 +29,6 @@ from ..data import (
     open_images,
     train_transform,
 )
-from ..data.checking import first_line
 from .distillation import Teacher
 from .options import Options
 
@@ -85,7 +84,7 @@ def compile_by_trial(model: nn.Module, input: InputConfig, batch_size: int, acce
             trial = torch.zeros(batch_size, *input.size, device=accelerator.device)
             model.train()(trial).float().sum().backward()
     except Exception as error:
-        raise UserError(f"--compile failed, train without it ({first_line(error)})") from None
+        raise UserError(f"--compile failed, train without it ({one_line(error)})") from None
     model.zero_grad()
     model.load_state_dict(before)
 
@@ -217,7 +216,7 @@ def make_optimizer(model: nn.Module, options: Options) -> torch.optim.Optimizer:
             **options.opt_arg,
         )
     except (TypeError, ValueError, AssertionError, RuntimeError, ImportError) as error:
-        raise UserError(f"--opt {options.opt}: {first_line(error)}") from None
+        raise UserError(f"--opt {options.opt}: {one_line(error)}") from None
     if getattr(optimizer, "is_second_order", False):
         raise UserError(f"--opt {options.opt} needs second derivatives, which are not computed here: choose another")
     return optimizer

@@ -339,7 +339,7 @@ def test_compiler_that_fails(data, tmp_path, monkeypatch):
         raise RuntimeError("no compiler\nand a long trace")
 
     monkeypatch.setattr(torch.nn.Module, "compile", lambda module: setattr(module, "_compiled_call_impl", fail))
-    with pytest.raises(UserError, match=r"--compile failed, train without it \(no compiler\)$"):
+    with pytest.raises(UserError, match=r"--compile failed, train without it \(no compiler and a long trace\)$"):
         train(data, tmp_path, compile=True)
 
 
