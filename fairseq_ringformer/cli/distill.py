@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if os.path.realpath(args.output) == os.path.realpath(args.data):
         raise UserError(f"--output {args.output} is to be read: write to another folder")
     require_fairseq()
-    require("sentencex", "tqdm")
+    require("sentencex")
     from tqdm import tqdm
 
     from ..text.distillation import Teaching, distill
