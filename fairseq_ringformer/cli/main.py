@@ -8,6 +8,7 @@ import sys
 
 from ..errors import UserError, one_line
 from ..extras import named
+from .errors import gpu_memory
 from .user_dir import import_folder
 
 # Sub-command to what it does. The module of the same name has `add_arguments(parser)` and `run(args)`, and is imported
@@ -86,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     common, argv = common_parser().parse_known_args(argv)
     command = next((word for word in argv if not word.startswith("-")), None)
     try:
-        with named():
+        with named(), gpu_memory("use --device cpu, or a GPU with more of it free"):
             parser = build_parser(command)
             args, rest = parser.parse_known_args(argv)
             if rest and not args.takes_model_flags:
@@ -113,6 +114,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has left: end quietly
         _drop_output()
         return 0
+    except PermissionError as error:
+        print(f"ringformer {command}: {one_line(error)}", file=sys.stderr)
+        return 2
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise

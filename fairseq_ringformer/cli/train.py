@@ -16,8 +16,8 @@ import sys
 from .._fairseq import quiet
 from ..errors import UserError
 from ..machine import cores
-from .arguments import positive
-from .errors import require_fairseq
+from .arguments import threads
+from .errors import gpu_memory, require_fairseq
 from .user_dir import for_fairseq
 
 TAKES_MODEL_FLAGS = True
@@ -35,7 +35,7 @@ SET_BY_PROCESSES = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--processes",
-        type=positive,
+        type=threads,
         default=1,
         metavar="N",
         help="train one model with N processes on CPUs; default: 1 (on GPUs, fairseq-train takes all that it sees)",
@@ -80,7 +80,8 @@ def _train(words: list[str]) -> int:
     root.handlers[:] = [log]
     root.setLevel(os.environ.get("LOGLEVEL", "INFO").upper())
     try:
-        cli_main()
+        with gpu_memory("lower --max-tokens and raise --update-freq by as much"):
+            cli_main()
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, UserError):

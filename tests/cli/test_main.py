@@ -7,7 +7,7 @@ import pytest
 
 import fairseq_ringformer
 from fairseq_ringformer.cli import main as cli
-from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.errors import UserError, one_line
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in cli.COMMANDS)])
@@ -48,7 +48,16 @@ def test_user_dir(capsys):
 
 @pytest.mark.parametrize(
     ("error", "status", "text"),
-    [(UserError("what is wrong"), 2, "ringformer user-dir: what is wrong\n"), (KeyboardInterrupt(), 130, "")],
+    [
+        (UserError("what is wrong"), 2, "ringformer user-dir: what is wrong\n"),
+        (PermissionError(13, "Permission denied", "a.pt"), 2, "ringformer user-dir: a.pt: Permission denied\n"),
+        (
+            type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory.\nTried to allocate"),  # torch's
+            2,
+            "ringformer user-dir: out of GPU memory: use --device cpu, or a GPU with more of it free\n",
+        ),
+        (KeyboardInterrupt(), 130, ""),
+    ],
 )
 def test_how_a_command_ends(monkeypatch, capsys, error, status, text):
     def fail(args):
@@ -57,6 +66,10 @@ def test_how_a_command_ends(monkeypatch, capsys, error, status, text):
     monkeypatch.setattr("fairseq_ringformer.cli.user_dir.run", fail)
     assert cli.main(["user-dir"]) == status
     assert capsys.readouterr().err == text
+
+
+def test_an_error_without_a_text_is_called_by_its_name():
+    assert one_line(AssertionError()) == "AssertionError"
 
 
 def test_printing_never_ends_a_command(monkeypatch):

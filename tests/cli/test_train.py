@@ -127,6 +127,18 @@ def test_checkpoints_of_others(toy, refused, train, tmp_path):
         assert f"{other}: a readable file, but no fairseq checkpoint" in refused(*train(flag, other))
 
 
+def test_a_full_gpu_is_said_in_a_line(toy, ringformer, train, monkeypatch):
+    def full():
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore")
+
+    monkeypatch.setattr("fairseq_cli.train.cli_main", full)
+    status, _, err = ringformer(*train())
+    assert (status, err) == (
+        2,
+        "ringformer train: out of GPU memory: lower --max-tokens and raise --update-freq by as much\n",
+    )
+
+
 def test_fairseqs_bf16_is_refused_beside_a_gpu(toy, refused, monkeypatch, tmp_path):
     """Its command line takes the flag for a TPU's."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)

@@ -117,14 +117,19 @@ def test_mistakes(exported, refused, flags, text):
     assert text in refused("translate", "--model", exported, "eins", *flags)
 
 
-@pytest.mark.parametrize("flag", ["--threads", "--translators"])
-def test_more_threads_than_a_machine_bears(ringformer, exported, flag, capsysbinary):
-    for command in (("translate", "--model", exported, "eins"), ("benchmark",), ("predict", "--path", "x", "y")):
-        if command[0] != "predict" or flag == "--threads":
-            with pytest.raises(SystemExit) as status:
-                ringformer(*command, flag, 100_000)
-            assert status.value.code == 2
-            assert f"argument {flag}: 100000 is too many for " in capsysbinary.readouterr().err.decode()
+@pytest.mark.parametrize(
+    "command, flag",
+    [
+        *((command, flag) for command in ("translate", "benchmark") for flag in ("--threads", "--translators")),
+        ("predict", "--threads"),
+        ("train", "--processes"),
+    ],
+)
+def test_more_threads_than_a_machine_bears(ringformer, command, flag, capsysbinary):
+    with pytest.raises(SystemExit) as status:
+        ringformer(command, flag, 100_000)
+    assert status.value.code == 2
+    assert f"argument {flag}: 100000 is too many for " in capsysbinary.readouterr().err.decode()
 
 
 def test_damaged_models(exported, refused, tmp_path):
