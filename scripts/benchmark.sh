@@ -20,6 +20,9 @@ while [ $# -gt 0 ]; do
       if [ $# -lt 2 ]; then echo "benchmark: $1 needs a value (see --help)" >&2; exit 2; fi
       if [ "$1" = --output ]; then output=$2; else sizes=$2; fi
       shift 2 ;;
+    --output=*|--sizes=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+    --size|--size=*|--arch|--arch=*) echo "benchmark: $1 would measure one model under every name: use --sizes" >&2; exit 2 ;;
+    --json|--json=*|--plot|--plot=*) echo "benchmark: $1 is set for each size: use --output DIR" >&2; exit 2 ;;
     *) flags+=("$1"); shift ;;
   esac
 done

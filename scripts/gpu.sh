@@ -26,6 +26,9 @@ minutes=10 output=benchmarks/gpu steps="tests benchmark compile trainings" size=
 budget='' device=cuda installed='' flags=()
 while [ $# -gt 0 ]; do
   case $1 in
+    --minutes=*|--output=*|--steps=*|--size=*|--grid=*|--data=*|--jobs=*|--budget=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+  esac
+  case $1 in
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     --cpu) device=cpu; shift ;;
     --installed) installed=yes; shift ;;
@@ -50,6 +53,14 @@ for number in "$minutes" "$jobs"; do
     ''|0|*[!0-9]*) echo "gpu: $number is no number of minutes or jobs: write 10, say" >&2; exit 2 ;;
   esac
 done
+case $size in
+  tiny|small|base|large) ;;
+  *) echo "gpu: unknown size $size: choose tiny, small, base or large" >&2; exit 2 ;;
+esac
+if ! [[ $budget =~ ^([0-9]+\.?[0-9]*[smhd])?$ ]]; then
+  echo "gpu: $budget is no time: write 90s, 20m or 1.5h" >&2; exit 2
+fi
+if [ -n "$data" ] && ! [ -d "$data" ]; then echo "gpu: $data: no such folder of prepared text" >&2; exit 2; fi
 for name in $steps; do
   case $name in
     tests|benchmark|compile|trainings) ;;

@@ -34,6 +34,10 @@ while [ $# -gt 0 ]; do
   esac
 done
 
+for number in "$seed" "$vocab_size" "$max_update"; do
+  case $number in *[!0-9]*) echo "quickstart: $number is no whole number" >&2; exit 2 ;; esac
+done
+
 step() { printf '\n== %s\n' "$1"; }
 
 # The plain name of data is prepare.sh's own, for as many sub-words as it makes by default.

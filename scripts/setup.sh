@@ -20,7 +20,14 @@ choose_python() {
   exit 1
 }
 
+case ${1-} in -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;; esac
 [ $# -gt 0 ] || set -- recipes
+known=$(sed -n '/^EXTRAS/,/^}/s/^    "\(.*\)": .*/\1/p' setup.py)
+for extra in "$@"; do
+  if ! grep -qxFe "$extra" <<<"$known"$'\n'dev; then
+    echo "setup: no extra $extra: choose of" $known dev >&2; exit 2
+  fi
+done
 extras=$(printf '%s\n' "$@" | sort -u | paste -sd, -)
 stamp=.venv/installed-$(cat setup.py scripts/setup.sh | sha256sum | cut -c1-16)
 for done in "$stamp-$extras" "$stamp-dev"; do

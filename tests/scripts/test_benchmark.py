@@ -23,6 +23,8 @@ def test_help_says_how_to_call_it():
     (
         (("--sizes", "base huge"), "benchmark: unknown size huge: choose tiny, small, base, large or vision\n"),
         (("--output",), "benchmark: --output needs a value (see --help)\n"),
+        (("--size", "base"), "benchmark: --size would measure one model under every name: use --sizes\n"),
+        (("--sizes=tiny", "--json=x"), "benchmark: --json=x is set for each size: use --output DIR\n"),
     ),
 )
 def test_mistakes_are_refused_before_anything_is_installed(arguments, message):

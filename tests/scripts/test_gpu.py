@@ -16,6 +16,9 @@ SCRIPT = ROOT / "scripts" / "gpu.sh"
         (("--steps", "tests dance"), "gpu: unknown step dance: choose tests, benchmark, compile or trainings\n"),
         (("--minutes", "soon"), "gpu: soon is no number of minutes or jobs: write 10, say\n"),
         (("--data",), "gpu: --data needs a value (see --help)\n"),
+        (("--data=nowhere",), "gpu: nowhere: no such folder of prepared text\n"),
+        (("--size", "huge"), "gpu: unknown size huge: choose tiny, small, base or large\n"),
+        (("--budget", "20"), "gpu: 20 is no time: write 90s, 20m or 1.5h\n"),
     ),
 )
 def test_mistakes_are_refused_before_anything_is_installed(arguments, message):

@@ -100,6 +100,7 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
             "quickstart: --source-lang and --target-lang are for --source numbers",
         ),
         (["../../scripts/quickstart.sh", "--arch"], "quickstart: --arch needs a value (see --help)"),
+        (["../../scripts/quickstart.sh", "--max-update", "1e3"], "quickstart: 1e3 is no whole number"),
     ],
 )
 def test_mistakes_end_in_one_line(command, message):

@@ -75,6 +75,12 @@ def test_what_is_missing_is_said_before_anything_is_installed(clone):
     assert not calls and not (clone / ".venv").exists()
 
 
+def test_an_extra_that_there_is_not_is_refused(clone):
+    status, error, calls = setup(clone, "vision", "visoin")
+    assert (status, calls) == (2, []) and not (clone / ".venv").exists()
+    assert error.startswith("setup: no extra visoin: choose of torch fairseq vision ") and error.endswith(" dev\n")
+
+
 def test_only_fairseq_is_built(clone):
     (clone / "headers/Python.h").unlink()
     status, _, calls = setup(clone, "vision")
