@@ -248,7 +248,7 @@ def prepare(args: argparse.Namespace) -> None:
     if args.link and isinstance(source, Tar):
         raise UserError(f"--link links to files, and {args.source} is a tar file: leave --link out")
     os.makedirs(os.path.dirname(output), exist_ok=True)
-    check_output_folder(args.output, lambda path: os.path.isfile(os.path.join(path, LIST)), force=args.force)
+    check_output_folder(args.output, lambda path: set(os.listdir(path)) == {*SPLITS, LIST}, force=args.force)
     sample = read_list(args.list) if args.list else draw(source, **{**DRAW, **given})
     for name, count in sample["too_small"].items() if not args.list else ():
         print(f"class {name} passed over: it has {count} images")

@@ -20,6 +20,7 @@ from .._fairseq import quiet
 from ..errors import UserError
 from ..export.checkpoints import data_folder, read_fairseq_checkpoint, split_paths
 from ..extras import require
+from ..text.distillation import Teaching, distill, holds_distilled
 from ..text.prepared import PreparedData, recipe_subwords
 from ..text.translator import Translator
 from .arguments import (
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", required=True, metavar="DIR", help="a prepared set, with its recipe.json")
     parser.add_argument("--output", required=True, metavar="DIR", help="the prepared set to write")
-    parser.add_argument("--force", action="store_true", help="replace the prepared set that --output holds")
+    parser.add_argument("--force", action="store_true", help="replace the distilled set that --output holds")
     parser.add_argument(
         "--with-original", action="store_true", help="keep the original pairs, before the distilled ones"
     )
@@ -65,29 +66,18 @@ def run(args: argparse.Namespace) -> int:
     if folder and args.engine == "fairseq":
         raise UserError("--engine fairseq needs a checkpoint as --teacher: this one is exported")
     data = PreparedData.read(Path(args.data))
-    check_output_folder(args.output, is_prepared, args.force)
+    check_output_folder(args.output, holds_distilled, args.force)
     if os.path.realpath(args.output) == os.path.realpath(args.data):
         raise UserError(f"--output {args.output} is to be read: write to another folder")
     require_fairseq()
     require("sentencex")
     from tqdm import tqdm
 
-    from ..text.distillation import Teaching, distill
-
     teaching = Teaching(args.teacher, args.beam, args.lenpen, args.with_original)
     with quiet(), _teacher(args, data) as translator:
         pairs = distill(translator, data, Path(args.output), teaching, lambda chunks: tqdm(chunks, unit=" chunks"))
     print(f"{pairs:,} training pairs, with the translations of {args.teacher}, written to {args.output}")
     return 0
-
-
-def is_prepared(folder: str) -> bool:
-    """Whether `folder` is a prepared set."""
-    try:
-        PreparedData.read(Path(folder))
-    except UserError:
-        return False
-    return True
 
 
 @contextmanager

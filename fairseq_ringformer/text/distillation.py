@@ -78,6 +78,16 @@ def distill(translator: Translator, data: PreparedData, output: Path, teaching: 
     return len(pairs)
 
 
+def holds_distilled(folder: str) -> bool:
+    """Whether `folder` is as :func:`distill` writes it, and nothing else is in it."""
+    try:
+        details = PreparedData.read(Path(folder)).details
+    except UserError:
+        return False
+    own = {RECIPE, PROVENANCE, "raw", "sub", "bin", "licences", details["bpe_model"]}
+    return "distilled" in details and own.issuperset(os.listdir(folder))
+
+
 def _begin(gathering: Path, data: PreparedData, teaching: Teaching) -> Path:
     """The file of the translations so far, which belong to the same work."""
     files = digest_of_files([*_files(teaching.teacher), data.files(TRAIN)[0]])

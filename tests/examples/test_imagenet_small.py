@@ -198,6 +198,8 @@ def test_an_interrupted_draw_leaves_the_earlier_one(source, draw, tmp_path, monk
 def test_output_is_not_overwritten_by_mistake(source, draw, refused, tmp_path):
     out = draw(source, "small", *SMALL)
     assert "--force" in refused(source, *SMALL, output=out)
+    (out / "runs").mkdir()  # somebody's, which would be lost
+    assert "holds something else" in refused(source, *SMALL, "--force", output=out)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("")
     assert "holds something else" in refused(source, *SMALL, "--force", output=tmp_path / "mine")
