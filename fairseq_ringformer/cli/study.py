@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how")
     how.add_argument("--output", default="studies", metavar="DIR", help="default: studies")
-    how.add_argument("--jobs", type=positive, metavar="N", help="runs side by side; default: one, or one for each GPU")
+    how.add_argument("--jobs", type=threads, metavar="N", help="runs side by side; default: one, or one for each GPU")
     how.add_argument("--threads", type=threads, metavar="N", help="of each run; default: all cores, divided among them")
     how.add_argument("--beam", type=positive, metavar="N", help="of translation (5)")
     how.add_argument("--lenpen", type=float, metavar="X", help="length penalty of translation (1)")

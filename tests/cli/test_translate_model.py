@@ -123,6 +123,7 @@ def test_mistakes(exported, refused, flags, text):
         *((command, flag) for command in ("translate", "benchmark") for flag in ("--threads", "--translators")),
         ("predict", "--threads"),
         ("train", "--processes"),
+        ("study", "--jobs"),
     ],
 )
 def test_more_threads_than_a_machine_bears(ringformer, command, flag, capsysbinary):
