@@ -68,6 +68,11 @@ def languages(url: str) -> list:
     sys.exit(f"serve_load: no service at {url}")
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file, cut at line feeds alone, as `ringformer translate` cuts them."""
+    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", default="http://127.0.0.1:5000")
@@ -77,8 +82,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--beam", type=int, default=5)
     args = parser.parse_args()
-    texts = args.input.read_text(encoding="utf-8").splitlines()
-    expected = args.expect.read_text(encoding="utf-8").splitlines() if args.expect else None
+    texts = read_lines(args.input)
+    expected = read_lines(args.expect) if args.expect else None
     language = next(one for one in languages(args.url) if one["targets"])
     fields = {"source": language["code"], "target": language["targets"][0], "beam": args.beam}
     print("| clients | sentences/s | 50% | 95% | 99% | requests | refused |" + (" as expected |" if expected else ""))

@@ -12,6 +12,8 @@ from pathlib import Path
 from tabulate import tabulate
 
 from fairseq_ringformer.analysis.study.training_log import record
+from fairseq_ringformer.cli.arguments import check_output, positive
+from fairseq_ringformer.errors import UserError
 
 
 def losses(log: Path) -> dict[int, float]:
@@ -41,9 +43,13 @@ def run_of(text: str) -> tuple[str, Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=run_of, metavar="NAME=FILE", help="name and log of a run")
-    parser.add_argument("--every", type=int, default=100, metavar="N", help="updates between printed rows (100)")
+    parser.add_argument("--every", type=positive, default=100, metavar="N", help="updates between printed rows (100)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="PNG to draw")
     args = parser.parse_args()
+    try:
+        check_output(args.output)
+    except UserError as error:
+        sys.exit(f"curves: {error}")
     curves = {name: losses(log) for name, log in args.runs}
     common = sorted(set.intersection(*map(set, curves.values())))
     print(
@@ -75,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -20,7 +20,8 @@ from fairseq_ringformer._fairseq import quiet
 from fairseq_ringformer.analysis.benchmark.measure import interleave
 from fairseq_ringformer.analysis.study.provenance import provenance
 from fairseq_ringformer.analysis.study.significance import paired_bootstrap
-from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.cli.arguments import positive
+from fairseq_ringformer.errors import UserError, one_line
 from fairseq_ringformer.export.checkpoints import read_fairseq_checkpoint
 from fairseq_ringformer.files import read_lines
 from fairseq_ringformer.machine import cores
@@ -144,13 +145,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the prepared set whose test sentences are translated")
     parser.add_argument("--runs", type=Path, required=True, help="folder of the models")
     parser.add_argument("--baseline", default="vanilla_transformer", help="model that others are compared with")
-    parser.add_argument("--rounds", type=int, default=3, help="of timing (3)")
+    parser.add_argument("--rounds", type=positive, default=3, help="of timing (3)")
     args = parser.parse_args()
     try:
         with quiet():
             compare(args.data, args.runs, args.baseline, args.rounds)
-    except UserError as error:
-        sys.exit(f"distillation: {error}")
+    except (UserError, OSError) as error:  # a run that lacks a file
+        sys.exit(f"distillation: {one_line(error)}")
 
 
 if __name__ == "__main__":

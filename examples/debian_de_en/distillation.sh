@@ -40,6 +40,11 @@ while [ $# -gt 0 ]; do
       models+=("$1"); shift ;;
   esac
 done
+for number in "$updates" "$teacher_updates"; do
+  case $number in
+    ''|*[!0-9]*) echo "distillation: $number is no number of updates" >&2; exit 2 ;;
+  esac
+done
 if [ ${#models[@]} = 0 ]; then
   for name in vanilla_transformer ringformer universal_transformer; do models+=("$name" "${name}_distilled"); done
 fi

@@ -17,6 +17,7 @@ from pathlib import Path
 from sacrebleu.metrics import BLEU, CHRF
 from tabulate import tabulate
 
+from fairseq_ringformer.cli.arguments import positive
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.text.prepared import PreparedData
 
@@ -59,14 +60,16 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder that prepare.sh wrote")
     parser.add_argument("--subset", default="test", choices=("test", "valid"), help="default: test")
-    parser.add_argument("--sentences", type=int, default=3, metavar="N", help="test sentences on a line; default: 3")
+    parser.add_argument(
+        "--sentences", type=positive, default=3, metavar="N", help="test sentences on a line; default: 3"
+    )
     args, flags = parser.parse_known_args()
     try:
         data = PreparedData.read(args.data)
         sources, references = data.text(args.subset)
     except UserError as error:
         sys.exit(f"robustness: {error}")
-    if "--path" in flags:
+    if any(flag.partition("=")[0] == "--path" for flag in flags):
         flags += ["--data", str(data.binary)]
     plain = translate(sources, flags)
     off = ["--no-split", "--no-normalise"]

@@ -14,10 +14,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for what the examples share
 
-from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.errors import UserError, one_line
+from fairseq_ringformer.files import write_text
 from fairseq_ringformer.text.prepared import PreparedData
 from fairseq_ringformer.text.scoring import generate, generation_command, read_hypotheses, score
 from recipe.checks import make_writable
+
+# Flags of fairseq-generate that would leave another set to be scored, or none, and what to do instead.
+INSTEAD = {"--gen-subset": "use --subset", "--results-path": "use --output", "--quiet": "leave it out"}
 
 
 def arguments() -> tuple[argparse.Namespace, list[str]]:
@@ -54,20 +58,21 @@ def print_samples(
         print(f"  translation  {translations[index]}\n  reference    {references[index]}")
 
 
-def main() -> None:
-    args, flags = arguments()
+def evaluate(args: argparse.Namespace, flags: list[str]) -> None:
+    """Translate, write and print; UserError if that cannot be done."""
+    for flag in flags:
+        name = flag.partition("=")[0]
+        if name in INSTEAD:
+            raise UserError(f"{name} is set by evaluate.sh: {INSTEAD[name]}")
+    if not args.path.is_file():
+        raise UserError(f"no checkpoint {args.path}: train one first")
+    data = PreparedData.read(args.data)
+    sources, references = data.text(args.subset)
     folder = args.output or args.path.parent
-    try:
-        if not args.path.is_file():
-            raise UserError(f"no checkpoint {args.path}: train one first")
-        data = PreparedData.read(args.data)
-        sources, references = data.text(args.subset)
-        make_writable(folder)
-        translations, seconds = translate(args, flags, data, folder)
-    except UserError as error:
-        raise SystemExit(f"evaluate: {error}") from None
+    make_writable(folder)
+    translations, seconds = translate(args, flags, data, folder)
     source_lang, target_lang = data.languages
-    (folder / f"hypotheses.{target_lang}").write_text("".join(line + "\n" for line in translations), encoding="utf-8")
+    write_text(folder / f"hypotheses.{target_lang}", "".join(line + "\n" for line in translations))
     scores = score(translations, references)
     figures = {
         "BLEU": scores.bleu,
@@ -80,7 +85,7 @@ def main() -> None:
         "checkpoint": str(args.path),
         "subset": args.subset,
     }
-    (folder / "scores.json").write_text(json.dumps(figures, indent=2) + "\n")
+    write_text(folder / "scores.json", json.dumps(figures, indent=2) + "\n")
     print_samples(args.samples, sources, translations, references, source_lang)
     print(f"\n{args.subset} set, {len(references)} sentences, beam {args.beam}, {seconds:.0f} s")
     for name in ("BLEU", "chrF"):
@@ -88,5 +93,16 @@ def main() -> None:
     print(f"  exact match {figures['exact match']:.2f} %")
 
 
+def main() -> int:
+    try:
+        evaluate(*arguments())
+    except (UserError, OSError) as error:
+        print(f"evaluate: {one_line(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -35,5 +35,9 @@ def test_mistakes_are_said_in_a_line(tmp_path):
     empty.write_text("nothing\n")
     done = run(f"a={empty}")
     assert done.returncode == 1 and "holds no losses: train with --log-format json" in done.stderr
+    log = write_log(tmp_path / "a.log", {100: 8.25})
+    done = run(f"a={log}", "--output", tmp_path / "no/c.png")
+    assert (done.returncode, done.stdout) == (1, "") and done.stderr.endswith("/no: no such folder for --output\n")
+    assert "argument --every: 0 is not a whole number" in run(f"a={log}", "--every", 0).stderr
     done = run("nothing")
     assert done.returncode == 2 and "NAME=FILE wanted, with a log that is there" in done.stderr

@@ -89,6 +89,11 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
             ["evaluate.sh", "--data", "nowhere", "--path", "nothing.pt"],
             "evaluate: no checkpoint nothing.pt: train one first",
         ),
+        (
+            ["evaluate.sh", "--data", "nowhere", "--path", "setup.py", "--gen-subset=valid"],
+            "evaluate: --gen-subset is set by evaluate.sh: use --subset",
+        ),
+        (["distillation.sh", "--updates", "many"], "distillation: many is no number of updates"),
         (["distillation.sh", "ring"], "distillation: unknown argument ring (see --help)"),
         (["../../scripts/quickstart.sh", "--colour", "red"], "quickstart: unknown argument --colour (see --help)"),
         (
