@@ -23,6 +23,7 @@ from wmt14.training import BATCHES, MODELS, SIZES, STEPS, Machines, command, fin
 from fairseq_ringformer.analysis.study.last_checkpoint import updates_so_far
 from fairseq_ringformer.cli.arguments import positive, whole
 from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.machine import cores
 from fairseq_ringformer.text.prepared import PreparedData
 
 # Flags of fairseq-train that this script sets itself, and what to use instead.
@@ -117,7 +118,7 @@ def find_machines(options: argparse.Namespace) -> Machines:
 
         gpus = torch.cuda.device_count()
     # Two processes of half the cores each train faster than one of all: the matrices are small.
-    processes = gpus or options.processes or min(2, os.cpu_count() or 1)
+    processes = gpus or options.processes or min(2, cores())
     return Machines(processes, bool(gpus), **find_nodes(os.environ, first_host))
 
 
@@ -193,10 +194,8 @@ def train(options: argparse.Namespace, more: list[str]) -> None:
     if shutil.which(line[0]) is None:
         raise UserError(f"{line[0]} is not installed: run scripts/setup.sh")
     check_gpus(machines)
-    done, wanted = (
-        updates_so_far(options.output / "checkpoints"),
-        int(line[len(line) - line[::-1].index("--max-update")]),
-    )
+    done = updates_so_far(options.output / "checkpoints")
+    wanted = int(line[len(line) - line[::-1].index("--max-update")])
     if done >= wanted:  # fairseq-train would do one more
         print(f"train.sh: {options.output} is trained already: {done:,} updates")
         return
@@ -211,7 +210,7 @@ def train(options: argparse.Namespace, more: list[str]) -> None:
     print(f"train.sh: {summary}", file=sys.stderr, flush=True)
     environment = dict(os.environ)
     if not machines.gpu:
-        environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // machines.processes)))
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, cores() // machines.processes)))
     os.execvpe(line[0], line, environment)
 
 
