@@ -102,12 +102,13 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("kind", choices=sorted(KINDS), help="of sequences")
     parser.add_argument("--output", type=Path, metavar="DIR", help="default: data/lm_KIND")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the packages; default: OUTPUT/packages")
-    parser.add_argument(
-        "--vocab-size", type=positive, default=4000, metavar="N", help="sub-words of text; default: %(default)s"
-    )
+    parser.add_argument("--vocab-size", type=positive, metavar="N", help="sub-words of text; default: 4000")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of the split; default: 1")
     parser.add_argument("--force", action="store_true", help="do finished steps again")
     options = parser.parse_args(argv)
+    if options.kind == "dna" and options.vocab_size is not None:
+        parser.error("--vocab-size is for text: DNA is cut into its bases")
+    options.vocab_size = options.vocab_size or 4000
     options.output = options.output or Path("data") / f"lm_{options.kind}"
     options.cache = options.cache or options.output / "packages"
     return options

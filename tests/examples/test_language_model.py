@@ -29,6 +29,12 @@ def test_dna_is_cut_into_lines_of_one_length(monkeypatch, tmp_path, capsys):
     assert {path.name for path in (tmp_path / "bin").iterdir()} >= {"dict.txt", "train.bin", "test.idx"}
 
 
+def test_dna_has_no_size_of_a_vocabulary(capsys):
+    with pytest.raises(SystemExit):
+        load("prepare").main(["dna", "--vocab-size", "100"])
+    assert "--vocab-size is for text: DNA is cut into its bases" in capsys.readouterr().err
+
+
 def test_text_keeps_pages_together_and_repeats_nothing():
     recipe = load("prepare")
     page = "<html><body><p>Menu</p><p>Page {0} begins.</p><p>It ends {0}.</p></body></html>"
