@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import datetime
-import functools
 import importlib.metadata
 import json
 import os
@@ -88,6 +87,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     options = parser.parse_args(argv)
     settle(options, parser)
+    options.command = shlex.join(["prepare.sh", *(sys.argv[1:] if argv is None else argv)])
     return options
 
 
@@ -139,15 +139,6 @@ def check(options: argparse.Namespace) -> None:
                 )
 
 
-def command(options: argparse.Namespace) -> str:
-    """The command line of this run, as its user would type it."""
-    return shlex.join(["prepare.sh", *options.argv])
-
-
-def say(built: bool, step: str) -> None:
-    print(f"{step}: {'done' if built else 'was done already'}", flush=True)
-
-
 def code(*patterns: str) -> str:
     """A fingerprint of some of the recipe's own files, so that a changed recipe makes its steps anew."""
     return steps.digest_of_files(path for pattern in patterns for path in sorted(HERE.glob(pattern)))
@@ -181,7 +172,7 @@ def raw_from_debian(options: argparse.Namespace) -> None:
             for source, made_from in zip(sources, inputs, strict=True)
         ]
         for source, result in zip(sources, running, strict=True):
-            say(result.result(), f"aligned pairs of {source.name}")
+            steps.say(result.result(), f"aligned pairs of {source.name}")
     folders = {source.name: options.output / "work" / source.name for source in sources}
     origins = {name: json.loads((folder / ORIGIN).read_text(encoding="utf-8")) for name, folder in folders.items()}
 
@@ -200,13 +191,13 @@ def raw_from_debian(options: argparse.Namespace) -> None:
         "code": code("corpus/clean.py", "corpus/sentences.py", "corpus/split.py", "corpus/text.py"),
         "package": steps.package_code("text/normalisation.py"),
     }
-    say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
+    steps.say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
     if not (options.output / PROVENANCE).exists():
         shutil.rmtree(options.output / "licences", ignore_errors=True)
         collect_licences(folders.values(), options.output / "licences")
         today = datetime.date.today().isoformat()
         known = [(source, origins[source.name]) for source in sources]
-        write_text(options.output / PROVENANCE, provenance(known, command(options), options.seed, today))
+        write_text(options.output / PROVENANCE, provenance(known, options.command, options.seed, today))
 
 
 def raw_from_numbers(options: argparse.Namespace) -> None:
@@ -237,11 +228,11 @@ def raw_from_numbers(options: argparse.Namespace) -> None:
         "library": library,
         "code": code("corpus/number_words.py"),
     }
-    say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
+    steps.say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
     write_text(
         options.output / PROVENANCE,
         f"# Where this text comes from\n\nNumbers in words of {source} and {target}, made by {library} (LGPL-2.1), "
-        f"with seed {options.seed} by\n\n    {command(options)}\n",
+        f"with seed {options.seed} by\n\n    {options.command}\n",
     )
 
 
@@ -268,7 +259,7 @@ def cut_and_binarise(options: argparse.Namespace) -> None:
     if options.wordpieces is not None:
         sub["vocabulary"] = steps.digest(options.wordpieces.to_json())
     lost = not (output / MODEL[options.subwords]).is_file()
-    say(steps.make(output / "sub", sub, build, force=options.force or lost), "sub-words in sub/")
+    steps.say(steps.make(output / "sub", sub, build, force=options.force or lost), "sub-words in sub/")
     made_from = {
         "sub": texts(output / "sub", options.languages),
         "code": [steps.code("binarise.py"), steps.package_code("text/preprocessing.py")],
@@ -278,7 +269,7 @@ def cut_and_binarise(options: argparse.Namespace) -> None:
     built = steps.make(
         output / "bin", made_from, lambda new: binarise(output / "sub", new, options.languages), force=options.force
     )
-    say(built, "fairseq data in bin/")
+    steps.say(built, "fairseq data in bin/")
 
 
 def mean_length(path: Path) -> float:
@@ -330,9 +321,7 @@ def summarise(options: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the recipe; the exit status."""
-    options = arguments(argv)
-    options.argv = sys.argv[1:] if argv is None else argv
-    return exit_status(functools.partial(prepare, options), options.output)
+    return exit_status(prepare, arguments(argv))
 
 
 def prepare(options: argparse.Namespace) -> None:

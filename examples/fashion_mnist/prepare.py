@@ -2,7 +2,6 @@
 
 import argparse
 import datetime
-import functools
 import gzip
 import hashlib
 import math
@@ -57,6 +56,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, metavar="DIR", help="keeps the package; default: OUTPUT/packages")
     options = parser.parse_args(argv)
     options.cache = options.cache or options.output / "packages"
+    options.command = shlex.join(["prepare.sh", *(sys.argv[1:] if argv is None else argv)])
     return options
 
 
@@ -106,8 +106,9 @@ def provenance(package: Package, command: str) -> str:
     )
 
 
-def prepare(options: argparse.Namespace, command: str) -> bool:
-    """Fill ``options.output``, unless that is done already; whether there was anything to do."""
+def prepare(options: argparse.Namespace) -> None:
+    """Fill ``options.output``, unless that is done already."""
+    make_writable(options.output, options.cache)
 
     def build(folder: Path) -> None:
         found = archive.find([PACKAGE])
@@ -120,26 +121,18 @@ def prepare(options: argparse.Namespace, command: str) -> bool:
         licence = unpack(found[PACKAGE], options, folder)
         # Before the folder appears under its name: once it does, all is done.
         write_text(options.output / LICENCE, licence)
-        write_text(options.output / PROVENANCE, provenance(found[PACKAGE], command))
+        write_text(options.output / PROVENANCE, provenance(found[PACKAGE], options.command))
 
     made_from = {name: content.sha256 for name, content in FILES.items()}
     there = [options.output / RAW / name for name in FILES] + [options.output / LICENCE, options.output / PROVENANCE]
     lost = not all(path.is_file() for path in there)
-    return steps.make(options.output / RAW, made_from, build, force=lost)
+    built = steps.make(options.output / RAW, made_from, build, force=lost)
+    steps.say(built, f"60,000 training and 10,000 test images in {options.output}")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the recipe; the exit status."""
-    options = arguments(argv)
-    command = shlex.join(["prepare.sh", *(sys.argv[1:] if argv is None else argv)])
-    return exit_status(functools.partial(prepare_folders, options, command), options.output)
-
-
-def prepare_folders(options: argparse.Namespace, command: str) -> None:
-    """Prepare the images where that is not done yet, and say so."""
-    make_writable(options.output, options.cache)
-    built = prepare(options, command)
-    print(f"60,000 training and 10,000 test images in {options.output}: {'done' if built else 'was done already'}")
+    return exit_status(prepare, arguments(argv))
 
 
 if __name__ == "__main__":

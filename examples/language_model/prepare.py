@@ -1,7 +1,6 @@
 """Prepare sequences for fairseq's language models, from Debian packages: English text in sub-words, or DNA base by base."""
 
 import argparse
-import functools
 import gzip
 import json
 import random
@@ -171,8 +170,7 @@ def prepare(options: argparse.Namespace) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the recipe; the exit status."""
-    options = arguments(argv)
-    return exit_status(functools.partial(prepare, options), options.output)
+    return exit_status(prepare, arguments(argv))
 
 
 if __name__ == "__main__":

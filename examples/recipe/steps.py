@@ -41,6 +41,11 @@ def make(output: Path, inputs: dict, build: Callable[[Path], None], *, force: bo
     return True
 
 
+def say(built: bool, step: str) -> None:
+    """Print whether a step was done now or before."""
+    print(f"{step}: {'done' if built else 'was done already'}", flush=True)
+
+
 def digest(value: object) -> str:
     """A short fingerprint of a JSON value."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False)

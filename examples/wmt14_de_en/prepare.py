@@ -7,7 +7,6 @@ Addresses: --mirror, or else the variables WMT12, WMT13 and WMT14 (URLs or folde
 """
 
 import argparse
-import functools
 import itertools
 import json
 import os
@@ -101,10 +100,6 @@ def check(options: argparse.Namespace, cut_already: bool) -> None:
         load_wordpieces(options.vocabulary.name)
 
 
-def say(built: bool, step: str) -> None:
-    print(f"{step}: {'done' if built else 'was done already'}", flush=True)
-
-
 def code(*names: str) -> str:
     """A fingerprint of some of the recipe's own files, so that a changed recipe makes its steps anew."""
     return steps.digest_of_files(HERE / "wmt14" / f"{name}.py" for name in names)
@@ -157,7 +152,7 @@ def prepare(options: argparse.Namespace) -> None:
     def extract(folder: Path) -> None:
         make_splits(fetch_all(), folder, limits, options.drop_duplicates)
 
-    say(steps.make(output / "raw", raw, extract, force=options.force), "text in raw/")
+    steps.say(steps.make(output / "raw", raw, extract, force=options.force), "text in raw/")
     counts = json.loads((output / "raw" / COUNTS).read_text(encoding="utf-8"))
 
     def segment(folder: Path) -> None:
@@ -166,13 +161,13 @@ def prepare(options: argparse.Namespace) -> None:
         cut_counts = cut(output / "raw", folder, vocabulary.kind, pairs, options.max_pieces, options.workers)
         (folder / COUNTS).write_text(json.dumps(cut_counts, indent=1), encoding="utf-8")
 
-    say(steps.make(output / "sub", sub, segment, force=options.force), "sub-words in sub/")
+    steps.say(steps.make(output / "sub", sub, segment, force=options.force), "sub-words in sub/")
 
     def preprocess(folder: Path) -> None:
         binarise(output / "sub", folder, LANGUAGES, options.workers, vocabulary.size)
 
     made_from = {"sub": sub, "code": [steps.code("binarise.py"), steps.package_code("text/preprocessing.py")]}
-    say(steps.make(output / "bin", made_from, preprocess, force=options.force), "fairseq data in bin/")
+    steps.say(steps.make(output / "bin", made_from, preprocess, force=options.force), "fairseq data in bin/")
     summarise(options, counts, {name: where[name] for name in archives}, raw["archives"])
 
 
@@ -227,8 +222,7 @@ def summarise(options: argparse.Namespace, counts: dict, where: dict[str, str], 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the recipe; the exit status."""
-    options = arguments(argv)
-    return exit_status(functools.partial(prepare, options), options.output)
+    return exit_status(prepare, arguments(argv))
 
 
 if __name__ == "__main__":
