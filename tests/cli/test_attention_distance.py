@@ -5,8 +5,6 @@ from fairseq_ringformer.vision.checkpoint import load_classifier
 from fairseq_ringformer.vision.data import InputConfig, eval_transform, open_images
 from tests.cli.classifiers import INPUT, classifier, write_images
 
-CPU = ("--device", "cpu")
-
 
 def test_of_classifiers_against_one_image_at_a_time(inspected, tmp_path):
     data = write_images(tmp_path / "x", 3)
@@ -73,13 +71,3 @@ def test_one_side(inspected, toy, tmp_path):
     arguments = ["--path", path, "--data", toy.data, "--subset", "valid", "--side", "decoder", "--examples", 4]
     found, _ = inspected("attention-distance", tmp_path / "y", *arguments)
     assert list(found["models"][0]["sides"]) == ["decoder"] and found["examples"] == 4
-
-
-def test_mistakes(ringformer, refused, toy, tmp_path):
-    path, folded, output = toy.run / "checkpoint_last.pt", tmp_path / "folded.pt", ("--output", tmp_path / "y", *CPU)
-    assert ringformer("fold", "--path", path, "--output", folded)[0] == 0
-    own = ["attention-distance", "--data", toy.data, "--subset", "valid", *output, "--path"]
-    assert "take the checkpoint that it was folded from" in refused(*own, folded)
-    assert "no.pt: no such checkpoint" in refused(*own, path, "no.pt")
-    assert "--dataset is for image classifiers" in refused(*own, path, "--dataset", "torch/mnist")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folded.pt"]
