@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..extras import require
 from ..files import write_text
 
 
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     references = None if args.data is None else PreparedData.read(Path(args.data)).files("test")[1]
     if references is not None and all(tables[name].vision for name in chosen):
         raise UserError("--data is for the significance of translations: leave it out with image classifiers")
+    if args.output is not None:
+        require("matplotlib")
     output = None if args.output is None else _folder(args.output)
     sections = [
         section(table, [entry for entry in results if entry["grid"] == name], references, output)

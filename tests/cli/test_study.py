@@ -417,6 +417,13 @@ def test_reports_refuse_what_they_cannot_tell(tables, tmp_path, capsys, entries,
     assert message.format(path) in complaint and len(complaint.splitlines()) == 1
 
 
+def test_pictures_are_refused_before_work_where_nothing_draws_them(tables, tmp_path, capsys, monkeypatch):
+    path = write_results(tmp_path, RING)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert ringformer("report", "--tables", tables, "--results", path, "--output", tmp_path / "report") == 2
+    assert "analyses need matplotlib" in capsys.readouterr().err and not (tmp_path / "report").exists()
+
+
 def test_what_is_wrong_with_other_grids_does_not_matter(tables, tmp_path, capsys):
     path = write_results(tmp_path, {"grid": "toy", "row": "ring"}, *[{"grid": "other", "row": "a"}] * 2)
     assert ringformer("report", "--tables", tables, "--results", path, "--grid", "toy") == 0
