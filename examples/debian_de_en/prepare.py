@@ -122,6 +122,7 @@ def check(options: argparse.Namespace) -> None:
         from corpus import number_words
 
         number_words.check_languages(options.languages)
+    steps.check_own(*(options.output / name for name in ("raw", "sub", "bin")))
     make_writable(options.output)
     if options.cache:
         make_writable(options.cache)

@@ -131,6 +131,7 @@ def download(options: argparse.Namespace) -> dict[str, bytes]:
 def prepare(options: argparse.Namespace) -> None:
     """Every step that is not done yet."""
     require("fairseq_cli", "lxml", "sentencepiece")
+    steps.check_own(options.output / "raw", options.output / "bin")
     make_writable(options.output, options.cache)
     names, _, read, cut, size, unit = KINDS[options.kind]
     made_from = {"packages": names, "seed": options.seed, "code": steps.digest_of_files([Path(__file__)])}

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.files import digest_of_files, whole_folder
 
 STAMP = ".made-from.json"
@@ -24,15 +25,23 @@ def is_done(output: Path, inputs: dict) -> bool:
         return False
 
 
+def check_own(*folders: Path) -> None:
+    """UserError if one of the ``folders``, which steps will replace, holds what none has made."""
+    for folder in folders:
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / STAMP).is_file():
+            raise UserError(f"{folder} holds what prepare.sh has not made: choose another --output, or move it")
+
+
 def make(output: Path, inputs: dict, build: Callable[[Path], None], *, force: bool = False) -> bool:
     """Have ``build(folder)`` fill the folder ``output``, unless it is done already; True if it was built.
 
     ``inputs`` are the options and stamps that the content depends on, as JSON values. With ``force``
-    the folder is built anew whatever stands there. An error in ``build`` leaves the old folder as it was.
+    the folder is built anew though it is done. An error in ``build`` leaves the old folder as it was.
     When it changes, a ``recipe.json`` beside it goes: half of the data would be that of before.
     """
     if not force and is_done(output, inputs):
         return False
+    check_own(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     with whole_folder(output) as partial:
         build(Path(partial))

@@ -94,6 +94,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def check(options: argparse.Namespace, cut_already: bool) -> None:
     """Raise UserError if something is missing that a later step would only find out after long work."""
+    steps.check_own(*(options.output / name for name in ("raw", "sub", "bin")))
     make_writable(options.output, options.cache)
     require("fairseq_cli", *MODULES[options.vocabulary.kind])
     if options.vocabulary.kind == WORDPIECE and not cut_already and not options.download_only:

@@ -146,6 +146,16 @@ def test_an_interrupted_step_is_done_again_and_the_finished_ones_are_not(tmp_pat
     assert "half a li" not in (tmp_path / "out" / "sub" / "train.de").read_text()
 
 
+def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path, archive, no_fairseq, capsys):
+    own = tmp_path / "out" / "bin" / "tool"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    assert run(tmp_path, "--force") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"prepare.sh: {own.parent} holds what prepare.sh has not made") and error.count("\n") == 1
+    assert own.exists() and list((tmp_path / "out").iterdir()) == [own.parent]
+
+
 def test_a_lost_model_is_made_again(tmp_path, archive, no_fairseq):
     assert run(tmp_path) == 0
     model = tmp_path / "out" / "sentencepiece.bpe.model"
