@@ -51,6 +51,7 @@ USED_BY = {
     "compile": ("training", "memory"),
     "criterion": ("training", "memory"),
     "max_tokens": ("training", "memory"),
+    "data": ("training", "generation", "memory"),
     "images": ("training", "memory"),
     "beam": ("generation",),
     "ctranslate2": ("generation",),

@@ -119,6 +119,10 @@ VISION = "--arch vit_ring_tiny_patch4_28"
             "--precision bf16: fairseq trains in it on a GPU alone: add --device cuda, or --measure gen",
         ),
         ("--measure checkpoint --precision bf16", "--precision is for training and generation and memory, which"),
+        (
+            "--measure checkpoint --data x",
+            "--data is for training and generation and memory, which --measure leaves out",
+        ),
         ("--measure generation --compile", "--compile is for training and memory, which --measure leaves out"),
         ("--arch transformer --compile", "--compile compiles the stacks of a model of this package, which transformer"),
         (f"{VISION} --compile", "--compile: not for vit_ring_tiny_patch4_28; such flags are for translation models"),
