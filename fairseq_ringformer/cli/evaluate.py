@@ -124,6 +124,8 @@ def _summary(path: str, figures: dict[str, Any]) -> str:
 
 def _by_class(confusion: list[list[int]], classes: list[str]) -> list[dict[str, Any]]:
     """For each class that has images: their number, top-1, and the class most often taken for it."""
+    from ..vision.checkpoint import class_name
+
     rows = []
     for target, (name, counts) in enumerate(zip(classes, confusion)):
         images = sum(counts)
@@ -131,7 +133,7 @@ def _by_class(confusion: list[list[int]], classes: list[str]) -> list[dict[str, 
             continue
         wrong = [0 if other == target else count for other, count in enumerate(counts)]
         most = max(range(len(wrong)), key=wrong.__getitem__)
-        taken_for = (classes[most] if most < len(classes) else f"output {most}") if wrong[most] else None
+        taken_for = class_name(classes, most) if wrong[most] else None
         rows.append(
             {
                 "class": name,

@@ -83,6 +83,8 @@ def _predict(
     """Print the likeliest classes of each image."""
     import torch
 
+    from ..vision.checkpoint import class_name
+
     with torch.inference_mode():
         batch = torch.stack([image for _, image in images]).to(device)
         probabilities = model(batch).float().softmax(1)
@@ -90,9 +92,7 @@ def _predict(
     plain = codecs.lookup(getattr(sys.stdout, "encoding", None) or "ascii").name != "utf-8"
     values, indices = probabilities.topk(min(args.top, probabilities.shape[1]), dim=1)
     for (path, _), row, order in zip(images, values.tolist(), indices.tolist()):
-        likeliest = [
-            (classes[index] if index < len(classes) else f"output {index}", value) for index, value in zip(order, row)
-        ]
+        likeliest = [(class_name(classes, index), value) for index, value in zip(order, row)]
         if args.json:
             entries = [{"class": name, "probability": round(value, 6)} for name, value in likeliest]
             print(json.dumps({"image": path, "classes": entries}, ensure_ascii=plain), flush=True)

@@ -7,7 +7,7 @@ interpolation), ``state_dict``, and ``state_dict_ema`` where the run kept an ave
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import timm
@@ -50,6 +50,11 @@ def model_of(path: str, state: dict[str, Any], ema: bool | None = None) -> tuple
         raise UserError(f"{path}: its weights are not those of {state['arch']}: {problem}")
     model.load_state_dict(weights)
     return model.eval(), state
+
+
+def class_name(classes: Sequence[str], output: int) -> str:
+    """The class that an output of a model stands for; a model may have more outputs than names for them."""
+    return classes[output] if output < len(classes) else f"output {output}"
 
 
 def read_classifier(path: str) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def of_image(loaded: LoadedModel, path: str, levels: Sequence[int]) -> ImageAtte
     Raises:
         UserError: if the model has no class token, or the image cannot be read.
     """
-    from ...vision.checkpoint import input_config
+    from ...vision.checkpoint import class_name, input_config
     from ...vision.data import eval_transform, read_image
 
     model, prefix = loaded.model, getattr(loaded.model, "num_prefix_tokens", 0)
@@ -106,8 +106,7 @@ def of_image(loaded: LoadedModel, path: str, levels: Sequence[int]) -> ImageAtte
     with torch.no_grad():
         probabilities = model(batch["images"])[0].float().softmax(0)
     best = int(probabilities.argmax())
-    classes = loaded.state["classes"]
-    label = classes[best] if best < len(classes) else f"output {best}"
+    label = class_name(loaded.state["classes"], best)
     return ImageAttention(PictureMaps(list(levels), pixels.numpy(), over), label, float(probabilities[best]))
 
 
