@@ -20,6 +20,7 @@ sys.path.insert(0, str(HERE.parent))  # for what the examples share
 
 from wmt14.training import BATCHES, MODELS, SIZES, STEPS, Machines, command, find_nodes, settings, share
 
+from fairseq_ringformer.analysis.counts.paper import as_flags
 from fairseq_ringformer.analysis.study.last_checkpoint import updates_so_far
 from fairseq_ringformer.cli.arguments import positive, whole
 from fairseq_ringformer.errors import UserError
@@ -139,39 +140,31 @@ def prepare_command(options: argparse.Namespace, more: list[str], machines: Mach
     at_a_time = options.batch_size or options.max_tokens or batch.at_a_time
     batch = batch._replace(total=options.effective_batch or batch.total, at_a_time=at_a_time)
     part = share(batch, machines.nodes * machines.processes)
+    names = {
+        "user-dir": ROOT / "fairseq_ringformer",
+        "arch": f"{options.model}_{options.size}",
+        "source-lang": "de",
+        "target-lang": "en",
+    }
+    own = {
+        "update-freq": part.update_freq,
+        "seed": options.seed,
+        "save-dir": options.output / "checkpoints",
+        "update-epoch-batch-itr": "True",  # a resumed training ends as an uninterrupted one
+        "no-epoch-checkpoints": True,
+        "save-interval-updates": 2000,
+        "validate-interval-updates": 2000,
+        "keep-interval-updates": 10,
+        "log-format": "tqdm" if sys.stderr.isatty() else "simple",
+        "log-interval": 100,
+        "num-workers": 2 if machines.gpu else 0,
+    }
     flags = [
         str(options.data / "bin"),
-        "--user-dir",
-        str(ROOT / "fairseq_ringformer"),
-        "--arch",
-        f"{options.model}_{options.size}",
-        "--source-lang",
-        "de",
-        "--target-lang",
-        "en",
+        *as_flags(names),
         *settings(options.recipe, options.size, options.steps or "appendix", machines.gpu),
-        batch.flag,
-        str(part.size),
-        "--update-freq",
-        str(part.update_freq),
-        "--seed",
-        str(options.seed),
-        "--save-dir",
-        str(options.output / "checkpoints"),
-        *("--update-epoch-batch-itr", "True"),  # a resumed training ends as an uninterrupted one
-        "--no-epoch-checkpoints",
-        "--save-interval-updates",
-        "2000",
-        "--validate-interval-updates",
-        "2000",
-        "--keep-interval-updates",
-        "10",
-        "--log-format",
-        "tqdm" if sys.stderr.isatty() else "simple",
-        "--log-interval",
-        "100",
-        "--num-workers",
-        "2" if machines.gpu else "0",
+        *(batch.flag, str(part.size)),
+        *as_flags(own),
         *(["--max-update", str(options.max_update)] if options.max_update else []),
         *more,
     ]

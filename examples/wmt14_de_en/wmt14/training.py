@@ -115,45 +115,25 @@ def settings(recipe: str, size: str, steps: str, gpu: bool) -> list[str]:
         updates, warmup = SECTION4 if steps == "section4" else (table.updates, table.warmup)
         of_size = next((row.settings for row in table.rows if row.arch.endswith(f"_{size}")), {})
         published = {name: value for name, value in table.flags.items() if name != "batch-size"} | of_size
-        return [
-            "--output-bias",
-            *as_flags(published),
-            "--warmup-updates",
-            str(warmup),
-            "--max-update",
-            str(updates),
-            # Batches of just so many sentences.
-            "--required-batch-size-multiple",
-            "1",
-        ]
-    flags = [
-        "--share-all-embeddings",
-        "--dropout",
-        "0.3" if large else "0.1",
-        "--criterion",
-        "label_smoothed_cross_entropy",
-        "--label-smoothing",
-        "0.1",
-        "--optimizer",
-        "adam",
-        "--adam-betas",
-        "(0.9, 0.98)",
-        "--adam-eps",
-        "1e-9",
-        "--clip-norm",
-        "1.0",
-        "--lr-scheduler",
-        "inverse_sqrt",
-        "--lr",
-        "5e-4" if large else "7e-4",
-        "--warmup-init-lr",
-        "1e-7",
-        "--warmup-updates",
-        "4000",
-        "--max-update",
-        "300000" if large else "100000",
-    ]
-    return [*flags, "--autocast", "bf16"] if gpu else flags
+        # Batches of just so many sentences.
+        exact = {"required-batch-size-multiple": 1}
+        return as_flags({"output-bias": True, **published, "warmup-updates": warmup, "max-update": updates, **exact})
+    flags = {
+        "share-all-embeddings": True,
+        "dropout": 0.3 if large else 0.1,
+        "criterion": "label_smoothed_cross_entropy",
+        "label-smoothing": 0.1,
+        "optimizer": "adam",
+        "adam-betas": "(0.9, 0.98)",
+        "adam-eps": "1e-9",
+        "clip-norm": 1.0,
+        "lr-scheduler": "inverse_sqrt",
+        "lr": "5e-4" if large else "7e-4",
+        "warmup-init-lr": "1e-7",
+        "warmup-updates": 4000,
+        "max-update": 300_000 if large else 100_000,
+    }
+    return as_flags({**flags, "autocast": "bf16"} if gpu else flags)
 
 
 def launcher(machines: Machines) -> tuple[list[str], list[str]]:
