@@ -34,16 +34,8 @@ while [ $# -gt 0 ]; do
     --installed) installed=yes; shift ;;
     --minutes|--output|--steps|--size|--grid|--data|--jobs|--budget)
       if [ $# -lt 2 ]; then echo "gpu: $1 needs a value (see --help)" >&2; exit 2; fi
-      case $1 in
-        --minutes) minutes=$2 ;;
-        --output) output=$2 ;;
-        --steps) steps=$2 ;;
-        --size) size=$2 ;;
-        --grid) grid=$2 ;;
-        --data) data=$2 ;;
-        --jobs) jobs=$2 ;;
-        --budget) budget=$2 ;;
-      esac
+      name=${1#--}
+      printf -v "${name//-/_}" %s "$2"  # the variable of the flag's name
       shift 2 ;;
     *) flags+=("$1"); shift ;;
   esac

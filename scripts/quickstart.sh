@@ -19,16 +19,8 @@ while [ $# -gt 0 ]; do
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     --arch|--seed|--set|--source|--source-lang|--target-lang|--vocab-size|--max-update)
       if [ $# -lt 2 ]; then echo "quickstart: $1 needs a value (see --help)" >&2; exit 2; fi
-      case $1 in
-        --arch) arch=$2 ;;
-        --seed) seed=$2 ;;
-        --set) set=$2 ;;
-        --source) source=$2 ;;
-        --source-lang) source_lang=$2 ;;
-        --target-lang) target_lang=$2 ;;
-        --vocab-size) vocab_size=$2 ;;
-        --max-update) max_update=$2 ;;
-      esac
+      name=${1#--}
+      printf -v "${name//-/_}" %s "$2"  # the variable of the flag's name
       shift 2 ;;
     *) echo "quickstart: unknown argument $1 (see --help)" >&2; exit 2 ;;
   esac

@@ -19,15 +19,8 @@ while [ $# -gt 0 ]; do
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     --data|--model|--seed|--output|--config|--dataset|--valid-split)
       if [ $# -lt 2 ]; then echo "train_classifier: $1 needs a value (see --help)" >&2; exit 2; fi
-      case $1 in
-        --data) data=$2 ;;
-        --model) model=$2 ;;
-        --seed) seed=$2 ;;
-        --output) output=$2 ;;
-        --config) config=$2 ;;
-        --dataset) dataset=$2 ;;
-        --valid-split) valid_split=$2 ;;
-      esac
+      name=${1#--}
+      printf -v "${name//-/_}" %s "$2"  # the variable of the flag's name
       shift 2 ;;
     *) flags+=("$1"); shift ;;
   esac
@@ -48,7 +41,7 @@ configured() {  # KEY DEFAULT: what the configuration file says, if there is one
 file, key, default = sys.argv[1:]
 try:
     values = {str(name).replace("_", "-"): value for name, value in yaml.safe_load(open(file)).items()}
-except (OSError, AttributeError, yaml.YAMLError):
+except (OSError, ValueError, AttributeError, yaml.YAMLError):
     values = {}
 print(default if values.get(key) is None else values[key])' "$config" "$1" "$2"
 }

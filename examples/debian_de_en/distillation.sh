@@ -27,13 +27,8 @@ while [ $# -gt 0 ]; do
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     --data|--output|--updates|--teacher-updates|--seed)
       if [ $# -lt 2 ]; then echo "distillation: $1 needs a value (see --help)" >&2; exit 2; fi
-      case $1 in
-        --data) data=$2 ;;
-        --output) output=$2 ;;
-        --updates) updates=$2 ;;
-        --teacher-updates) teacher_updates=$2 ;;
-        --seed) seed=$2 ;;
-      esac
+      name=${1#--}
+      printf -v "${name//-/_}" %s "$2"  # the variable of the flag's name
       shift 2 ;;
     *)
       if [ -z "${architectures[${1%_distilled}]-}" ]; then echo "distillation: unknown argument $1 (see --help)" >&2; exit 2; fi

@@ -19,13 +19,8 @@ while [ $# -gt 0 ]; do
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     --arch|--data|--output|--seed|--max-update)
       if [ $# -lt 2 ]; then echo "train: $1 needs a value (see --help)" >&2; exit 2; fi
-      case $1 in
-        --arch) arch=$2 ;;
-        --data) data=$2 ;;
-        --output) output=$2 ;;
-        --seed) seed=$2 ;;
-        --max-update) max_update=$2 ;;
-      esac
+      name=${1#--}
+      printf -v "${name//-/_}" %s "$2"  # the variable of the flag's name
       shift 2 ;;
     *) more+=("$1"); shift ;;
   esac

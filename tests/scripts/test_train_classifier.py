@@ -53,3 +53,8 @@ def test_what_the_configuration_says_holds_for_every_step(calls, tmp_path):
         "--model vit_ring --seed 1 --output x"
         in calls("--data", "images", "--config", "own.yaml", "--model=vit_ring", "--seed", "1", "--output=x")[0]
     )
+
+
+def test_a_configuration_that_is_no_text_is_left_to_the_training_to_refuse(calls, tmp_path):
+    (tmp_path / "own.yaml").write_bytes(b"\xff")
+    assert "train-classifier --config own.yaml --data images" in calls("--data", "images", "--config", "own.yaml")[0]
