@@ -302,4 +302,4 @@ def _lengths(args: argparse.Namespace):
             sample_lengths(2_000, args.seed + 1),
             "a distribution fitted to the Debian quick set",
         )
-    return read_lengths(args.data or DEFAULT_DATA)
+    return read_lengths(DEFAULT_DATA if args.data is None else args.data)

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from ..analysis.study.summary import check_unique
     from ..text.prepared import PreparedData
 
-    tables = read_tables(Path(args.tables or PAPER))
+    tables = read_tables(PAPER if args.tables is None else Path(args.tables))
     results = _results(args)
     chosen = list(dict.fromkeys(entry["grid"] for entry in results))
     for name in chosen:

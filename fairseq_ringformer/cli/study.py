@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     from .._fairseq import quiet
     from ..analysis.counts.paper import PAPER, read_tables
 
-    tables = read_tables(Path(args.tables or PAPER))
+    tables = read_tables(PAPER if args.tables is None else Path(args.tables))
     if args.grid not in tables:
         raise UserError(f"--grid {args.grid}: there is none; choose one of {', '.join(tables)}")
     table = tables[args.grid]

@@ -268,6 +268,7 @@ def test_a_study_of_classifiers(tables, tmp_path, capfd):
         (["--colour", "red"], "vanilla: unrecognized arguments: --colour red"),
         (["--lr", "2e-3x"], "vanilla: a flag of fairseq-train has a value that it cannot read: "),
         (["--tables", str(ROOT / "setup.py")], "setup.py: not a list of tables as paper.yaml is"),
+        (["--tables", ""], ".: Is a directory"),
         (["--grid", "pictures", "--data", "nowhere"], "nowhere: no such folder of images"),
         (["--grid", "pictures"], ": no split train: it has no folder (or tar file) train or training"),
         (
