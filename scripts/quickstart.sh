@@ -2,8 +2,10 @@
 # From a clone to a translator: install, fetch real German-English text, train, average, translate the test set, score it.
 #
 #   scripts/quickstart.sh [--arch ARCH] [--seed N] [--set quick|full] [--vocab-size N] [--max-update N]
+#   scripts/quickstart.sh --files FILE.SRC FILE.TGT [--source-lang SRC] [--target-lang TGT] [...]
 #   scripts/quickstart.sh --source numbers [--source-lang de] [--target-lang en] [...]
 #
+# With --files the text is your own: line N of both files, in UTF-8, is a sentence and its translation.
 # With --source numbers the text is numbers in words, of any two languages that num2words knows: no Debian, no network, and
 # three minutes of training on two cores.
 #
@@ -11,11 +13,20 @@
 # the same data by the same recipe. Results go to runs/ARCH; what differs from the defaults is in the folder's name, as in
 # runs/ARCH-DATA_seed2_updates2500. Finished steps are skipped, an interrupted training resumes.
 set -euo pipefail
+from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-arch=ringformer_tiny seed=1 set='' source=debian source_lang='' target_lang='' vocab_size='' max_update=''
+arch=ringformer_tiny seed=1 set='' source='' source_lang='' target_lang='' vocab_size='' max_update='' files=()
 while [ $# -gt 0 ]; do
   case $1 in
+    --files)
+      if [ $# -lt 3 ]; then echo "quickstart: --files needs two files (see --help)" >&2; exit 2; fi
+      for file in "$2" "$3"; do
+        case $file in /*) ;; *) file=$from/$file ;; esac
+        if [ ! -f "$file" ]; then echo "quickstart: no file $file" >&2; exit 2; fi
+        files+=("$file")
+      done
+      shift 3 ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     --arch|--seed|--set|--source|--source-lang|--target-lang|--vocab-size|--max-update)
       if [ $# -lt 2 ]; then echo "quickstart: $1 needs a value (see --help)" >&2; exit 2; fi
@@ -30,6 +41,14 @@ for number in "$seed" "$vocab_size" "$max_update"; do
   case $number in *[!0-9]*) echo "quickstart: $number is no whole number" >&2; exit 2 ;; esac
 done
 
+if [ ${#files[@]} = 0 ]; then
+  : "${source:=debian}"
+elif [ -z "$source" ]; then
+  source=files
+else
+  echo "quickstart: --files and --source exclude each other" >&2; exit 2
+fi
+
 step() { printf '\n== %s\n' "$1"; }
 
 # The plain name of data is prepare.sh's own, for as many sub-words as it makes by default.
@@ -42,9 +61,22 @@ if [ "$source" = numbers ]; then
   options=(--source-lang "$source_lang" --target-lang "$target_lang")
   data=data/numbers_$languages
   : "${vocab_size:=150}"
+elif [ "$source" = files ]; then
+  if [ -n "$set" ]; then echo "quickstart: --set is for --source debian: leave it out" >&2; exit 2; fi
+  : "${source_lang:=${files[0]##*.}}" "${target_lang:=${files[1]##*.}}"
+  for language in "$source_lang" "$target_lang"; do
+    case $language in
+      *[!A-Za-z0-9_]*) echo "quickstart: what language is $language? Name both by --source-lang and --target-lang" >&2; exit 2 ;;
+    esac
+  done
+  plain_size=8000 updates=2300 last=3 search=(--lenpen 2)
+  options=(--files "${files[@]}" --source-lang "$source_lang" --target-lang "$target_lang")
+  name=${files[0]##*/}
+  data=data/${name%.*}_${source_lang}_$target_lang
+  : "${vocab_size:=4000}"
 else
   if [ -n "$source_lang$target_lang" ]; then
-    echo "quickstart: --source-lang and --target-lang are for --source numbers: leave them out" >&2; exit 2
+    echo "quickstart: --source-lang and --target-lang are for numbers and files: leave them out" >&2; exit 2
   fi
   # The length penalty was chosen on the validation set: without it, models this small stop too early.
   plain_size=8000 updates=2300 last=3 search=(--lenpen 2)
@@ -78,7 +110,7 @@ step "5/5 translate the test set and score it"
 examples/debian_de_en/evaluate.sh --data "$data" --path "$run/averaged.pt" "${search[@]}"
 
 text="Klicken Sie auf die Schaltfläche Speichern."
-if [ "$source" = numbers ]; then text=$(head -n 1 "$data/raw/test.$source_lang"); fi
+if [ "$source" != debian ]; then text=$(head -n 1 "$data/raw/test.$source_lang"); fi
 
 cat <<EOF
 

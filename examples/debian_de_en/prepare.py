@@ -1,4 +1,4 @@
-"""Prepare data for fairseq: German-English text of Debian packages (see README.md), or numbers in words of two languages."""
+"""Prepare data for fairseq: German-English text of Debian packages (see README.md), numbers in words, or two files of your own."""
 
 import argparse
 import dataclasses
@@ -6,6 +6,7 @@ import datetime
 import importlib.metadata
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))  # for what the examples share
 
+from corpus import files
 from corpus.catalogue import HELD_OUT, SETS, Source
 from corpus.clean import NORMALISATION
 from corpus.extract import ORIGIN, PAIRS, extract
@@ -45,14 +47,18 @@ ALIGNING = ("corpus/blocks.py", "corpus/entities.py", "corpus/markup.py", "corpu
 DEFAULTS = {
     "debian": {"set": "quick", "cache": "packages", "workers": 1, "vocab_size": 8000},
     "numbers": {"source_lang": "de", "target_lang": "en", "sizes": [20000, 1000, 1000], "vocab_size": 150},
+    "files": {"files": None, "source_lang": None, "target_lang": None, "vocab_size": 8000},
 }
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="prepare.sh", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--source", choices=tuple(DEFAULTS), default="debian", help="default: debian")
+    parser.add_argument("--source", choices=tuple(DEFAULTS), help="default: debian, or files where --files names some")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="default: data/debian_de_en_SET or data/numbers_SRC_TGT"
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="default: data/debian_de_en_SET, data/numbers_SRC_TGT or data/FILE_SRC_TGT",
     )
     parser.add_argument("--subwords", choices=sorted(MODEL), default=SENTENCEPIECE, help=f"default: {SENTENCEPIECE}")
     parser.add_argument(
@@ -75,9 +81,13 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     debian.add_argument(
         "--workers", type=positive, metavar="N", help="sources to fetch and align at a time; default: 1"
     )
-    numbers = parser.add_argument_group("--source numbers")
-    numbers.add_argument("--source-lang", metavar="SRC", help="a language of num2words; default: de")
-    numbers.add_argument("--target-lang", metavar="TGT", help="another; default: en")
+    own = parser.add_argument_group("--source files")
+    own.add_argument(
+        "--files", type=Path, nargs=2, metavar=("FILE.SRC", "FILE.TGT"), help="line N of both is one pair, in UTF-8"
+    )
+    numbers = parser.add_argument_group("--source numbers, or files")
+    numbers.add_argument("--source-lang", metavar="SRC", help="default: de, or how the file's name ends")
+    numbers.add_argument("--target-lang", metavar="TGT", help="default: en, or how the file's name ends")
     numbers.add_argument(
         "--sizes",
         type=positive,
@@ -92,7 +102,10 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def settle(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Give the options of the source their defaults, and refuse those of the other one."""
+    """Give the options of the source their defaults, and refuse those of the other ones."""
+    options.source = options.source or ("files" if options.files else "debian")
+    if options.source == "files" and not options.files:
+        parser.error("--source files needs --files FILE.SRC FILE.TGT")
     for source, defaults in DEFAULTS.items():
         for name, default in defaults.items():
             given = getattr(options, name) is not None
@@ -100,9 +113,10 @@ def settle(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
                 parser.error(f"--{name.replace('_', '-')} is for --source {source}: leave it out")
             if not given and source == options.source and name != "vocab_size":
                 setattr(options, name, default)
-    if options.source == "numbers":
-        options.languages = options.source_lang, options.target_lang
-        name = f"numbers_{options.source_lang}_{options.target_lang}"
+    if options.source != "debian":
+        endings = [path.suffix.removeprefix(".") for path in options.files or ()] or [None, None]
+        options.languages = options.source_lang or endings[0], options.target_lang or endings[1]
+        name = "_".join([options.files[0].stem if options.files else "numbers", *options.languages])
     else:
         options.languages = "de", "en"
         name = f"debian_de_en_{options.set}"
@@ -122,6 +136,9 @@ def check(options: argparse.Namespace) -> None:
         from corpus import number_words
 
         number_words.check_languages(options.languages)
+    if options.source == "files":
+        check_languages(options.languages)
+        options.lines = files.read_files(options.files)
     steps.check_own(*(options.output / name for name in ("raw", "sub", "bin")))
     make_writable(options.output)
     if options.cache:
@@ -138,6 +155,15 @@ def check(options: argparse.Namespace) -> None:
                     f"{program} is not on this machine: --source debian needs Debian or a relative of it; "
                     "run it there, or use --source numbers, which needs no packages"
                 )
+
+
+def check_languages(languages: tuple[str, str]) -> None:
+    """UserError unless fairseq can name files after two `languages`."""
+    for flag, language in zip(("--source-lang", "--target-lang"), languages, strict=True):
+        if not re.fullmatch(r"\w+", language):
+            raise UserError(f"{flag} is {language!r}: name a language by letters, digits and _, as de or pt_BR")
+    if languages[0] == languages[1]:
+        raise UserError(f"both files are in {languages[0]}: name two languages, by --source-lang and --target-lang")
 
 
 def code(*patterns: str) -> str:
@@ -237,6 +263,28 @@ def raw_from_numbers(options: argparse.Namespace) -> None:
     )
 
 
+def raw_from_files(options: argparse.Namespace) -> None:
+    """The step up to ``raw/`` for --source files."""
+
+    def build(folder: Path) -> None:
+        counts = files.make_splits(options.lines, options.languages, options.seed, folder)
+        (folder / COUNTS).write_text(json.dumps(counts, indent=1), encoding="utf-8")
+
+    made_from = {
+        "files": steps.digest_of_files(options.files),
+        "languages": options.languages,
+        "seed": options.seed,
+        "code": code("corpus/clean.py", "corpus/files.py", "corpus/split.py", "corpus/text.py"),
+        "package": steps.package_code("text/normalisation.py"),
+    }
+    steps.say(steps.make(options.output / "raw", made_from, build, force=options.force), "text in raw/")
+    named = " and ".join(f"`{path.name}`" for path in options.files)
+    write_text(
+        options.output / PROVENANCE,
+        f"# Where this text comes from\n\n{named}, two files of parallel text, by\n\n    {options.command}\n",
+    )
+
+
 def cut_and_binarise(options: argparse.Namespace) -> None:
     """The steps from ``raw/`` to ``bin/``."""
     output = options.output
@@ -281,7 +329,7 @@ def mean_length(path: Path) -> float:
 
 def normalisation(options: argparse.Namespace) -> Normalisation:
     """What was done to the text, which what is to be translated later needs as well."""
-    done = Normalisation("NFC", spaces=True) if options.source == "numbers" else NORMALISATION
+    done = NORMALISATION if options.source == "debian" else files.NORMALISATION
     lines = read_lines(options.output / "raw" / f"train.{options.languages[0]}")
     return dataclasses.replace(done, characters=characters_of(lines))
 
@@ -328,10 +376,8 @@ def main(argv: list[str] | None = None) -> int:
 def prepare(options: argparse.Namespace) -> None:
     """Every step that is not done yet."""
     check(options)
-    if options.source == "numbers":
-        raw_from_numbers(options)
-    else:
-        raw_from_debian(options)
+    raw = {"debian": raw_from_debian, "numbers": raw_from_numbers, "files": raw_from_files}
+    raw[options.source](options)
     cut_and_binarise(options)
     summarise(options)
 

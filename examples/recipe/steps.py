@@ -20,7 +20,9 @@ RECIPE = "recipe.json"
 def is_done(output: Path, inputs: dict) -> bool:
     """Whether the folder ``output`` is complete and was made from exactly these ``inputs`` (JSON values)."""
     try:
-        return json.loads((output / STAMP).read_text(encoding="utf-8")) == inputs
+        return json.loads((output / STAMP).read_text(encoding="utf-8")) == json.loads(
+            json.dumps(inputs)
+        )  # tuples are lists
     except (OSError, ValueError):
         return False
 

@@ -301,6 +301,65 @@ def test_numbers_to_binary_data_from_any_folder(tmp_path):
     assert "kinds left out for fr to pt_BR: year, price in EUR, price in USD, price in GBP, time\n" in result.stdout
 
 
+@pytest.fixture
+def own_text(tmp_path):
+    """Two files of 600 lines, of which some are of no use, and most stand in documents of six lines."""
+    lines = [
+        (f"Satz {document} über {word}.", f"Sentence {document} about {word}.")
+        for document in range(100)
+        for word in ("Aal", "Bär", "Chor", "Dorf", "Esel")
+    ]
+    lines += [lines[0], ("", "Empty"), ("Leer", " ")] + [("Wort " * 201, "word")]
+    for side, name in enumerate(("my.de", "my.text")):
+        text = "".join(line[side] + "\r\n" for line in lines)
+        (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    return tmp_path
+
+
+def test_two_files_to_binary_data(own_text, capsys):
+    made = own_text / "made"
+    files = str(own_text / "my.de"), str(own_text / "my.text")
+    command = ["--files", *files, "--target-lang", "en", "--vocab-size", "110", "--output", str(made)]
+    assert prepare.main(command) == 0
+    assert "dropped: empty 2, duplicate 1, too long 1" in capsys.readouterr().out
+    sides = {
+        (split, language): (made / "raw" / f"{split}.{language}").read_text(encoding="utf-8").splitlines()
+        for split in ("train", "valid", "test")
+        for language in ("de", "en")
+    }
+    assert {split: len(sides[split, "de"]) for split, _ in sides} == {"train": 400, "valid": 50, "test": 50}
+    # Neighbours stay together, and pairs stay pairs.
+    for split in ("valid", "test"):
+        numbers = [line.split()[1] for line in sides[split, "de"]]
+        assert numbers == [line.split()[1] for line in sides[split, "en"]] and len(set(numbers)) == 10
+    recipe = json.loads((made / "recipe.json").read_text())
+    assert (recipe["source"], recipe["source_lang"], recipe["target_lang"]) == ("files", "de", "en")
+    assert (made / "bin" / "test.de-en.en.idx").is_file()
+    assert prepare.main(command) == 0 and "text in raw/: was done already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("files", "flags", "message"),
+    [
+        (("my.de", "no.en"), (), "no.en: No such file or directory"),
+        (("my.de", "short.en"), (), "the files have unlike numbers of lines, 504 ("),
+        (("short.de", "short.en"), (), "3 of 3 pairs of lines are of use, and 20 are the fewest to begin with"),
+        (("my.de", "latin.en"), (), "latin.en is not in UTF-8"),
+        (("my.de", "my.text"), ("--target-lang", "pt-BR"), "--target-lang is 'pt-BR': name a language by letters"),
+        (("my.de", "other.de"), (), "both files are in de: name two languages"),
+    ],
+)
+def test_files_that_are_no_pair_are_one_line(own_text, monkeypatch, capsys, files, flags, message):
+    monkeypatch.chdir(own_text)
+    for name in ("short.de", "short.en"):
+        Path(name).write_text("eins\nzwei\ndrei\n")
+    Path("latin.en").write_bytes(b"\xe4\n" * 504)
+    Path("other.de").touch()
+    assert prepare.main(["--files", *files, *flags, "--output", "made"]) == 1
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1 and not list(Path().glob("made/*"))
+
+
 def test_a_language_that_is_not_known_is_one_line(tmp_path, capsys):
     command = ["--source", "numbers", "--target-lang", "xx", "--output", str(tmp_path / "out")]
     assert prepare.main(command) == 1

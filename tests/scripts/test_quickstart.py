@@ -26,6 +26,8 @@ def clone(tmp_path):
         (tmp_path / name).chmod(0o755)
     for name in ("quickstart.sh", "translate.sh"):
         shutil.copy(SCRIPTS / name, tmp_path / "scripts")
+    for name in ("my.de", "my.en"):
+        (tmp_path / name).touch()
     return tmp_path
 
 
@@ -34,7 +36,7 @@ def calls(clone, script, *arguments):
     file = clone / "calls"
     file.unlink(missing_ok=True)
     command = [clone / "scripts" / script, *arguments]
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "CALLS": str(file)})
+    subprocess.run(command, check=True, capture_output=True, cwd=clone, env={**os.environ, "CALLS": str(file)})
     return {line.split()[0]: line.split()[1:] for line in file.read_text().replace(f"{clone}/", "").splitlines()}
 
 
@@ -59,6 +61,7 @@ def value(words, flag):
             "numbers_pt_BR_fr_400",
             "ringformer_tiny-numbers_pt_BR_fr_400",
         ),
+        (["--files", "my.de", "my.en"], "my_de_en_4000", "ringformer_tiny-my_de_en_4000"),
     ],
 )
 def test_what_is_trained_otherwise_lies_elsewhere_and_translate_finds_its_data(clone, flags, data, run):

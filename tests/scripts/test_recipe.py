@@ -102,7 +102,12 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
         ),
         (
             ["../../scripts/quickstart.sh", "--target-lang", "fr"],
-            "quickstart: --source-lang and --target-lang are for --source numbers",
+            "quickstart: --source-lang and --target-lang are for numbers and files",
+        ),
+        (["../../scripts/quickstart.sh", "--files", "no.de", "no.en"], "quickstart: no file "),
+        (
+            ["../../scripts/quickstart.sh", "--files", __file__, __file__, "--target-lang", "pt-BR"],
+            "quickstart: what language is pt-BR?",
         ),
         (["../../scripts/quickstart.sh", "--arch"], "quickstart: --arch needs a value (see --help)"),
         (["../../scripts/quickstart.sh", "--max-update", "1e3"], "quickstart: 1e3 is no whole number"),
