@@ -42,7 +42,10 @@ for number in "$seed" "$vocab_size" "$max_update"; do
 done
 
 if [ ${#files[@]} = 0 ]; then
-  : "${source:=debian}"
+  case ${source:=debian} in
+    debian|numbers) ;;
+    *) echo "quickstart: --source $source is none of debian and numbers (text of your own: --files)" >&2; exit 2 ;;
+  esac
 elif [ -z "$source" ]; then
   source=files
 else

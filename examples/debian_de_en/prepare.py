@@ -93,7 +93,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         type=positive,
         nargs=3,
         metavar=tuple(split.upper() for split in SPLITS),
-        help="pairs; default: 20000 1000 1000",
+        help="pairs, of numbers; default: 20000 1000 1000",
     )
     options = parser.parse_args(argv)
     settle(options, parser)
