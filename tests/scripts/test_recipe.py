@@ -104,7 +104,10 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
             ["../../scripts/quickstart.sh", "--target-lang", "fr"],
             "quickstart: --source-lang and --target-lang are for numbers and files",
         ),
-        (["../../scripts/quickstart.sh", "--source", "files"], "quickstart: --source files is none of debian and numbers"),
+        (
+            ["../../scripts/quickstart.sh", "--source", "files"],
+            "quickstart: --source files is none of debian and numbers",
+        ),
         (["../../scripts/quickstart.sh", "--files", "no.de", "no.en"], "quickstart: no file "),
         (
             ["../../scripts/quickstart.sh", "--files", __file__, __file__, "--target-lang", "pt-BR"],
