@@ -194,7 +194,7 @@ def test_hugging_face_sets(tmp_path, monkeypatch):
     ]
     assert np.array_equal(np.asarray(images[3][0]), np.asarray(picture(3))) and images.name(3) == "image 3"
     assert refused(tmp_path, "test", dataset="hfds/some/name") == (
-        '--dataset hfds/some/name, split test: Unknown split "test".'
+        '--dataset hfds/some/name, split test: Unknown split "test". Should be one of train.'
     )
     assert refused(tmp_path, "train", dataset="hfds/some/name", classes=["dog", "cat"]) == (
         "--dataset hfds/some/name: its classes are cat, dog, not dog, cat"

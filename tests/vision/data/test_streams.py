@@ -120,7 +120,7 @@ def test_damaged_images_are_counted_and_left_out(tmp_path):
     [
         (
             RuntimeError("1 shard, 2 workers\nmore"),
-            "the stream cannot be read by 2 workers (1 shard, 2 workers): lower --workers",
+            "the stream cannot be read by 2 workers (1 shard, 2 workers more): lower --workers",
         ),
         (
             OSError("cannot identify image"),
