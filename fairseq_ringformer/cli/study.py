@@ -15,6 +15,7 @@ what is done stays. Results are lines of OUTPUT/results.jsonl.
 import argparse
 import os
 import re
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -93,10 +94,10 @@ def run(args: argparse.Namespace) -> int:
             study = _study(args, table, rows)
         except OSError as error:
             raise UserError(one_line(error)) from None
-    return _run(study)
+    return _run(study, [] if args.tables is None else ["--tables", args.tables])
 
 
-def _run(study: Any) -> int:
+def _run(study: Any, tables: list[str]) -> int:
     from ..analysis.study.display import Display
     from ..analysis.study.results import RESULTS
 
@@ -115,7 +116,8 @@ def _run(study: Any) -> int:
         print(f"ringformer study: {complaint}", file=sys.stderr)
     results = study.output / RESULTS
     if results.exists():
-        print(f"results: {results}; ringformer report --results {results} makes tables and pictures of them")
+        report = shlex.join(["ringformer", "report", "--results", str(results), *tables])
+        print(f"results: {results}; {report} makes tables and pictures of them")
     return 1 if complaints else 0
 
 
