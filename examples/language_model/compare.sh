@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Train and measure language models: compare.sh DATA RUNS [UPDATES [MODEL ...]]. A MODEL is an architecture with its flags.
-# LM_FLAGS are for all of them, "--cpu" for one.
+# Train and measure language models: compare.sh DATA RUNS [UPDATES [MODEL ...]]. A MODEL is an architecture with its flags, which win.
+# LM_FLAGS are for all of them, "--cpu" for one; LM_SEEDS are "1 2".
 set -euo pipefail
 if [ $# -lt 2 ]; then sed -n '2s/^# //p' "$0" >&2; exit 2; fi
 . "$(dirname -- "${BASH_SOURCE[0]}")/../recipe/environment.sh"
@@ -21,15 +21,15 @@ if [ ${#models[@]} = 0 ]; then
     --decoder-attention-heads 8")
 fi
 for model in "${models[@]}"; do
-  for seed in 1 2; do
+  for seed in ${LM_SEEDS:-1 2}; do
     read -rd "" -a flags <<<"$model" || true
     run="$runs/$(tr -s " -" _ <<<"${flags[*]}")seed$seed"
     mkdir -p "$run"
     if [ ! -s "$run/bits.txt" ]; then
-      ringformer train "$data" --task language_modeling --arch "${flags[@]}" "${head[@]}" "${cut[@]}" --max-tokens 4096 \
+      ringformer train "$data" --task language_modeling --arch "${flags[0]}" "${head[@]}" "${cut[@]}" --max-tokens 4096 \
         --optimizer adam --lr 2e-3 --lr-scheduler inverse_sqrt --warmup-updates $((updates / 12 + 1)) --clip-norm 1.0 --dropout 0.1 \
         --max-update "$updates" --no-epoch-checkpoints --update-epoch-batch-itr True --num-workers 0 --seed $seed \
-        --save-dir "$run" --log-format simple --log-interval 100 ${LM_FLAGS-} > "$run/train.log" 2>&1 ||
+        --save-dir "$run" --log-format simple --log-interval 100 ${LM_FLAGS-} "${flags[@]:1}" > "$run/train.log" 2>&1 ||
         { tail -n 1 "$run/train.log" >&2; exit 1; }
       fairseq-eval-lm "$data" --user-dir "$(ringformer user-dir)" --path "$run/checkpoint_best.pt" --gen-subset test \
         --required-batch-size-multiple 1 "${cut[@]}" ${LM_FLAGS-} 2>&1 | python3 "$root/examples/language_model/bits.py" "$data" > "$run/bits.tmp"
