@@ -88,6 +88,11 @@ else
   : "${vocab_size:=4000}"
 fi
 : "${max_update:=$updates}"
+if [ "$max_update" -lt "$last" ]; then
+  echo "quickstart: --max-update $max_update is too few: $last checkpoints are averaged" >&2; exit 2
+fi
+save=200  # updates between two checkpoints: train.sh's own
+[ "$max_update" -ge $((save * last)) ] || save=$((max_update / last))
 [ "$vocab_size" = "$plain_size" ] || data=${data}_$vocab_size
 run=runs/$arch
 [ "$data" = data/debian_de_en_quick_4000 ] || run=$run-${data##*/}
@@ -103,7 +108,8 @@ examples/debian_de_en/prepare.sh --source "$source" "${options[@]}" --vocab-size
 
 step "3/5 train $arch for $max_update updates (interrupt it and run this again: it resumes)"
 started=$SECONDS
-examples/debian_de_en/train.sh --arch "$arch" --data "$data" --output "$run" --seed "$seed" --max-update "$max_update"
+examples/debian_de_en/train.sh --arch "$arch" --data "$data" --output "$run" --seed "$seed" --max-update "$max_update" \
+  --save-interval-updates "$save"
 echo "$((SECONDS - started)) seconds"
 
 step "4/5 average the last checkpoints"

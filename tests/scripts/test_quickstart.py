@@ -74,6 +74,7 @@ def test_what_is_trained_otherwise_lies_elsewhere_and_translate_finds_its_data(c
         for step, flag in (("prepare", "--output"), ("train", "--data"), ("evaluate", "--data"))
     } == {f"data/{data}"}
     assert value(done["train.sh"], "--output") == f"runs/{run}"
+    assert value(done["train.sh"], "--save-interval-updates") == ("9" if "9" in flags else "200")
     assert value(done["ringformer"], "--output") == value(done["evaluate.sh"], "--path") == f"runs/{run}/averaged.pt"
     (clone / "runs" / run).mkdir(parents=True)
     (clone / "runs" / run / "averaged.pt").touch()

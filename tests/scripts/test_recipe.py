@@ -114,6 +114,7 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
             "quickstart: what language is pt-BR?",
         ),
         (["../../scripts/quickstart.sh", "--arch"], "quickstart: --arch needs a value (see --help)"),
+        (["../../scripts/quickstart.sh", "--max-update", "2"], "quickstart: --max-update 2 is too few: 3 checkpoints"),
         (["../../scripts/quickstart.sh", "--max-update", "1e3"], "quickstart: 1e3 is no whole number"),
     ],
 )
