@@ -113,13 +113,15 @@ def settle(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
                 parser.error(f"--{name.replace('_', '-')} is for --source {source}: leave it out")
             if not given and source == options.source and name != "vocab_size":
                 setattr(options, name, default)
-    if options.source != "debian":
-        endings = [path.suffix.removeprefix(".") for path in options.files or ()] or [None, None]
-        options.languages = options.source_lang or endings[0], options.target_lang or endings[1]
-        name = "_".join([options.files[0].stem if options.files else "numbers", *options.languages])
-    else:
+    if options.source == "debian":
         options.languages = "de", "en"
         name = f"debian_de_en_{options.set}"
+    else:
+        if options.source == "files":
+            source, target = (path.suffix.removeprefix(".") for path in options.files)
+            options.source_lang, options.target_lang = options.source_lang or source, options.target_lang or target
+        options.languages = options.source_lang, options.target_lang
+        name = "_".join([options.files[0].stem if options.files else "numbers", *options.languages])
     options.output = options.output or Path("data") / name
     if options.source == "debian" and options.cache == DEFAULTS["debian"]["cache"]:
         options.cache = options.output / options.cache
@@ -138,7 +140,8 @@ def check(options: argparse.Namespace) -> None:
         number_words.check_languages(options.languages)
     if options.source == "files":
         check_languages(options.languages)
-        options.lines = files.read_files(options.files)
+        for path in options.files:
+            path.open().close()  # or an error of the system, that says why not
     steps.check_own(*(options.output / name for name in ("raw", "sub", "bin")))
     make_writable(options.output)
     if options.cache:
@@ -267,7 +270,7 @@ def raw_from_files(options: argparse.Namespace) -> None:
     """The step up to ``raw/`` for --source files."""
 
     def build(folder: Path) -> None:
-        counts = files.make_splits(options.lines, options.languages, options.seed, folder)
+        counts = files.make_splits(options.files, options.languages, options.seed, folder)
         (folder / COUNTS).write_text(json.dumps(counts, indent=1), encoding="utf-8")
 
     made_from = {

@@ -1,12 +1,12 @@
 """Two files of parallel text of one's own, line N of one a translation of line N of the other."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
+from corpus import text
 from corpus.clean import MAX_WORDS
 from corpus.pairs import Pair
-from corpus.split import SPLITS, split_by_document
-from corpus.text import write_splits
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.files import read_lines
 from fairseq_ringformer.text.normalisation import Normalisation
@@ -18,55 +18,43 @@ HELD_OUT = 1000
 MOST_LINES = 20
 
 
-def read_files(files: tuple[Path, Path]) -> list[tuple[str, str]]:
-    """The pairs of lines of both `files`; UserError if these cannot be read, or have unlike numbers of lines."""
+def read_pairs(files: tuple[Path, Path]) -> list[Pair]:
+    """The pairs of lines of both `files`, neighbours as one document; UserError if these do not belong together."""
     sides = []
     for path in files:
         try:
             sides.append(read_lines(path))
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}") from None
         except UnicodeDecodeError:
             raise UserError(f"{path} is not in UTF-8: convert it, by iconv for one") from None
     if len(sides[0]) != len(sides[1]):
         counts = " and ".join(f"{len(side):,} ({path})" for side, path in zip(sides, files, strict=True))
         raise UserError(f"the files have unlike numbers of lines, {counts}: line N of both is one pair")
-    return list(zip(*sides, strict=True))
+    size = min(MOST_LINES, max(1, len(sides[0]) // 100))
+    return [Pair(str(number // size), *line) for number, line in enumerate(zip(*sides, strict=True))]
 
 
-def make_splits(lines: list[tuple[str, str]], languages: tuple[str, str], seed: int, folder: Path) -> dict[str, dict]:
-    """Clean and split pairs of lines into ``folder``; the counts as :func:`corpus.text.make_splits` gives them.
-
-    Of a thousand pairs or so each, a tenth of all at most, are valid and test; neighbouring lines stay together, and a text
-    stands in one split only. Raises UserError if there are too few.
-    """
-    size = min(MOST_LINES, max(1, len(lines) // 100))
-    seen: set[tuple[str, str]] = set()
-    dropped: Counter = Counter()
-    pairs = []
-    for number, line in enumerate(lines):
-        pair = NORMALISATION(line[0]), NORMALISATION(line[1])
-        if not all(pair):
+def clean_pairs(pairs: Iterable[Pair], seen: set[tuple[str, str]], dropped: Counter) -> list[Pair]:
+    """As :func:`corpus.text.clean_pairs`, of any two languages; UserError if too few pairs are left."""
+    fit = []
+    for document, *line in pairs:
+        source, target = map(NORMALISATION, line)
+        if not source or not target:
             dropped["empty"] += 1
-        elif pair in seen:
+        elif (source, target) in seen:
             dropped["duplicate"] += 1
-        elif any(len(text.split()) > MAX_WORDS for text in pair):
+        elif any(len(side.split()) > MAX_WORDS for side in (source, target)):
             dropped["too long"] += 1
         else:
-            pairs.append(Pair(str(number // size), *pair))
-            seen.add(pair)
-    if len(pairs) < FEWEST:
-        raise UserError(
-            f"{len(pairs)} of {len(lines):,} pairs of lines are of use, and {FEWEST} are the fewest to begin with"
-        )
-    result = split_by_document({"files": pairs}, HELD_OUT, seed)
-    splits = {split: [pair[1:] for pair in result.pairs[split]["files"]] for split in SPLITS}
-    write_splits(folder, languages, splits)
-    count = {
-        "extracted": len(lines),
-        "documents": len({pair.document for pair in pairs}),
-        "kept": {split: len(kept) for split, kept in splits.items()},
-        "skipped": {},
-        "dropped": dropped + result.dropped["files"],
-    }
-    return {"files": count}
+            fit.append(Pair(document, source, target))
+            seen.add((source, target))
+    if len(fit) < FEWEST:
+        count = len(fit) + dropped.total()
+        raise UserError(f"{len(fit)} of {count:,} pairs of lines are of use, and {FEWEST} are the fewest to begin with")
+    return fit
+
+
+def make_splits(files: tuple[Path, Path], languages: tuple[str, str], seed: int, folder: Path) -> dict[str, dict]:
+    """As :func:`corpus.text.make_splits`, of the lines of two `files`."""
+    counts = text.make_splits({"files": read_pairs(files)}, HELD_OUT, seed, folder, languages, clean_pairs)
+    counts["files"]["skipped"] = {}
+    return counts

@@ -1,7 +1,7 @@
 """From aligned pairs of all sources to the plain text files of the three splits, with the counts of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from corpus.clean import key, normalise, why_unfit
@@ -39,10 +39,17 @@ def write_splits(folder: Path, languages: tuple[str, str], splits: Mapping[str, 
             (folder / f"{split}.{language}").write_text(lines, encoding="utf-8", newline="\n")
 
 
-def make_splits(sources: Mapping[str, Iterable[Pair]], held_out: int, seed: int, folder: Path) -> dict[str, dict]:
+def make_splits(
+    sources: Mapping[str, Iterable[Pair]],
+    held_out: int,
+    seed: int,
+    folder: Path,
+    languages: tuple[str, str] = ("de", "en"),
+    clean: Callable[[Iterable[Pair], set, Counter], list[Pair]] = clean_pairs,
+) -> dict[str, dict]:
     """Clean and split the pairs of all sources into ``folder``; the counts by source.
 
-    ``sources`` maps a name to the aligned pairs. The counts of a source are ``extracted`` (aligned texts),
+    ``sources`` maps a name to the aligned pairs, which ``clean`` takes as ``clean_pairs`` does. The counts of a source are ``extracted`` (aligned texts),
     ``dropped`` (sentence pairs by reason) and ``kept`` (sentence pairs by split).
     """
     seen: set[tuple[str, str]] = set()
@@ -51,7 +58,7 @@ def make_splits(sources: Mapping[str, Iterable[Pair]], held_out: int, seed: int,
     for name, pairs in sources.items():
         pairs = list(pairs)
         dropped: Counter = Counter()
-        fit[name] = clean_pairs(pairs, seen, dropped)
+        fit[name] = clean(pairs, seen, dropped)
         counts[name] = {"extracted": len(pairs), "dropped": dropped}
     result = split_by_document(fit, held_out, seed)
     for name in sources:
@@ -60,7 +67,7 @@ def make_splits(sources: Mapping[str, Iterable[Pair]], held_out: int, seed: int,
         counts[name]["documents"] = len({pair.document for pair in fit[name]})
     write_splits(
         folder,
-        ("de", "en"),
+        languages,
         {
             split: ((pair.german, pair.english) for from_source in by_source.values() for pair in from_source)
             for split, by_source in result.pairs.items()
