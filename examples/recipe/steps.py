@@ -19,10 +19,9 @@ RECIPE = "recipe.json"
 
 def is_done(output: Path, inputs: dict) -> bool:
     """Whether the folder ``output`` is complete and was made from exactly these ``inputs`` (JSON values)."""
+    as_written = json.loads(json.dumps(inputs))  # a tuple as a list
     try:
-        return json.loads((output / STAMP).read_text(encoding="utf-8")) == json.loads(
-            json.dumps(inputs)
-        )  # tuples are lists
+        return json.loads((output / STAMP).read_text(encoding="utf-8")) == as_written
     except (OSError, ValueError):
         return False
 
