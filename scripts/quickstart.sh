@@ -54,39 +54,37 @@ fi
 
 step() { printf '\n== %s\n' "$1"; }
 
-# The plain name of data is prepare.sh's own, for as many sub-words as it makes by default.
-if [ "$source" = numbers ]; then
-  if [ -n "$set" ]; then echo "quickstart: --set is for --source debian: leave it out" >&2; exit 2; fi
-  languages=${source_lang:=de}_${target_lang:=en} plain_size=150
-  updates=400 last=1  # so few leave two checkpoints, the first of them half trained
-  # With more hypotheses, label smoothing makes a model this young prefer to leave digits out.
-  search=(--beam 1)
-  options=(--source-lang "$source_lang" --target-lang "$target_lang")
-  data=data/numbers_$languages
-  : "${vocab_size:=150}"
-elif [ "$source" = files ]; then
-  if [ -n "$set" ]; then echo "quickstart: --set is for --source debian: leave it out" >&2; exit 2; fi
-  : "${source_lang:=${files[0]##*.}}" "${target_lang:=${files[1]##*.}}"
-  for language in "$source_lang" "$target_lang"; do
-    case $language in
-      *[!A-Za-z0-9_]*) echo "quickstart: what language is $language? Name both by --source-lang and --target-lang" >&2; exit 2 ;;
-    esac
-  done
-  plain_size=8000 updates=2300 last=3 search=(--lenpen 2)
-  options=(--files "${files[@]}" --source-lang "$source_lang" --target-lang "$target_lang")
-  name=${files[0]##*/}
-  data=data/${name%.*}_${source_lang}_$target_lang
-  : "${vocab_size:=4000}"
-else
-  if [ -n "$source_lang$target_lang" ]; then
-    echo "quickstart: --source-lang and --target-lang are for numbers and files: leave them out" >&2; exit 2
-  fi
-  # The length penalty was chosen on the validation set: without it, models this small stop too early.
-  plain_size=8000 updates=2300 last=3 search=(--lenpen 2)
-  data=data/debian_de_en_${set:=quick}
-  options=(--set "$set")
-  : "${vocab_size:=4000}"
+if [ "$source" != debian ] && [ -n "$set" ]; then
+  echo "quickstart: --set is for --source debian: leave it out" >&2; exit 2
 fi
+# The plain name of data is prepare.sh's own, for as many sub-words as it makes by default. The length penalty was chosen on the
+# validation set: without it, models this small stop too early.
+plain_size=8000 size=4000 updates=2300 last=3 search=(--lenpen 2)
+case $source in
+  debian)
+    if [ -n "$source_lang$target_lang" ]; then
+      echo "quickstart: --source-lang and --target-lang are for numbers and files: leave them out" >&2; exit 2
+    fi
+    options=(--set "${set:=quick}")
+    data=data/debian_de_en_$set ;;
+  files)
+    : "${source_lang:=${files[0]##*.}}" "${target_lang:=${files[1]##*.}}"
+    for language in "$source_lang" "$target_lang"; do
+      case $language in
+        *[!A-Za-z0-9_]*) echo "quickstart: what language is $language? Name both by --source-lang and --target-lang" >&2; exit 2 ;;
+      esac
+    done
+    options=(--files "${files[@]}" --source-lang "$source_lang" --target-lang "$target_lang")
+    name=${files[0]##*/}
+    data=data/${name%.*}_${source_lang}_$target_lang ;;
+  numbers)
+    plain_size=150 size=150 updates=400 last=1  # so few leave two checkpoints, the first of them half trained
+    # With more hypotheses, label smoothing makes a model this young prefer to leave digits out.
+    search=(--beam 1)
+    options=(--source-lang "${source_lang:=de}" --target-lang "${target_lang:=en}")
+    data=data/numbers_${source_lang}_$target_lang ;;
+esac
+: "${vocab_size:=$size}"
 : "${max_update:=$updates}"
 if [ "$max_update" -lt "$last" ]; then
   echo "quickstart: --max-update $max_update is too few: $last checkpoints are averaged" >&2; exit 2
