@@ -366,7 +366,7 @@ def test_nohup_holds(monkeypatch, tmp_path):
     try:
         for handler in (signal.SIG_IGN, signal.SIG_DFL):
             signal.signal(signal.SIGHUP, handler)
-            command._run(stub)
+            command._run(stub, [])
     finally:
         for number, handler in before:
             signal.signal(number, handler)
