@@ -10,6 +10,7 @@
 #            _distilled behind it, which learns from the teacher; default: all but ringformer_deep
 #
 # All are of the quickstart's size, see the same batches and have one recipe; the teacher, a vanilla model, trains for longer.
+# The table compares them with the first that is named.
 # Finished steps are skipped, an interrupted one goes on.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../recipe/environment.sh"
@@ -70,4 +71,4 @@ for name in "${models[@]}"; do
     *) train "$name" "$data" "$updates" ;;
   esac
 done
-python3 "$recipe/distillation.py" --data "$data" --runs "$output"
+python3 "$recipe/distillation.py" --data "$data" --runs "$output" --baseline "${models[0]}"
