@@ -100,6 +100,7 @@ run=runs/$arch
 step "1/5 install into .venv"
 scripts/setup.sh fairseq recipes
 export PATH="$PWD/.venv/bin:$PATH"
+ringformer params --arch "$arch" --vocab-size "$vocab_size" >/dev/null  # a misspelt name ends here, not after a download
 
 step "2/5 prepare $data"
 examples/debian_de_en/prepare.sh --source "$source" "${options[@]}" --vocab-size "$vocab_size" --output "$data"
