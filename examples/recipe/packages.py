@@ -99,23 +99,23 @@ class Archive:
         missing = [package for package in packages if not _is_whole(cache / package.file, package)]
         if not missing:
             return
-        # apt-get writes under the final name, so it works in a folder of its own and only whole files leave it.
-        arriving = cache / "arriving"
-        arriving.mkdir(parents=True, exist_ok=True)
+        cache.mkdir(parents=True, exist_ok=True)
         needed = sum(package.size for package in missing)
         if shutil.disk_usage(cache).free < needed:
             raise UserError(f"{cache} has no room for {needed / 1e6:.0f} MB of packages: choose another --cache")
-        result = self.run(["apt-get", "download", "-q", *(f"{p.name}={p.version}" for p in missing)], cwd=arriving)
-        for package in missing:
-            if _is_whole(arriving / package.file, package):
-                os.replace(arriving / package.file, cache / package.file)
+        # apt-get writes under the final name, so it works in a folder of this call's own and only whole files leave it.
+        with tempfile.TemporaryDirectory(dir=cache, prefix="arriving-") as arriving:
+            command = ["apt-get", "download", "-q", *(f"{package.name}={package.version}" for package in missing)]
+            result = self.run(command, cwd=Path(arriving))
+            for package in missing:
+                if _is_whole(Path(arriving, package.file), package):
+                    os.replace(Path(arriving, package.file), cache / package.file)
         absent = [package.name for package in missing if not (cache / package.file).is_file()]
         if absent:
             raise UserError(
                 f"could not download {', '.join(absent[:5])}{' and others' if absent[5:] else ''} ({why(result)}): "
                 f"check the network, run 'apt-get update' as root if the lists are old, and start again{self.otherwise}"
             )
-        shutil.rmtree(arriving, ignore_errors=True)
 
     def read(self, package: Package, cache: Path, wanted: re.Pattern) -> tuple[dict[str, bytes], str]:
         """The files of a downloaded package whose path ``wanted`` finds a match in, and its copyright file.

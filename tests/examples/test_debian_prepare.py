@@ -4,6 +4,8 @@ import json
 import os
 import random
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import corpus.packages
@@ -266,6 +268,28 @@ def test_a_failed_download_is_one_line_and_whole_packages_stay(tmp_path, monkeyp
         corpus.packages.download([whole, lost], tmp_path / "cache")
     assert (tmp_path / "cache" / "a_1_all.deb").read_text() == "abc"
     assert not (tmp_path / "cache" / "b_1_all.deb").exists()
+
+
+def test_sources_that_download_at_a_time_leave_each_other_alone(tmp_path, monkeypatch):
+    checksum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    slow, quick = (Package(name, "1", f"{name}_1_all.deb", 3, checksum) for name in ("slow", "quick"))
+    started, go = tmp_path / "started", tmp_path / "go"
+    (tmp_path / "apt-get").write_text(
+        f"#!/bin/sh\nname=${{3%=1}}\n[ $name = quick ] || {{ : > {started}; until [ -e {go} ]; do :; done; }}\n"
+        "printf abc > ${name}_1_all.deb\n"
+    )
+    (tmp_path / "apt-get").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(corpus.packages.download, [slow], tmp_path / "cache")
+        while not (started.exists() or waiting.done()):
+            time.sleep(0.01)
+        try:
+            corpus.packages.download([quick], tmp_path / "cache")
+        finally:
+            go.touch()
+        waiting.result()
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [quick.file, slow.file]
 
 
 def test_steps_never_show_half_a_folder(tmp_path):
