@@ -52,12 +52,17 @@ def collect(
 
 
 def remember(task: FairseqTask) -> None:
-    """Put the assets of `task` where its checkpoints keep them; nothing if it is no translation of binarised data."""
+    """Put the assets of `task` where its checkpoints keep them; nothing if it is no translation of binarised data.
+
+    Raises:
+        UserError: if a checkpoint has put there dictionaries that are not the task's: it is being loaded beside other data.
+    """
     cfg = getattr(task, "cfg", None)
     languages = getattr(cfg, "source_lang", None), getattr(cfg, "target_lang", None)
     data = getattr(cfg, "data", None)
     if not all(languages) or not isinstance(data, str) or getattr(task, "state", None) is None:
         return
+    check_symbols({"task_state": task.state.state_dict}, "the checkpoint", task, data)
     with contextlib.suppress(ValueError, OSError):  # a recipe that is damaged is no reason not to train
         folder = data if os.path.isdir(data) else data.split(os.pathsep)[0]
         assets = collect(task.source_dictionary, task.target_dictionary, languages, find_recipe(folder))

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.models.assets import KEY, assets_of
 from tests.cli.dictionaries import turn
 
@@ -88,6 +89,15 @@ def test_data_and_subwords_are_put_into_a_checkpoint_that_has_none(toy, alone, r
     turned = turn(toy.data, tmp_path / "turned")
     complaint = refused("average", alone / "mean.pt", "--data", turned, *model, "--output", tmp_path / "other.pt")
     assert "other dictionaries than" in complaint
+
+
+def test_fairseqs_own_commands_refuse_it_beside_other_dictionaries(toy, alone, tmp_path):
+    from fairseq.checkpoint_utils import load_model_ensemble_and_task
+
+    turned = turn(toy.data, tmp_path / "turned")
+    load_model_ensemble_and_task([str(alone / "mean.pt")], arg_overrides={"data": str(toy.data)})
+    with pytest.raises(UserError, match="turned has other dictionaries than the checkpoint was trained with"):
+        load_model_ensemble_and_task([str(alone / "mean.pt")], arg_overrides={"data": str(turned)})
 
 
 def test_what_was_done_to_the_training_text_travels(toy, alone, ringformer, refused, tmp_path):
