@@ -73,32 +73,33 @@ def run(args: argparse.Namespace) -> int:
     require("sentencex")
     from tqdm import tqdm
 
-    teaching = Teaching(args.teacher, args.beam, args.lenpen, args.with_original)
-    with quiet(), _teacher(args, data) as translator:
+    ensemble = not folder and len(split_paths(args.teacher)) > 1
+    engine = args.engine or ("fairseq" if ensemble else "ctranslate2")
+    if engine == "ctranslate2" and ensemble:
+        raise UserError("--engine ctranslate2 runs one checkpoint: give one, or --engine fairseq")
+    teaching = Teaching(args.teacher, args.beam, args.lenpen, args.with_original, engine)
+    with quiet(), _teacher(args, data, engine) as translator:
         pairs = distill(translator, data, Path(args.output), teaching, lambda chunks: tqdm(chunks, unit=" chunks"))
     print(f"{pairs:,} training pairs, with the translations of {args.teacher}, written to {args.output}")
     return 0
 
 
 @contextmanager
-def _teacher(args: argparse.Namespace, data: PreparedData) -> Iterator[Translator]:
+def _teacher(args: argparse.Namespace, data: PreparedData, engine: str) -> Iterator[Translator]:
     from ..models.assets import assets_of
     from ..text.exporting import export_translator
 
-    paths = [args.teacher] if os.path.isdir(args.teacher) else split_paths(args.teacher)
-    engine = args.engine or ("fairseq" if len(paths) > 1 else "ctranslate2")
-    if engine == "ctranslate2" and len(paths) > 1:
-        raise UserError("--engine ctranslate2 runs one checkpoint: give one, or --engine fairseq")
     with ExitStack() as stack:
         path = args.teacher
         options: dict[str, Any] = {}
         if not os.path.isdir(path):
-            state = read_fairseq_checkpoint(paths[0])
-            carried = data_folder(None if assets_of(state) else str(data.binary), paths[0], state, stack)
+            first = split_paths(path)[0]
+            state = read_fairseq_checkpoint(first)
+            carried = data_folder(None if assets_of(state) else str(data.binary), first, state, stack)
             subwords = recipe_subwords(carried) or data.subwords
             if engine == "ctranslate2":
                 path = stack.enter_context(tempfile.TemporaryDirectory(prefix="ringformer-"))
-                export_translator(paths[0], state, carried, data.languages, subwords, path, QUANTIZATION)
+                export_translator(first, state, carried, data.languages, subwords, path, QUANTIZATION)
             else:
                 options = dict(data=carried, subwords=subwords, languages=data.languages)
         options |= translator_options(args) | {"split": False, "note": notices("distill")}

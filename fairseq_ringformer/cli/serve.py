@@ -72,6 +72,9 @@ def run(args: argparse.Namespace) -> int:
     check_search(args)
     require("starlette", "uvicorn", "sentencex")
     origins = [_origin(origin) for origin in args.allow_origin]
+    for host in args.allow_host:
+        if re.search(r"[/@\s]", host):
+            raise UserError(f"--allow-host {host}: a name alone, as translate.example.org")
     keys = [] if args.api_key_file is None else _read_keys(args.api_key_file)
     with named():
         from ..serve import server

@@ -14,6 +14,7 @@ translated as soon as input pauses.
 
 import argparse
 import contextlib
+import glob
 import io
 import json
 import os
@@ -38,7 +39,7 @@ from .arguments import (
     translator_options,
 )
 from .errors import require_fairseq
-from .streams import check_input, counted, flushed, notices, open_input, standard_output
+from .streams import STANDARD, check_input, counted, flushed, notices, open_input, standard_output
 
 # What belongs to fairseq's data folder; an exported model knows it itself.
 DATA_FLAGS = ("data", "source_lang", "target_lang", *subwords.CUT, "autocast", "exit_level")
@@ -126,7 +127,16 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError("--nbest needs --json: plain output has one line for each line")
     check_input(args.input, "--input")
     require("sentencex")
-    check_output(args.output, [args.input] if args.input else [], stream=True)
+    check_output(args.output, _read(args), stream=True)
+
+
+def _read(args: argparse.Namespace) -> list[str]:
+    """What --output must not replace: the model's files, and the text."""
+    read = split_paths(args.path) if args.model is None else glob.glob(os.path.join(glob.escape(args.model), "*"))
+    text = "/dev/stdin" if args.input in (None, STANDARD) else args.input
+    if not args.text and os.path.isfile(text):  # a terminal may be both
+        read.append(text)
+    return read
 
 
 def _load(args: argparse.Namespace, note: Callable[[str], None], alone: bool) -> Translator:

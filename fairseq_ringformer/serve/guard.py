@@ -28,7 +28,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] = (), origins: Collection[str] = ()):
         self.app, self.origins = app, set(origins)
-        self.hosts = {"localhost", socket.gethostname().lower(), *(host.lower() for host in hosts)}
+        self.hosts = {"localhost", socket.gethostname().lower(), *map(_name, hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (problem := self._problem(Headers(scope=scope))):
@@ -38,10 +38,9 @@ class Guard:
 
     def _problem(self, headers: Headers) -> str | None:
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or not self._names_us(hosts[0]):
-            return (
-                f"this service is not called {headers.get('host', '')}: start it with --allow-host to allow that name"
-            )
+        name = _name(hosts[0]) if len(hosts) == 1 else ""
+        if name not in self.hosts and not _is_address(name):
+            return f"this service is not called {name or 'so'}: start it with --allow-host to allow that name"
         origin = headers.get("origin")
         if origin is None or self.origins & {ANY, origin}:
             return None
@@ -49,9 +48,11 @@ class Guard:
             return None
         return f"pages of {origin} may not use this service: start it with --allow-origin to allow them"
 
-    def _names_us(self, host: str) -> bool:
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        return name.lower().rstrip(".") in self.hosts or _is_address(name)
+
+def _name(host: str) -> str:
+    """A host's name or address without its port."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    return name.lower().rstrip(".")
 
 
 def _is_address(name: str) -> bool:

@@ -211,11 +211,12 @@ class CTranslate2Engine:
                 rest = max(-math.expm1(empty), FLOAT32_EPSILON)
                 score = result.scores[index] + math.log(rest) / len(tokens) ** lenpen
             words = [token for token in tokens if token not in (BOS, EOS)]
-            alignment = None
+            alignments: tuple[Alignment, ...] = ()
             if result.attention:
                 rows = (row for token, row in zip(tokens, result.attention[index]) if token not in (BOS, EOS))
-                alignment = Alignment(tuple(source), tuple(words), tuple(tuple(row[: len(source)]) for row in rows))
-            hypotheses.append(Hypothesis(self.codec.decode(" ".join(words)), score / math.log(2), alignment))
+                weights = tuple(tuple(row[: len(source)]) for row in rows)
+                alignments = (Alignment(tuple(source), tuple(words), weights),)
+            hypotheses.append(Hypothesis(self.codec.decode(" ".join(words)), score / math.log(2), alignments))
         return hypotheses
 
 

@@ -32,12 +32,14 @@ class Teaching:
         beam: width of its beam.
         lenpen: exponent of the length that its scores are divided by.
         with_original: whether the original pairs stay, before the distilled ones.
+        engine: what runs it.
     """
 
     teacher: str
     beam: int
     lenpen: float
     with_original: bool
+    engine: str
 
 
 def distill(translator: Translator, data: PreparedData, output: Path, teaching: Teaching, progress: Any = iter) -> int:
@@ -84,7 +86,7 @@ def holds_distilled(folder: str) -> bool:
         details = PreparedData.read(Path(folder)).details
     except UserError:
         return False
-    own = {RECIPE, PROVENANCE, "raw", "sub", "bin", "licences", details["bpe_model"]}
+    own = {RECIPE, PROVENANCE, "raw", "sub", "bin", "licences", details.get("bpe_model")}
     return "distilled" in details and own.issuperset(os.listdir(folder))
 
 
@@ -150,8 +152,8 @@ def _write(folder: Path, data: PreparedData, teaching: Teaching, pairs: list[tup
 def _provenance(teaching: Teaching) -> str:
     original = "the original pairs, and then " if teaching.with_original else ""
     return (
-        f"## Distilled\n\nThe training text is {original}its sources with what {teaching.teacher} made of them (beam "
-        f"{teaching.beam}, length penalty {teaching.lenpen:g}): machine translations. Validation and test text is untouched.\n"
+        f"## Distilled\n\nThe training text is {original}its sources with what {teaching.teacher} made of them ({teaching.engine}, "
+        f"beam {teaching.beam}, length penalty {teaching.lenpen:g}): machine translations. Validation and test text is untouched.\n"
     )
 
 

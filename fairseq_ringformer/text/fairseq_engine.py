@@ -154,15 +154,15 @@ class FairseqEngine:
     def _hypothesis(self, source: Tensor, result: dict[str, Tensor], strip: set[int], aligned: bool) -> Hypothesis:
         tokens = result["tokens"].int().cpu()
         words = self.dictionary.string(tokens, extra_symbols_to_ignore=strip)
-        alignment = None
+        alignments: tuple[Alignment, ...] = ()
         if aligned:
             symbols = tuple(self.task.source_dictionary[token] for token in source[:-1])
             kept = [place for place, token in enumerate(tokens.tolist()) if token not in strip]
             # `(source, target)`, padding on the source's left.
             weights = result["attention"].cpu()[-len(source) : -1, kept].T
             target = tuple(self.dictionary[tokens[place]] for place in kept)
-            alignment = Alignment(symbols, target, tuple(map(tuple, weights.tolist())))
-        return Hypothesis(self.codec.decode(words), result["score"].item() / math.log(2), alignment)
+            alignments = (Alignment(symbols, target, tuple(map(tuple, weights.tolist()))),)
+        return Hypothesis(self.codec.decode(words), result["score"].item() / math.log(2), alignments)
 
 
 def build_task(path: str, state: dict[str, Any], data: str, languages: Languages) -> TranslationTask:

@@ -47,7 +47,7 @@ class PreparedData:
             details = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
             languages = details["source_lang"], details["target_lang"]
             subwords = _subwords(folder, details)
-            data = cls(folder, languages, subwords, folder / details["raw"], folder / details["bin"], details)
+            data = cls(folder, languages, subwords, folder / details["raw"], folder / details.get("bin", "."), details)
             model = [] if subwords.model is None else [Path(subwords.model)]  # plain words have none
             for part in (*model, *(data.binary / f"dict.{language}.txt" for language in languages)):
                 part.stat()

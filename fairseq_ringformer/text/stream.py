@@ -17,6 +17,7 @@ BOM = b"\xef\xbb\xbf"
 PAUSE, LONGEST_WAIT = 0.02, 0.2
 CHUNK = 1 << 16
 MOST_LINES = 1024  # that are read before they are worked on
+LINES = re.compile(r"[^\n]*\n|[^\n]+")
 # Languages that are written without blanks between sentences.
 WITHOUT_BLANKS = frozenset("bo ja km lo my th yue zh".split())
 
@@ -43,12 +44,31 @@ class Hypothesis:
     Attributes:
         text: raw text of the target language.
         score: log probability (base 2) per token, as fairseq-generate prints it; higher is better.
-        alignment: if it was asked for.
+        alignments: of each sentence, if they were asked for.
     """
 
     text: str
     score: float
-    alignment: Alignment | None = None
+    alignments: tuple[Alignment, ...] = ()
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """Those of the sentences one after another, each with its own source; None if there are none.
+
+        Made anew each time: its size is the square of the text's.
+        """
+        if not self.alignments:
+            return None
+        source: list[str] = []
+        target: list[str] = []
+        rows: list[tuple[float, ...]] = []
+        length = sum(len(part.source) for part in self.alignments)
+        for part in self.alignments:
+            before, after = len(source), length - len(source) - len(part.source)
+            rows += [(0.0,) * before + row + (0.0,) * after for row in part.weights]
+            source += part.source
+            target += part.target
+        return Alignment(tuple(source), tuple(target), tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -207,7 +227,8 @@ def translate_groups(
 
     Args:
         note: told of what is longer than the engine takes.
-        split: whether each sentence of a line is translated by itself; else the line is, if it is not too long.
+        split: whether each sentence of a line is translated by itself; else the line is, if it is not too long. A text
+            with line ends is as many lines.
 
     Raises:
         MissingPackage: if sentencex is not installed.
@@ -241,7 +262,9 @@ def join(pieces: list[list[Hypothesis]], gaps: list[str], language: str) -> list
     for parts in zip(*pieces):
         text = "".join(blank + part.text for blank, part in zip(glue, parts))
         score = sum(part.score for part in parts) / len(parts)
-        hypotheses.append(Hypothesis(text, score, join_alignments([part.alignment for part in parts])))
+        hypotheses.append(
+            Hypothesis(text, score, tuple(itertools.chain.from_iterable(part.alignments for part in parts)))
+        )
     return hypotheses
 
 
@@ -249,22 +272,6 @@ def _glue(gap: str, bare: bool) -> str:
     if "\n" in gap:
         return "\n" * gap.count("\n")
     return "" if bare else gap if gap.isspace() and "\r" not in gap else " "
-
-
-def join_alignments(parts: Sequence[Alignment | None]) -> Alignment | None:
-    """The alignment of sentences one after another, each with its own source; None if one has none."""
-    source: list[str] = []
-    target: list[str] = []
-    rows: list[tuple[float, ...]] = []
-    length = sum(len(part.source) for part in parts if part is not None)
-    for part in parts:
-        if part is None:
-            return None
-        before, after = len(source), length - len(source) - len(part.source)
-        rows += [(0.0,) * before + row + (0.0,) * after for row in part.weights]
-        source += part.source
-        target += part.target
-    return Alignment(tuple(source), tuple(target), tuple(rows))
 
 
 def _cut(
@@ -277,7 +284,7 @@ def _cut(
 ) -> list[slice]:
     """Where the pieces of line `number` stand that are translated, without the blanks around them."""
     found, start = [], 0
-    for part in sentences(line) if split else [line]:
+    for part in sentences(line) if split else LINES.findall(line):
         pieces, count = [part], engine.count(part)
         if count > engine.max_tokens:
             pieces = split_long(part, sentences, engine.count, engine.max_tokens)

@@ -17,6 +17,7 @@ BOS, PAD, EOS, UNK = SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # the first sy
 # fairseq's names of the sub-word kinds, and what it calls the file of each.
 FILES = {"sentencepiece": "sentencepiece_model", "subword_nmt": "bpe_codes", "wordpiece": "wordpiece_model"}
 SAVED_AS = {"sentencepiece": "sentencepiece.model", "subword_nmt": "subword_nmt.codes", "wordpiece": "tokenizer.json"}
+MOST_WORDS = 100_000  # that subword-nmt, which forgets none by itself, keeps the sub-words of
 LINE_BREAKS = re.compile(r"[\r\n]+")
 FLAGS = {kind: "--" + name.replace("_", "-") for kind, name in FILES.items()}
 
@@ -131,7 +132,13 @@ def _subword_nmt(path: str) -> Codec:
 
     with _readable(path, "subword_nmt"), open(path, encoding="utf-8") as codes:
         model = BPE(codes)
-    return Codec(model.process_line, lambda words: f"{words} ".replace("@@ ", "").rstrip())
+
+    def encode(text: str) -> str:
+        if len(model.cache) > MOST_WORDS:
+            model.cache.clear()
+        return model.process_line(text)
+
+    return Codec(encode, lambda words: f"{words} ".replace("@@ ", "").rstrip())
 
 
 def _tokenizer(name: str, source_lang: str, target_lang: str) -> Codec:

@@ -8,6 +8,7 @@ from typing import Any
 
 from .._fairseq import check_fairseq, quiet
 from ..errors import UserError
+from ..export.checkpoints import split_paths
 from .stream import MOST_LINES, Engine, Search, Translation, translate_groups
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Translator:
 
     def translate(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         *,
         beam: int = 5,
         nbest: int = 1,
@@ -66,7 +67,7 @@ class Translator:
         """Translate `texts`, all at once, in batches of like length.
 
         Args:
-            texts: line ends in them are kept.
+            texts: line ends inside them are kept.
             beam: width of the beam.
             nbest: hypotheses of each text.
             lenpen: exponent of the length that scores are divided by; above 1 favours long output.
@@ -82,7 +83,7 @@ class Translator:
         if isinstance(texts, str):
             raise TypeError("texts: a list of them, not one")
         options: dict[str, Any] = dict(beam=beam, nbest=nbest, lenpen=lenpen, alignment=alignment, scores=scores)
-        return list(itertools.chain.from_iterable(self.groups([texts], **options)))
+        return list(itertools.chain.from_iterable(self.groups([list(texts)], **options)))
 
     def stream(self, texts: Iterable[str], *, buffer_size: int = MOST_LINES, **search: Any) -> Iterator[Translation]:
         """Translate `texts` as they come, without holding all of them.
@@ -132,6 +133,9 @@ def _load(path: str, options: dict[str, Any]) -> Engine:
         from .ctranslate2_engine import CTranslate2Engine
 
         return CTranslate2Engine(path, **options)
+    for one in split_paths(path):
+        if not os.path.exists(one):
+            raise UserError(f"{one}: no such checkpoint, nor folder of an exported model")
     check_fairseq()
     with quiet():
         from .fairseq_engine import FairseqEngine

@@ -46,7 +46,9 @@ def test_targets_are_the_teachers(toy, exported, prepared, ringformer, tmp_path)
     for subset, language in (("train", "de"), ("valid", "de"), ("valid", "en")):
         assert text(output, subset, language) == text(prepared, subset, language)
     data = PreparedData.read(output)
-    assert data.details["distilled"] == dict(teacher=str(exported), beam=2, lenpen=1.0, with_original=False)
+    assert data.details["distilled"] == dict(
+        teacher=str(exported), beam=2, lenpen=1.0, with_original=False, engine="ctranslate2"
+    )
     assert "machine translations" in (output / "PROVENANCE.md").read_text()
     assert not (tmp_path / "distilled.distilling").exists()
     # fairseq reads it, with the dictionaries of before.
@@ -115,6 +117,18 @@ def test_a_teacher_trained_anew_does_not_go_on_with_the_old_ones_text(
     with open(teacher / "recipe.json", "a") as recipe:
         recipe.write("\n")
     status, _, err = ringformer(*command)
+    assert status == 2 and "another teacher, search or data began" in err
+
+
+def test_an_engine_does_not_go_on_with_anothers_text(toy, prepared, ringformer, tmp_path, monkeypatch):
+    command = ("distill", "--teacher", toy.run / "checkpoint_last.pt", "--data", prepared, "--output", tmp_path / "new")
+
+    def interrupted(self, texts, **search):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Translator, "translate", interrupted)
+    assert ringformer(*command)[0] == 130
+    status, _, err = ringformer(*command, "--engine", "fairseq")
     assert status == 2 and "another teacher, search or data began" in err
 
 

@@ -63,6 +63,7 @@ def test_a_service_translates_as_translate_does_and_stops_when_told(toy, exporte
         (("--model", "{exported}", "--api-key-file", ""), "No such file or directory"),
         (("--model", "{exported}", "--api-key-file", "/dev/null"), "holds no key: write one in each line"),
         (("--model", "{exported}", "--allow-origin", "https://a.example/"), "without a path"),
+        (("--model", "{exported}", "--allow-host", "https://a.example"), "a name alone, as translate.example.org"),
         (("--model", "{exported}", "--host", "no.such.name.invalid"), "--host no.such.name.invalid --port 5000: "),
         (("--model", "{exported}", "--device", "nonsense"), "nonsense"),
     ],

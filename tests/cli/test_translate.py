@@ -214,6 +214,7 @@ def test_recipe_in_the_data_folder(toy, ringformer, tmp_path):
         (("--lenpen", "nan"), "--lenpen nan is no number"),
         (("--lenpen", "1e300"), "--lenpen 1e+300 is too large: choose at most 50"),
         (("--input", "in.txt", "--output", "./in.txt"), "--output ./in.txt is to be read"),
+        (("eins", "--output", "model.pt"), "--output model.pt is to be read"),
         (("--input", "no.txt"), "no.txt: no such file for --input"),
         (("--output", "no/out.txt"), "no: no such folder for --output"),
         (("--input", "."), ".: a folder, no file for --input"),
@@ -233,7 +234,8 @@ def test_mistakes_with_fairseq(toy, refused, tmp_path, monkeypatch, flags, text)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in.txt").write_text("eins.\n")
     (tmp_path / "other").mkdir()
-    assert text in refused("translate", "--path", toy.run / "checkpoint_last.pt", "--data", toy.data, *flags)
+    (tmp_path / "model.pt").symlink_to(toy.run / "checkpoint_last.pt")
+    assert text in refused("translate", "--path", "model.pt", "--data", toy.data, *flags)
     assert (tmp_path / "in.txt").read_text() == "eins.\n"
 
 
@@ -286,6 +288,17 @@ def test_missing_embedding_files_of_the_training_are_not_needed(toy, with_fairse
     state["cfg"]["model"]["encoder_embed_path"] = state["cfg"]["model"]["decoder_embed_path"] = "/gone.txt"
     torch.save(state, tmp_path / "moved.pt")
     assert with_fairseq("eins.", path=tmp_path / "moved.pt") == (0, "one.\n", "")
+
+
+def test_neither_text_nor_model_is_replaced(exported, tmp_path):
+    (tmp_path / "in.txt").write_text("eins.\n")
+    command = [sys.executable, "-m", "fairseq_ringformer.cli.main", "translate", "--model", exported, "--output"]
+    for output in (tmp_path / "in.txt", exported / "model.bin"):
+        before = output.read_bytes()
+        with open(tmp_path / "in.txt") as text:
+            done = subprocess.run([*command, output], stdin=text, capture_output=True, text=True, cwd=ROOT, timeout=100)
+        assert done.returncode == 2 and f"--output {output} is to be read" in done.stderr
+        assert output.read_bytes() == before
 
 
 def test_closed_output_ends_quietly(toy, exported):

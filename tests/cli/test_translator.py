@@ -1,5 +1,6 @@
 """``Translator``, as a Python program uses it; the engines themselves are in test_translate.py and test_translate_model.py."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -31,6 +32,7 @@ def test_texts_in_texts_out(translator):
     assert [source for source, _ in translated[2].pieces] == ["drei.", "vier fünf.", "sechs.", "sieben."]
     best, second = translated[0].hypotheses
     assert best.text != second.text and 0 > best.score >= second.score and best.alignment is None
+    assert translator.translate(iter(TEXTS), beam=3, nbest=2) == translated
 
 
 def test_a_stream_is_translated_as_it_comes(translator):
@@ -72,7 +74,7 @@ def test_alignments_of_both_engines(toy, exported, beam):
     assert first[0][-1] == first[-1][0] == 0 < min(first[0][0], first[-1][-1])
 
 
-def test_mistakes(toy, exported, tmp_path):
+def test_mistakes(toy, exported, tmp_path, monkeypatch):
     with Translator(exported, device="cpu", threads=1) as translator:
         with pytest.raises(TypeError, match="a list of them"):
             translator.translate("eins.")
@@ -84,7 +86,8 @@ def test_mistakes(toy, exported, tmp_path):
         translator.translate(["eins."])
     with pytest.raises(TypeError, match="autocast"):
         Translator(exported, autocast="bf16")
-    with pytest.raises(UserError, match="no such"):
+    monkeypatch.setitem(sys.modules, "fairseq", None)  # on a machine without it, too
+    with pytest.raises(UserError, match="nothing: no such checkpoint, nor folder of an exported model"):
         Translator(tmp_path / "nothing")
 
 

@@ -183,13 +183,21 @@ def test_foreign_pages_and_foreign_names_are_refused(client):
         assert status_of(client, **headers) == 403, headers
     for host in ("evil.example", f"evil.example:{client.port}", "localhost.evil.example", "127.0.0.1.evil.example", ""):
         status, _, found = client.ask("GET", "/languages", Host=host)
-        assert status == 403 and "--allow-host" in found["error"]
+        assert (
+            status == 403
+            and f"not called {host.partition(':')[0] or 'so'}: start it with --allow-host" in found["error"]
+        )
 
 
 def test_pages_that_are_allowed():
     page, name = "https://page.example", "translate.example"
-    with served(Shouting(), access=Access(origins=[page], hosts=[name])) as client:
-        assert status_of(client, Host=name) == status_of(client, Origin=page) == 200
+    with served(Shouting(), access=Access(origins=[page], hosts=[f"{name}:8443"])) as client:
+        assert (
+            status_of(client, Host=name)
+            == status_of(client, Host=f"{name}:8443")
+            == status_of(client, Origin=page)
+            == 200
+        )
         assert status_of(client, Origin="https://other.example") == 403
         asked = {
             "Origin": page,

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.text.distillation import holds_distilled
 from fairseq_ringformer.text.prepared import PreparedData
 from fairseq_ringformer.text.subwords import Subwords
 
@@ -51,8 +52,16 @@ def test_paths_are_whole(folder):
 
 
 def test_plain_words_have_no_model(folder):
-    write(folder, {**DETAILS, "bpe": None, "bpe_model": None})
+    write(folder, {name: value for name, value in {**DETAILS, "bpe": None}.items() if name != "bpe_model"})
     assert PreparedData.read(folder).subwords == Subwords(None, None, None)
+    assert not holds_distilled(folder)
+
+
+def test_a_recipe_may_lie_among_the_binary_data(folder):
+    write(folder, {name: value for name, value in DETAILS.items() if name != "bin"})
+    for language in ("de", "en"):
+        (folder / f"dict.{language}.txt").touch()
+    assert PreparedData.read(folder).binary == folder
 
 
 @pytest.mark.parametrize(

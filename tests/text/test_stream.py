@@ -93,6 +93,8 @@ def test_a_document_may_stay_whole():
     assert engine.calls == [["One. Two.", "Of ten words or less. One. Two. And three.", "And four. And five."]]
     assert translated[1].text == "OF TEN WORDS OR LESS. ONE. TWO. AND THREE. AND FOUR. AND FIVE."
     assert notes == ["line 2: 13 tokens, the model takes 10: translated in 2 pieces"]
+    (translated,), _ = shout(["One. Two.\n\nThree. \r\nFour.\n"], split=False)
+    assert translated.text == "ONE. TWO.\n\nTHREE.\nFOUR." and len(translated.pieces) == 3
 
 
 def test_a_long_sentence_goes_in_pieces():
