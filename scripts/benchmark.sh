@@ -10,7 +10,10 @@
 # FLAGs go to ringformer benchmark, such as --rounds 9 or --measure training (all: ringformer benchmark --help). Leave
 # the machine alone meanwhile: other work disturbs the times.
 set -euo pipefail
+from=$PWD/
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[ "$from" != "$PWD/" ] || from=''
+path() { case $1 in ''|/*) echo "$1" ;; *) echo "$from$1" ;; esac; }  # of the folder that this was called in
 
 output=benchmarks sizes="base small tiny" flags=()
 while [ $# -gt 0 ]; do
@@ -18,9 +21,9 @@ while [ $# -gt 0 ]; do
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     --output|--sizes)
       if [ $# -lt 2 ]; then echo "benchmark: $1 needs a value (see --help)" >&2; exit 2; fi
-      if [ "$1" = --output ]; then output=$2; else sizes=$2; fi
+      if [ "$1" = --output ]; then output=$(path "$2"); else sizes=$2; fi
       shift 2 ;;
-    --output=*|--sizes=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
+    --output=*|--sizes=*|--measure=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;;
     --size|--size=*|--arch|--arch=*) echo "benchmark: $1 would measure one model under every name: use --sizes" >&2; exit 2 ;;
     --json|--json=*|--plot|--plot=*) echo "benchmark: $1 is set for each size: use --output DIR" >&2; exit 2 ;;
     *) flags+=("$1"); shift ;;

@@ -20,7 +20,10 @@
 # --installed  use the python on the path, and what it has, instead of installing into .venv
 # FLAG         goes to ringformer study, such as --seeds 1 2, --autocast bf16 or --lr 2e-3
 set -euo pipefail
+from=$PWD/
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[ "$from" != "$PWD/" ] || from=''
+path() { case $1 in ''|/*) echo "$1" ;; *) echo "$from$1" ;; esac; }  # of the folder that this was called in
 
 minutes=10 output=benchmarks/gpu steps="tests benchmark compile trainings" size=base grid=table1_small data='' jobs=4
 budget='' device=cuda installed='' flags=()
@@ -52,6 +55,8 @@ esac
 if ! [[ $budget =~ ^([0-9]+\.?[0-9]*[smhd])?$ ]]; then
   echo "gpu: $budget is no time: write 90s, 20m or 1.5h" >&2; exit 2
 fi
+[ "$output" = benchmarks/gpu ] || output=$(path "$output")
+data=$(path "$data")
 if [ -n "$data" ] && ! [ -d "$data" ]; then echo "gpu: $data: no such folder of prepared text" >&2; exit 2; fi
 for name in $steps; do
   case $name in

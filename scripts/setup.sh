@@ -12,8 +12,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 fits() { "$1" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; }
 
 choose_python() {
-  local candidate
-  for candidate in ${PYTHON:-python3.11 python3.12 python3}; do
+  local candidate candidates=(python3.11 python3.12 python3)
+  [ -z "${PYTHON-}" ] || candidates=("$PYTHON")
+  for candidate in "${candidates[@]}"; do
     if fits "$candidate"; then echo "$candidate"; return; fi
   done
   echo "setup: needs Python 3.11 or 3.12 (${PYTHON:-python3.11, python3.12 and python3} did not fit): install one and name it with PYTHON=..." >&2
@@ -29,6 +30,11 @@ for extra in "$@"; do
   fi
 done
 extras=$(printf '%s\n' "$@" | sort -u | paste -sd, -)
+# The commands in it name this folder: after a move none of them starts.
+if [ -e .venv/bin/pip ] && [ ! -L .venv ] && ! grep -qF "$(pwd -P)/.venv/" .venv/bin/pip; then
+  echo "setup: this folder was moved: .venv is made anew"
+  rm -rf .venv
+fi
 stamp=.venv/installed-$(cat setup.py scripts/setup.sh | sha256sum | cut -c1-16)
 for done in "$stamp-$extras" "$stamp-dev"; do
   [ ! -e "$done" ] || exit 0
@@ -49,7 +55,7 @@ if [ "$builds_fairseq" ]; then
 fi
 # An interrupted creation can leave a python without pip.
 if ! fits .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-  echo "setup: creating .venv with $($python --version)"
+  echo "setup: creating .venv with $("$python" --version)"
   rm -rf .venv
   "$python" -m venv .venv
 fi

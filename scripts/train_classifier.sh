@@ -10,7 +10,10 @@
 #
 # Finished steps are skipped, an interrupted training resumes.
 set -euo pipefail
+from=$PWD/
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[ "$from" != "$PWD/" ] || from=''
+path() { case $1 in ''|/*) echo "$1" ;; *) echo "$from$1" ;; esac; }  # of the folder that this was called in
 
 data='' model='' seed='' output='' config='' dataset='' valid_split='' flags=()
 while [ $# -gt 0 ]; do
@@ -26,8 +29,11 @@ while [ $# -gt 0 ]; do
   esac
 done
 if [ -z "$data" ]; then echo "train_classifier: --data is missing (see --help)" >&2; exit 2; fi
+output=$(path "$output") config=$(path "$config")
 if [ "$data" = fashion-mnist ]; then
   config=${config:-examples/fashion_mnist/config.yaml}
+else
+  data=$(path "$data")
 fi
 
 step() { printf '\n== %s\n' "$1"; }

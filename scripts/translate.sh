@@ -4,11 +4,10 @@ set -euo pipefail
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 run=${RUN:-$root/runs/ringformer_tiny}
-data=${DATA:-}
 
 usage() {
     cat <<TEXT
-usage: scripts/translate.sh [--run DIR] [--data DIR] [FLAG ...] [TEXT ...]
+usage: scripts/translate.sh [--run DIR] [FLAG ...] [TEXT ...]
 
 Translate TEXT, or else standard input line by line, with the model of scripts/quickstart.sh.
 
@@ -16,7 +15,6 @@ Translate TEXT, or else standard input line by line, with the model of scripts/q
   scripts/translate.sh < german.txt > english.txt
 
   --run DIR    folder of a run: its averaged.pt, or else its checkpoint_best.pt; default: \$RUN or runs/ringformer_tiny
-  --data DIR   folder of fairseq-preprocess; default: \$DATA or the one that the quickstart trains such a run on
   FLAG         any other flag of ringformer translate, such as --beam 8 or --json (all: ringformer translate --help)
 TEXT
 }
@@ -28,29 +26,20 @@ while [ "$#" -gt 0 ]; do
             usage
             exit 0
             ;;
-        --run | --data)
+        --run)
             if [ "$#" -lt 2 ]; then
-                echo "translate.sh: $1 needs a folder" >&2
+                echo "translate.sh: --run needs a folder" >&2
                 exit 2
             fi
-            if [ "$1" = --run ]; then run=$2; else data=$2; fi
+            run=$2
             shift 2
             ;;
         --run=*) run=${1#*=}; shift ;;
-        --data=*) data=${1#*=}; shift ;;
         --) rest+=("$@"); break ;;
         *) rest+=("$1"); shift ;;
     esac
 done
 
-# The quickstart names runs on other text ARCH-TEXT; other seeds and lengths follow as _seedN and _updatesN.
-if [ -z "$data" ]; then
-    name=$(basename -- "$run")
-    text=debian_de_en_quick_4000
-    case $name in *-*) text=${name#*-} ;; esac
-    text=${text%_updates*}
-    data=$root/data/${text%_seed*}/bin
-fi
 for model in "$run/averaged.pt" "$run/checkpoint_best.pt" "$run/checkpoints/checkpoint_best.pt" ""; do
     [ ! -f "$model" ] || break
 done
@@ -61,4 +50,4 @@ fi
 
 ringformer=$root/.venv/bin/ringformer
 [ -x "$ringformer" ] || ringformer=ringformer
-exec "$ringformer" translate --path "$model" --data "$data" ${rest[@]+"${rest[@]}"}
+exec "$ringformer" translate --path "$model" ${rest[@]+"${rest[@]}"}

@@ -4,8 +4,9 @@
 #
 #   distillation.sh [--data DIR] [--output DIR] [--updates N] [--teacher-updates N] [--seed N] [MODEL ...]
 #
-# --data     a prepared set (data/debian_de_en_full_4000, which is made if it is not there); the teacher's goes to DIR_distilled
-# --output   where models, table and figure go (runs/distillation)
+# --data     a prepared set (data/debian_de_en_full_4000, which is made if it is not there)
+# --output   where models, the set of the teacher's translations, table and figure go (runs/distillation); of one data set,
+#            length and seed
 # MODEL      vanilla_transformer, ringformer, universal_transformer or ringformer_deep (4 + 2 levels), or one of these with
 #            _distilled behind it, which learns from the teacher; default: all but ringformer_deep
 #
@@ -57,6 +58,14 @@ train() {  # NAME DATA UPDATES: train, average, score with fairseq-generate, exp
   ringformer export --path "$run/averaged.pt" --to ctranslate2 --quantization int8 --output "$run/ct2"
 }
 
+settings="--data ${data:-data/debian_de_en_full_4000} --updates $updates --teacher-updates $teacher_updates --seed $seed"
+if [ -e "$output/settings" ] && [ "$(cat "$output/settings")" != "$settings" ]; then
+  echo "distillation: $output holds models of $(cat "$output/settings"): choose another --output" >&2; exit 2
+fi
+mkdir -p "$output"
+echo "$settings" > "$output/settings"
+distilled=$output/translations
+
 if [ -z "$data" ]; then
   data=data/debian_de_en_full_4000
   "$recipe/prepare.sh" --set full --vocab-size 4000 --output "$data"
@@ -66,8 +75,8 @@ for name in "${models[@]}"; do
     *_distilled)
       architectures[teacher]=${architectures[vanilla_transformer]}
       train teacher "$data" "$teacher_updates"
-      [ -e "${data}_distilled" ] || ringformer distill --teacher "$output/teacher/ct2" --data "$data" --output "${data}_distilled" --lenpen 2
-      train "$name" "${data}_distilled" "$updates" ;;
+      [ -e "$distilled" ] || ringformer distill --teacher "$output/teacher/ct2" --data "$data" --output "$distilled" --lenpen 2
+      train "$name" "$distilled" "$updates" ;;
     *) train "$name" "$data" "$updates" ;;
   esac
 done

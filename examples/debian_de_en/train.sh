@@ -34,7 +34,7 @@ if ! [ -e "$data/recipe.json" ]; then
 fi
 
 . "$(dirname -- "${BASH_SOURCE[0]}")/../recipe/environment.sh"
-updates=$(python3 "$root/examples/recipe/updates_so_far.py" "$output/checkpoints")
+updates=$(python3 "$root/examples/recipe/updates_so_far.py" "$output/checkpoints" "$arch" "$data/bin")
 if [ "$updates" -ge "$max_update" ]; then  # fairseq-train would do one more
   echo "train: $output is trained already: $updates updates"; exit 0
 fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train and measure language models: compare.sh DATA RUNS [UPDATES [MODEL ...]]. A MODEL is an architecture with its flags, which win.
-# LM_FLAGS are for all of them, "--cpu" for one; LM_SEEDS are "1 2".
+# LM_FLAGS are for all of them, "--cpu" for one; LM_SEEDS are "1 2". RUNS is of one DATA, UPDATES and LM_FLAGS.
 set -euo pipefail
 if [ $# -lt 2 ]; then sed -n '2s/^# //p' "$0" >&2; exit 2; fi
 . "$(dirname -- "${BASH_SOURCE[0]}")/../recipe/environment.sh"
@@ -20,6 +20,12 @@ if [ ${#models[@]} = 0 ]; then
   models+=("ringformer_lm_tiny --decoder-layers 6 --decoder-embed-dim $width --decoder-ffn-embed-dim $((4 * width))
     --decoder-attention-heads 8")
 fi
+settings="$data, $updates updates${LM_FLAGS:+, }${LM_FLAGS-}"
+if [ -e "$runs/settings" ] && [ "$(cat "$runs/settings")" != "$settings" ]; then
+  echo "compare: $runs holds models of $(cat "$runs/settings"): choose another folder" >&2; exit 2
+fi
+mkdir -p "$runs"
+echo "$settings" > "$runs/settings"
 for model in "${models[@]}"; do
   for seed in ${LM_SEEDS:-1 2}; do
     read -rd "" -a flags <<<"$model" || true

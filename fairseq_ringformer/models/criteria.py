@@ -136,6 +136,11 @@ class ExitsCriterion(AddingCriterion):
         self.named, self.weight, self.distils = cfg.exit_levels, cfg.exit_weight, cfg.exit_distillation
 
     def check(self, model: StackModel) -> None:
+        if isinstance(model.decoder.stack, HaltingStack):
+            raise UserError(
+                "--criterion label_smoothed_cross_entropy_with_exits is for models of which every level runs, not for those "
+                "that halt by themselves"
+            )
         self.asked(model)
 
     def asked(self, model: StackModel) -> dict[str, Any]:

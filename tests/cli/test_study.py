@@ -248,6 +248,9 @@ def test_a_study_of_classifiers(tables, tmp_path, capfd):
     assert entry["grid"] == "pictures" and 0 <= entry["top1"] <= 100 and entry["published_top1"] == 60.0
     assert ringformer("report", "--tables", tables, "--results", output / "results.jsonl") == 0
     assert "top-1" in capfd.readouterr().out
+    (next((images / "train").glob("*/*"))).unlink()
+    assert ringformer(*flags) == 2
+    assert "measured with other options or data" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,7 @@ def test_closed_output_ends_quietly(toy, exported):
 
 
 def test_script(tmp_path):
-    """The script finds the model and the data of a run, and passes on the rest."""
+    """The script finds the model of a run, and passes on the rest."""
     shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     fake = tmp_path / ".venv/bin/ringformer"
     fake.parent.mkdir(parents=True)
@@ -326,16 +326,15 @@ def test_script(tmp_path):
     tiny, other = tmp_path / "runs/ringformer_tiny", tmp_path / "runs/x-grammar_de_en_seed2"
     (tiny / "checkpoints").mkdir(parents=True)
     other.mkdir()
-    data = "--data|/data/debian_de_en_quick_4000/bin|"
     (tiny / "checkpoints/checkpoint_best.pt").touch()
-    assert run() == (0, f"translate|--path|/runs/ringformer_tiny/checkpoints/checkpoint_best.pt|{data}", "")
+    assert run() == (0, "translate|--path|/runs/ringformer_tiny/checkpoints/checkpoint_best.pt|", "")
     (tiny / "averaged.pt").touch()
-    expected = f"translate|--path|/runs/ringformer_tiny/averaged.pt|{data}--beam|3|Guten Morgen!|"
+    expected = "translate|--path|/runs/ringformer_tiny/averaged.pt|--beam|3|Guten Morgen!|"
     assert run("--beam", "3", "Guten Morgen!") == (0, expected, "")
     (other / "checkpoint_best.pt").touch()
-    expected = "translate|--path|/runs/x-grammar_de_en_seed2/checkpoint_best.pt|--data|/data/grammar_de_en/bin|a|"
+    expected = "translate|--path|/runs/x-grammar_de_en_seed2/checkpoint_best.pt|a|"
     assert run("--run", other, "a")[1] == run("a", RUN=str(other))[1] == expected
-    assert run("--run", other, "--data", "d", "a")[1] == expected.replace("/data/grammar_de_en/bin", "d")
+    assert run("--run", other, "--data", "d", "a")[1] == expected.replace("a|", "--data|d|a|")
     assert run("--run")[0] == 2
     status, out, _ = run("--help")
     assert status == 0 and out.startswith("usage: scripts/translate.sh")

@@ -104,6 +104,12 @@ def test_distilled_exits_learn_from_the_last_level_and_do_not_teach_it():
     "arch, kind, options, message",
     [
         ("ringformer", PonderConfig, {"ponder_weight": 0.01}, "is for models that halt by themselves, such as"),
+        (
+            "universal_transformer_act_tiny",
+            ExitsConfig,
+            {"exit_levels": "", "exit_weight": 1.0, "exit_distillation": False},
+            "is for models of which every level runs, not for those that halt",
+        ),
         *(
             ("ringformer", ExitsConfig, {"exit_levels": levels, "exit_weight": 1.0, "exit_distillation": True}, message)
             for levels, message in (

@@ -50,7 +50,9 @@ def copied(tmp_path):
 
 def test_the_size_vision_measures_every_classifier_and_a_second_run_none(copied, tmp_path):
     for _ in range(2):
-        subprocess.run(["bash", copied, "--sizes", "tiny vision", "--output", "out", "--rounds", "3"], check=True)
+        subprocess.run(
+            ["bash", copied, "--sizes", "tiny vision", "--output", "out", "--rounds", "3"], check=True, cwd=tmp_path
+        )
     calls = (tmp_path / "calls.txt").read_text().splitlines()
     archs = ("vit_ring_tiny_patch4_28", "vit_ring_512_l6_patch16_224", "vit_ring_768_l12_patch16_224")
     assert calls == [
@@ -67,7 +69,14 @@ def test_the_size_vision_measures_every_classifier_and_a_second_run_none(copied,
     assert {path.name for path in (tmp_path / "out").glob("*.json")} == {f"{name}.json" for name in ("tiny", *archs)}
 
 
-@pytest.mark.parametrize("measures, exported", [("training memory", False), ("training generation", True)])
+@pytest.mark.parametrize(
+    "measures, exported",
+    [
+        (["--measure", "training", "memory"], False),
+        (["--measure=training"], False),
+        (["--measure", "training", "generation"], True),
+    ],
+)
 def test_ctranslate2_is_asked_for_where_it_is_measured(copied, tmp_path, measures, exported):
-    subprocess.run(["bash", copied, "--sizes", "tiny", "--output", "out", "--measure", *measures.split()], check=True)
+    subprocess.run(["bash", copied, "--sizes", "tiny", "--output", "out", *measures], check=True, cwd=tmp_path)
     assert ("--ctranslate2 int8" in (tmp_path / "calls.txt").read_text()) == exported

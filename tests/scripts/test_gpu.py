@@ -41,9 +41,9 @@ def run(tmp_path):
         )
         stub.chmod(0o755)
 
-    def run(*flags, found=True, fails=""):
+    def run(*flags, found=True, fails="", cwd=tmp_path):
         environment = {**os.environ, "NO_GPU": "0" if found else "1", "FAILS": fails}
-        done = subprocess.run(["bash", script, *flags], env=environment, capture_output=True, text=True)
+        done = subprocess.run(["bash", script, *flags], env=environment, capture_output=True, text=True, cwd=cwd)
         calls = tmp_path / "calls.txt"
         lines = calls.read_text().splitlines() if calls.exists() else []
         calls.unlink(missing_ok=True)
@@ -68,6 +68,13 @@ def test_every_step_is_done_once(run):
     assert 400 < int(study[study.index("--budget") + 1].removesuffix("s")) <= 480
     done, calls = run("--output", "out", "--lr", "2e-3")
     assert (done.returncode, calls) == (0, []) and done.stdout.count("done before") == 8
+
+
+def test_paths_are_those_of_the_folder_that_it_is_called_in(run, tmp_path):
+    there = tmp_path / "there"
+    (there / "text").mkdir(parents=True)
+    done, calls = run("--output", "out", "--data", "text", "--steps", "trainings", cwd=there)
+    assert done.returncode == 0 and f"--data {there}/text --output {there}/out/study" in calls[0]
 
 
 def test_what_failed_is_done_again_with_the_budget_of_before(run):

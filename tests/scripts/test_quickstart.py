@@ -64,7 +64,7 @@ def value(words, flag):
         (["--files", "my.de", "my.en"], "my_de_en_4000", "ringformer_tiny-my_de_en_4000"),
     ],
 )
-def test_what_is_trained_otherwise_lies_elsewhere_and_translate_finds_its_data(clone, flags, data, run):
+def test_what_is_trained_otherwise_lies_elsewhere_and_translate_finds_it(clone, flags, data, run):
     for language in ("de", "pt_BR"):
         (clone / "data" / data / "raw").mkdir(parents=True, exist_ok=True)
         (clone / "data" / data / "raw" / f"test.{language}").write_text("drei\n")
@@ -79,4 +79,4 @@ def test_what_is_trained_otherwise_lies_elsewhere_and_translate_finds_its_data(c
     (clone / "runs" / run).mkdir(parents=True)
     (clone / "runs" / run / "averaged.pt").touch()
     translated = calls(clone, "translate.sh", "--run", clone / "runs" / run, "Hallo")["ringformer"]
-    assert translated == ["translate", "--path", f"runs/{run}/averaged.pt", "--data", f"data/{data}/bin", "Hallo"]
+    assert translated == ["translate", "--path", f"runs/{run}/averaged.pt", "Hallo"]

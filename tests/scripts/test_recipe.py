@@ -47,6 +47,17 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
     last = folder / "checkpoints/checkpoint_last.pt"
     last.write_bytes(last.read_bytes()[:1000])  # as an interruption can leave it
     assert "is trained already: 12 updates" in succeed(*train, "--max-update", 12, *flags)
+    other = ["--arch", "vanilla_transformer_tiny", *TINY]
+    status, _, err = run(*train, "--max-update", 12, *other)
+    assert status == 1 and err.endswith("was trained as ringformer_tiny: choose another --output\n")
+    anew = tmp_path / "anew"
+    shutil.copytree(data, anew)
+    for language in ("de", "nl"):
+        words = (anew / f"bin/dict.{language}.txt").read_text().splitlines(keepends=True)
+        (anew / f"bin/dict.{language}.txt").write_text("".join(words[::-1]))
+    status, _, err = run(train[0], "--data", anew, *train[3:], "--max-update", 12, *flags)
+    assert status == 1 and "was trained with other sub-words than those of" in err and err.count("\n") == 1
+    shutil.rmtree(anew)
     averaged = folder / "averaged.pt"
     ringformer = Path(sys.executable).parent / "ringformer"
     succeed(ringformer, "average", "--dir", folder / "checkpoints", "--last", 3, "--by", "update", "--output", averaged)
@@ -121,6 +132,17 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
 def test_mistakes_end_in_one_line(command, message):
     status, _, err = run(RECIPE / command[0], *command[1:])
     assert status != 0 and err.startswith(message) and len(err.splitlines()) == 1
+
+
+def test_runs_of_other_settings_are_not_taken_for_these(tmp_path):
+    (tmp_path / "settings").write_text("others\n")
+    (tmp_path / "sizes.json").write_text("{}")
+    for command in (
+        [RECIPE / "distillation.sh", "--output", tmp_path],
+        [ROOT / "examples/language_model/compare.sh", tmp_path, tmp_path, 9],
+    ):
+        status, out, err = run(*command)
+        assert (status, out) == (2, "") and "holds models of others: choose another" in err and err.count("\n") == 1
 
 
 @pytest.mark.slow  # the data are those of the other slow tests

@@ -13,7 +13,7 @@ echo "python $*" >> calls
 case $* in
   *sysconfig*) echo "$PWD/headers" ;;
   "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python
-    printf '#!/bin/sh\\necho "pip $*" >> calls\\n' > .venv/bin/pip; chmod +x .venv/bin/pip ;;
+    printf "#!/bin/sh\\n# $PWD/.venv/bin/python\\necho pip \\$* >> calls\\n" > .venv/bin/pip; chmod +x .venv/bin/pip ;;
   "-m pip --version") [ -x .venv/bin/pip ] ;;
 esac
 """
@@ -49,6 +49,14 @@ def test_what_is_installed_stays(clone):
     assert setup(clone, "vision") == (0, "", [])
     status, _, calls = setup(clone, "vision", "analysis")
     assert status == 0 and "python -m venv .venv" not in calls and calls[-1].endswith("-e .[analysis,vision]")
+
+
+def test_a_clone_that_was_moved_is_installed_anew(clone):
+    assert setup(clone, "vision")[0] == 0
+    moved = clone.rename(clone.with_name("elsewhere and with blanks"))
+    status, _, calls = setup(moved, "vision")
+    assert status == 0 and "python -m venv .venv" in calls and calls[-1].endswith("-e .[vision]")
+    assert setup(moved, "vision") == (0, "", [])
 
 
 def test_all_holds_each(clone):

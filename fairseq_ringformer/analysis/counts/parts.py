@@ -29,10 +29,14 @@ def stack_parts(stack: Stack, side: str = "") -> list[PartCount]:
     counts = []
     for part in ("self_attn", "cross_attn", "ffn"):
         bank = getattr(stack, part)
-        # A feed-forward that the other side owns is used here and stored there.
         if bank is not None:
-            counts.append(_bank(f"{prefix}{part}", bank, stored=part in stack._modules))
-    norms = [_bank("", bank, stored=True) for bank in stack.norms.values()]
+            used = [size(stack.copy_at(part, level)) for level in range(stack.levels)]
+            # A feed-forward that the other side owns is used here and stored there.
+            counts.append(_bank(f"{prefix}{part}", bank, used, stored=part in stack._modules))
+    norms = [
+        _bank("", bank, [size(bank.at(level)) for level in range(stack.levels)], stored=True)
+        for bank in stack.norms.values()
+    ]
     per_level = [count.per_level for count in norms]
     counts.append(
         PartCount(
@@ -53,9 +57,10 @@ def stack_parts(stack: Stack, side: str = "") -> list[PartCount]:
     return counts
 
 
-def _bank(part: str, bank: Bank, stored: bool) -> PartCount:
-    used = [size(bank.at(level)) for level in range(len(bank.sharing))]
-    return PartCount(part, len(bank) if stored else 0, size(bank) if stored else 0, used[0], sum(used))
+def _bank(part: str, bank: Bank, used: list[int], stored: bool) -> PartCount:
+    """Those of `bank`, of which the levels use so many."""
+    per_level = used[0] if len(set(used)) == 1 else None
+    return PartCount(part, len(bank) if stored else 0, size(bank) if stored else 0, per_level, sum(used))
 
 
 def whole(part: str, count: int, vocabulary: bool = False) -> PartCount:

@@ -112,9 +112,10 @@ def add_significance(summary: Sequence[dict[str, Any]], baseline: str, reference
     texts: dict[int, dict[str, list[str]]] = {}
     for name, row in rows.items():
         for run in row["runs"]:
-            path = run["file"].parent / run["folder"] / f"hypotheses{references.suffix}"
-            if not path.is_file():
-                return f"no significance: {path} is not there"
+            folder = run["file"].parent / run["folder"]
+            path = next(folder.glob("hypotheses.*"), None)  # its ending is the target language
+            if path is None:
+                return f"no significance: {folder} has no translations"
             lines = read_lines(path)
             if len(lines) != len(wanted):
                 return f"no significance: {path} and {references} have different numbers of lines"

@@ -37,6 +37,7 @@ class Vision:
         self.data, self.table, self.flags = Path(data), table, list(flags)
         if not self.data.is_dir():
             raise UserError(f"{data}: no such folder of images")
+        self.images: list[str] = []  # what tells them from others, once they are checked
 
     def check(self, rows: Sequence[Row]) -> None:
         """UserError unless every row is a model, train-classifier accepts its flags, and finds the images."""
@@ -45,6 +46,7 @@ class Vision:
         from ...vision.checkpoint import build_model
         from ...vision.training.options import gather, parse
         from ...vision.training.preparation import image_channels, open_both
+        from ...vision.training.run import fingerprint
 
         for word in self.flags:
             refuse(word, RESERVED, self.table)
@@ -60,16 +62,19 @@ class Vision:
                 raise UserError(f"{row.name}: {error}") from None
             splits = options.train_split, options.valid_split
             sets[options.data, options.dataset, *splits, image_channels(options), options.num_classes] = options
+        found = set()
         for options in sets.values():
-            open_both(options)
+            for images, split in zip(open_both(options), ("training", "validation")):
+                found.add(fingerprint(images, split))
+        self.images = sorted(found)
 
     def identity(self, row: Row, seed: int, updates: int, warmup: int) -> dict[str, Any]:
-        """What a run depends on, besides the machine; that the images are the same is train-classifier's to check."""
-        return {"flags": self._flags(row, seed, updates, warmup)}
+        """What a run depends on, besides the machine."""
+        return {"flags": self._flags(row, seed, updates, warmup), "images": self.images}
 
     def conditions(self) -> list[Any]:
         """What all runs of a table must share to be compared, besides their length."""
-        return [str(self.data), dict(self.table.flags), self.table.warmup / self.table.updates, self.flags]
+        return [self.images, dict(self.table.flags), self.table.warmup / self.table.updates, self.flags]
 
     def describe(self) -> dict[str, Any]:
         """What all results of a study have in common."""

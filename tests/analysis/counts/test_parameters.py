@@ -156,6 +156,15 @@ def test_unrolled_counts_a_shared_part_once_for_every_level():
     assert (signals.copies, signals.per_level) == (6, 4 * 2 * 32 * 512)
 
 
+def test_what_levels_use_is_by_their_own_stacks_map():
+    lent = "--share-encoder-decoder-ffn --ffn-sharing own --decoder-layers 2 --encoder-layers 3".split()
+    parts = {count.part: count for count in count_parts(build_on_meta("vanilla_transformer_base", lent))}
+    assert [parts[f"{side} ffn"].unrolled for side in ("encoder", "decoder")] == [3 * FFN, 2 * FFN]
+    wide = "--ffn-sharing 0,1,1,1,1,2 --ffn-widths 2048,4096,2048".split()
+    ffn = {count.part: count for count in count_parts(build_on_meta("ringformer_base", wide))}["encoder ffn"]
+    assert ffn.per_level is None and ffn.unique == 4 * 2 * 512 * 2048
+
+
 def test_nothing_is_allocated():
     assert {p.device for p in build_on_meta("ringformer_large").parameters()} == {torch.device("meta")}
 
