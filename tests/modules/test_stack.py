@@ -406,19 +406,21 @@ def test_impossible_stacks_are_refused(changes, message):
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["ring", "universal"])  # fifteen seconds each
 def test_it_compiles_into_one_graph_for_all_lengths(variant):
+    """In float64: gradients of float32 differ by more on some processors, where a sum comes near zero."""
     torch.compiler.reset()
-    stack = build(variant)
+    stack = build(variant).double()
     found = []
     for run in (stack, torch.compile(stack, backend="aot_eager", fullgraph=True, dynamic=True)):
         for length in (6, 9):  # not the memory's: sizes that are equal at first are taken to be one
             x, _, memory = inputs(length)
+            x, memory["memory"] = x.double(), memory["memory"].double()
             with torch.compiler.set_stance("fail_on_recompile" if run is not stack and length == 9 else "default"):
                 state = run(x, causal=True, **memory).state
             stack.zero_grad()
             state.square().sum().backward()
             found.append([state.detach(), *(parameter.grad.clone() for parameter in stack.parameters())])
     for plain, compiled in zip(found[:2], found[2:]):
-        torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(compiled, plain, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.slow
