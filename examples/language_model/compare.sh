@@ -33,8 +33,8 @@ for model in "${models[@]}"; do
     mkdir -p "$run"
     if [ ! -s "$run/bits.txt" ]; then
       ringformer train "$data" --task language_modeling --arch "${flags[0]}" "${head[@]}" "${cut[@]}" --max-tokens 4096 \
-        --optimizer adam --lr 2e-3 --lr-scheduler inverse_sqrt --warmup-updates $((updates / 12 + 1)) --clip-norm 1.0 --dropout 0.1 \
-        --max-update "$updates" --no-epoch-checkpoints --update-epoch-batch-itr True --num-workers 0 --seed $seed \
+        --decoder-normalize-before --optimizer adam --lr 2e-3 --lr-scheduler inverse_sqrt --warmup-updates $((updates / 12 + 1)) \
+        --clip-norm 1.0 --dropout 0.1 --max-update "$updates" --no-epoch-checkpoints --update-epoch-batch-itr True --num-workers 0 --seed $seed \
         --save-dir "$run" --log-format simple --log-interval 100 ${LM_FLAGS-} "${flags[@]:1}" > "$run/train.log" 2>&1 ||
         { tail -n 1 "$run/train.log" >&2; exit 1; }
       fairseq-eval-lm "$data" --user-dir "$(ringformer user-dir)" --path "$run/checkpoint_best.pt" --gen-subset test \
