@@ -10,10 +10,7 @@
 # FLAGs go to ringformer benchmark, such as --rounds 9 or --measure training (all: ringformer benchmark --help). Leave
 # the machine alone meanwhile: other work disturbs the times.
 set -euo pipefail
-from=$PWD/
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-[ "$from" != "$PWD/" ] || from=''
-path() { case $1 in ''|/*) echo "$1" ;; *) echo "$from$1" ;; esac; }  # of the folder that this was called in
+. "$(dirname "${BASH_SOURCE[0]}")/go_to_root.sh"
 
 output=benchmarks sizes="base small tiny" flags=()
 while [ $# -gt 0 ]; do

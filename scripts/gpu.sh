@@ -20,10 +20,7 @@
 # --installed  use the python on the path, and what it has, instead of installing into .venv
 # FLAG         goes to ringformer study, such as --seeds 1 2, --autocast bf16 or --lr 2e-3
 set -euo pipefail
-from=$PWD/
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-[ "$from" != "$PWD/" ] || from=''
-path() { case $1 in ''|/*) echo "$1" ;; *) echo "$from$1" ;; esac; }  # of the folder that this was called in
+. "$(dirname "${BASH_SOURCE[0]}")/go_to_root.sh"
 
 minutes=10 output=benchmarks/gpu steps="tests benchmark compile trainings" size=base grid=table1_small data='' jobs=4
 budget='' device=cuda installed='' flags=()

@@ -10,10 +10,7 @@
 #
 # Finished steps are skipped, an interrupted training resumes.
 set -euo pipefail
-from=$PWD/
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-[ "$from" != "$PWD/" ] || from=''
-path() { case $1 in ''|/*) echo "$1" ;; *) echo "$from$1" ;; esac; }  # of the folder that this was called in
+. "$(dirname "${BASH_SOURCE[0]}")/go_to_root.sh"
 
 data='' model='' seed='' output='' config='' dataset='' valid_split='' flags=()
 while [ $# -gt 0 ]; do

@@ -30,6 +30,7 @@ def test_mistakes_are_refused_before_anything_is_installed(arguments, message):
 def run(tmp_path):
     """The script beside commands that write down how they were called; ``run(flags, found=False)`` where torch finds no GPU."""
     (tmp_path / "scripts").mkdir()
+    shutil.copy(SCRIPT.with_name("go_to_root.sh"), tmp_path / "scripts")
     script = shutil.copy(SCRIPT, tmp_path / "scripts")
     (tmp_path / "data/debian_de_en_quick_4000/bin").mkdir(parents=True)
     for path in ("scripts/setup.sh", ".venv/bin/ringformer", ".venv/bin/python"):

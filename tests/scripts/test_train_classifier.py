@@ -19,6 +19,7 @@ def calls(tmp_path):
         stub.write_text('#!/usr/bin/env bash\necho "${0##*/} $*" >>calls.txt\n')
         stub.chmod(0o755)
     (tmp_path / ".venv/bin/python").symlink_to(sys.executable)
+    shutil.copy(SCRIPT.with_name("go_to_root.sh"), tmp_path / "scripts")
     script = shutil.copy(SCRIPT, tmp_path / "scripts")
 
     def called(*arguments):
