@@ -58,12 +58,8 @@ train() {  # NAME DATA UPDATES: train, average, score with fairseq-generate, exp
   ringformer export --path "$run/averaged.pt" --to ctranslate2 --quantization int8 --output "$run/ct2"
 }
 
-settings="--data ${data:-data/debian_de_en_full_4000} --updates $updates --teacher-updates $teacher_updates --seed $seed"
-if [ -e "$output/settings" ] && [ "$(cat "$output/settings")" != "$settings" ]; then
-  echo "distillation: $output holds models of $(cat "$output/settings"): choose another --output" >&2; exit 2
-fi
-mkdir -p "$output"
-echo "$settings" > "$output/settings"
+claim "$output" \
+  "--data ${data:-data/debian_de_en_full_4000} --updates $updates --teacher-updates $teacher_updates --seed $seed"
 distilled=$output/translations
 
 if [ -z "$data" ]; then

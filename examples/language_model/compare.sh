@@ -20,12 +20,7 @@ if [ ${#models[@]} = 0 ]; then
   models+=("ringformer_lm_tiny --decoder-layers 6 --decoder-embed-dim $width --decoder-ffn-embed-dim $((4 * width))
     --decoder-attention-heads 8")
 fi
-settings="$data, $updates updates${LM_FLAGS:+, }${LM_FLAGS-}"
-if [ -e "$runs/settings" ] && [ "$(cat "$runs/settings")" != "$settings" ]; then
-  echo "compare: $runs holds models of $(cat "$runs/settings"): choose another folder" >&2; exit 2
-fi
-mkdir -p "$runs"
-echo "$settings" > "$runs/settings"
+claim "$runs" "$data, $updates updates${LM_FLAGS:+, }${LM_FLAGS-}"
 for model in "${models[@]}"; do
   for seed in ${LM_SEEDS:-1 2}; do
     read -rd "" -a flags <<<"$model" || true
