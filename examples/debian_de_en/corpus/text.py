@@ -49,8 +49,8 @@ def make_splits(
 ) -> dict[str, dict]:
     """Clean and split the pairs of all sources into ``folder``; the counts by source.
 
-    ``sources`` maps a name to the aligned pairs, which ``clean`` takes as ``clean_pairs`` does. The counts of a source are ``extracted`` (aligned texts),
-    ``dropped`` (sentence pairs by reason) and ``kept`` (sentence pairs by split).
+    ``sources`` maps a name to the aligned pairs, which ``clean`` takes as ``clean_pairs`` does. The counts of a source are
+    ``extracted`` (aligned texts), ``dropped`` (sentence pairs by reason) and ``kept`` (sentence pairs by split).
     """
     seen: set[tuple[str, str]] = set()
     fit: dict[str, list[Pair]] = {}
