@@ -11,7 +11,7 @@
 #            _distilled behind it, which learns from the teacher; default: all but ringformer_deep
 #
 # All are of the quickstart's size, see the same batches and have one recipe; the teacher, a vanilla model, trains for longer.
-# The table compares them with the first that is named.
+# The table compares them with the first that is named. It needs scripts/setup.sh recipes deploy analysis.
 # Finished steps are skipped, an interrupted one goes on.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../recipe/environment.sh"
@@ -58,6 +58,10 @@ train() {  # NAME DATA UPDATES: train, average, score with fairseq-generate, exp
   ringformer export --path "$run/averaged.pt" --to ctranslate2 --quantization int8 --output "$run/ct2"
 }
 
+# The last steps need them: hours later would be too late to say so.
+if ! missing=$(python3 -c 'from fairseq_ringformer.extras import require; require("ctranslate2", "matplotlib")' 2>&1); then
+  echo "distillation: ${missing##*MissingPackage: }" >&2; exit 1
+fi
 claim "$output" \
   "--data ${data:-data/debian_de_en_full_4000} --updates $updates --teacher-updates $teacher_updates --seed $seed"
 distilled=$output/translations

@@ -134,6 +134,20 @@ def test_mistakes_end_in_one_line(command, message):
     assert status != 0 and err.startswith(message) and len(err.splitlines()) == 1
 
 
+def test_what_the_last_step_lacks_is_said_before_the_first(tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\n"
+        "find = util.find_spec\n"
+        "util.find_spec = lambda name, *package: None if name == 'ctranslate2' else find(name, *package)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    status, out, err = run(RECIPE / "distillation.sh", "--output", tmp_path / "runs")
+    assert (status, out, err.count("\n")) == (1, "", 1) and not (tmp_path / "runs").exists()
+    assert err.startswith(
+        "distillation: exported translators need ctranslate2, which is not installed: run scripts/setup.sh"
+    )
+
+
 def test_runs_of_other_settings_are_not_taken_for_these(tmp_path):
     (tmp_path / "settings").write_text("others\n")
     (tmp_path / "sizes.json").write_text("{}")
