@@ -33,12 +33,14 @@ extras=$(printf '%s\n' "$@" | sort -u | paste -sd, -)
 # The commands in it name this folder: after a move none of them starts.
 if [ -e .venv/bin/pip ] && [ ! -L .venv ] && ! grep -qF "$(pwd -P)/.venv/" .venv/bin/pip; then
   echo "setup: this folder was moved: .venv is made anew"
-  rm -rf .venv
+  rm -rf .venv/installed-* .venv
 fi
 stamp=.venv/installed-$(cat setup.py scripts/setup.sh | sha256sum | cut -c1-16)
-for done in "$stamp-$extras" "$stamp-dev"; do
-  [ ! -e "$done" ] || exit 0
-done
+if fits .venv/bin/python; then  # an upgrade of the system can have taken its interpreter away
+  for done in "$stamp-$extras" "$stamp-dev"; do
+    [ ! -e "$done" ] || exit 0
+  done
+fi
 
 python=$(choose_python)
 builds_fairseq=''
@@ -56,7 +58,7 @@ fi
 # An interrupted creation can leave a python without pip.
 if ! fits .venv/bin/python || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
   echo "setup: creating .venv with $("$python" --version)"
-  rm -rf .venv
+  rm -rf .venv/installed-* .venv
   "$python" -m venv .venv
 fi
 echo "setup: installing $extras into .venv (where that brings torch: about 6 GB and some minutes at the first time)"

@@ -59,6 +59,13 @@ def test_a_clone_that_was_moved_is_installed_anew(clone):
     assert setup(moved, "vision") == (0, "", [])
 
 
+def test_an_environment_whose_interpreter_is_gone_is_made_anew(clone):
+    assert setup(clone, "vision")[0] == 0
+    (clone / ".venv/bin/python").unlink()
+    status, _, calls = setup(clone, "vision")
+    assert status == 0 and "python -m venv .venv" in calls and calls[-1].endswith("-e .[vision]")
+
+
 def test_all_holds_each(clone):
     assert setup(clone, "dev")[0] == 0
     assert setup(clone, "vision") == setup(clone) == (0, "", [])
