@@ -7,10 +7,11 @@
 #   scripts/benchmark.sh [--output DIR] [--sizes "base small tiny"] [FLAG ...]
 #
 # DIR is benchmarks by default; sizes that it holds already are skipped, so an interrupted run goes on where it was.
-# FLAGs go to ringformer benchmark, such as --rounds 9 or --measure training (all: ringformer benchmark --help). Leave
-# the machine alone meanwhile: other work disturbs the times.
+# FLAGs go to ringformer benchmark, such as --rounds 9 or --measure training (all: ringformer benchmark --help), the same for
+# all sizes in DIR; files in them are of the clone's folder. Leave the machine alone meanwhile: other work disturbs the times.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/go_to_root.sh"
+. scripts/claim.sh
 
 output=benchmarks sizes="base small tiny" flags=()
 while [ $# -gt 0 ]; do
@@ -35,8 +36,8 @@ for size in $sizes; do
   esac
 done
 
+claim "$output" settings "flags: ${flags[*]:-none}"
 scripts/setup.sh "${extras[@]}"
-mkdir -p "$output"
 
 measure() {  # NAME FLAG ...: one table, unless it is there
   local name=$1

@@ -18,9 +18,10 @@
 # --budget     of each training, such as 20m; default: what is left of N minutes for one round of jobs
 # --cpu        try it on a CPU at toy size, in some minutes
 # --installed  use the python on the path, and what it has, instead of installing into .venv
-# FLAG         goes to ringformer study, such as --seeds 1 2, --autocast bf16 or --lr 2e-3
+# FLAG         goes to ringformer study, such as --seeds 1 2, --autocast bf16 or --lr 2e-3; files in it are of the clone's folder
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/go_to_root.sh"
+. scripts/claim.sh
 
 minutes=10 output=benchmarks/gpu steps="tests benchmark compile trainings" size=base grid=table1_small data='' jobs=4
 budget='' device=cuda installed='' flags=()
@@ -77,9 +78,10 @@ if [ "$device" = cuda ]; then
   fi
   export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES:-0}  # one GPU is what is measured
 fi
-mkdir -p "$output"
+claim "$output" settings "$device --size $size --grid $grid${data:+ --data $data}${flags[*]+ ${flags[*]}}"
 started=$SECONDS
-rest=() failed=()
+rest=() failed=() running=''
+trap 'kill $running 2>/dev/null; exit 130' INT TERM  # a step is a process group of its own, which Ctrl-C does not reach
 
 # Toy sizes, to try the script itself.
 toy=() small=() few=() short=() measured=(training generation memory) less=()
@@ -109,10 +111,13 @@ step() {  # NAME COMMAND ...: what it prints in NAME.txt, unless that is there; 
     return
   fi
   printf '== %s: %s\n' "$name" "$*"
-  timeout -k 30 "$(left)" "$@" | tee "$output/$name.part" || status=$?
+  timeout -k 30 "$(left)" "$@" > >(exec tee -i "$output/$name.part") &
+  running=$!
+  wait "$running" || status=$?
+  running=''
   if [ "$status" = 0 ]; then
     mv "$output/$name.part" "$output/$name.txt"
-  elif [ "$status" = 124 ] || [ "$status" = 137 ]; then
+  elif [ "$(left)" -le 0 ]; then
     rest+=("$name")
   else
     echo "gpu: $name failed, see above and $output/$name.part" >&2

@@ -25,6 +25,7 @@ declare -A architectures=(
 )
 data='' output=runs/distillation updates=3400 teacher_updates=6600 seed=1 models=()
 while [ $# -gt 0 ]; do
+  case $1 in --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;; esac
   case $1 in
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     --data|--output|--updates|--teacher-updates|--seed)
@@ -51,8 +52,9 @@ train() {  # NAME DATA UPDATES: train, average, score with fairseq-generate, exp
   [ -e "$run/ct2" ] && return
   printf '\n== %s\n' "$1"
   # Three checkpoints are averaged: a trial of few updates leaves as many.
-  local flags=(--arch ${architectures[${1%_distilled}]} --save-interval-updates $(($3 < 600 ? $3 / 3 : 200)))
-  "$recipe/train.sh" --data "$2" --output "$run" --max-update "$3" --seed "$seed" --lr 2.5e-3 --warmup-updates 400 "${flags[@]}"
+  local flags=(--arch ${architectures[${1%_distilled}]} --save-interval-updates $(($3 < 600 ? $3 / 3 : 200))
+    --warmup-updates $(($3 > 400 ? 400 : $3 / 2)))
+  "$recipe/train.sh" --data "$2" --output "$run" --max-update "$3" --seed "$seed" --lr 2.5e-3 "${flags[@]}"
   ringformer average --dir "$run/checkpoints" --last 3 --by update --output "$run/averaged.pt"
   "$recipe/evaluate.sh" --data "$data" --path "$run/averaged.pt" --lenpen 2
   ringformer export --path "$run/averaged.pt" --to ctranslate2 --quantization int8 --output "$run/ct2"
@@ -62,7 +64,10 @@ train() {  # NAME DATA UPDATES: train, average, score with fairseq-generate, exp
 if ! missing=$(python3 -c 'from fairseq_ringformer.extras import require; require("ctranslate2", "matplotlib")' 2>&1); then
   echo "distillation: ${missing##*MissingPackage: }" >&2; exit 1
 fi
-claim "$output" \
+if [ -n "$data" ] && ! [ -e "$data/recipe.json" ]; then
+  echo "distillation: $data holds no prepared data: run examples/debian_de_en/prepare.sh --output $data first" >&2; exit 2
+fi
+claim "$output" settings \
   "--data ${data:-data/debian_de_en_full_4000} --updates $updates --teacher-updates $teacher_updates --seed $seed"
 distilled=$output/translations
 
@@ -70,6 +75,7 @@ if [ -z "$data" ]; then
   data=data/debian_de_en_full_4000
   "$recipe/prepare.sh" --set full --vocab-size 4000 --output "$data"
 fi
+claim "$output" data "text that $data held before ($(cat "$data"/raw/* "$data"/bin/dict.* | sha256sum | cut -c1-16))"
 for name in "${models[@]}"; do
   case $name in
     *_distilled)

@@ -37,7 +37,8 @@ def copied(tmp_path):
     """The script beside a setup and a command that write down how they were called, and a file for --json."""
     (tmp_path / "scripts").mkdir()
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
-    shutil.copy(SCRIPT.with_name("go_to_root.sh"), tmp_path / "scripts")
+    for name in ("go_to_root.sh", "claim.sh"):
+        shutil.copy(SCRIPT.with_name(name), tmp_path / "scripts")
     script = shutil.copy(SCRIPT, tmp_path / "scripts")
     for path in ("scripts/setup.sh", ".venv/bin/ringformer"):
         stub = tmp_path / path

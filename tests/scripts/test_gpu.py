@@ -30,7 +30,8 @@ def test_mistakes_are_refused_before_anything_is_installed(arguments, message):
 def run(tmp_path):
     """The script beside commands that write down how they were called; ``run(flags, found=False)`` where torch finds no GPU."""
     (tmp_path / "scripts").mkdir()
-    shutil.copy(SCRIPT.with_name("go_to_root.sh"), tmp_path / "scripts")
+    for name in ("go_to_root.sh", "claim.sh"):
+        shutil.copy(SCRIPT.with_name(name), tmp_path / "scripts")
     script = shutil.copy(SCRIPT, tmp_path / "scripts")
     (tmp_path / "data/debian_de_en_quick_4000/bin").mkdir(parents=True)
     for path in ("scripts/setup.sh", ".venv/bin/ringformer", ".venv/bin/python"):
@@ -69,6 +70,8 @@ def test_every_step_is_done_once(run):
     assert 400 < int(study[study.index("--budget") + 1].removesuffix("s")) <= 480
     done, calls = run("--output", "out", "--lr", "2e-3")
     assert (done.returncode, calls) == (0, []) and done.stdout.count("done before") == 8
+    done, calls = run("--output", "out", "--lr", "1e-3")
+    assert (done.returncode, calls, done.stdout) == (2, [], "") and "holds results of cuda --size base" in done.stderr
 
 
 def test_paths_are_those_of_the_folder_that_it_is_called_in(run, tmp_path):
