@@ -34,13 +34,13 @@ if ! [ -e "$data/recipe.json" ]; then
 fi
 
 . "$(dirname -- "${BASH_SOURCE[0]}")/../recipe/environment.sh"
-updates=$(python3 "$root/examples/recipe/updates_so_far.py" "$output/checkpoints" "$arch" "$data/bin")
+updates=$(python3 "$root/examples/recipe/updates_so_far.py" "$output/checkpoints" "$arch" "$data/bin" "$seed")
 if [ "$updates" -ge "$max_update" ]; then  # fairseq-train would do one more
   echo "train: $output is trained already: $updates updates"; exit 0
 fi
 
 gpus=$(python3 -c 'import torch; print(torch.cuda.device_count())')
-cores=$(nproc)
+cores=$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)  # these are of threads, not of cores
 workers=1
 if [ "$gpus" -ge 2 ]; then
   # The first two of those that there are, or of those that a queue has given.
@@ -51,12 +51,15 @@ elif [ "$gpus" -eq 0 ] && [ "$cores" -ge 2 ]; then
   workers=2
 fi
 
+warmup=200
+[ "$max_update" -gt 200 ] || warmup=$((max_update / 2))  # a schedule that ended with its warm-up would divide by zero
+
 flags=(
   "$data/bin" --arch "$arch" --share-all-embeddings
   --encoder-normalize-before --decoder-normalize-before --dropout 0 --activation-dropout 0
   --criterion label_smoothed_cross_entropy --label-smoothing 0.1
   --optimizer adam --adam-betas '(0.9, 0.98)' --clip-norm 1.0
-  --lr-scheduler cosine --lr 2.5e-3 --warmup-updates 200 --max-update "$max_update"
+  --lr-scheduler cosine --lr 2.5e-3 --warmup-updates "$warmup" --max-update "$max_update"
   --max-tokens "${MAX_TOKENS:-1024}" --required-batch-size-multiple 1 --update-epoch-batch-itr True --update-freq $((2 / workers)) --seed "$seed"
   --save-dir "$output/checkpoints" --no-epoch-checkpoints --save-interval-updates 200 --keep-interval-updates 5
   --validate-interval-updates 500 --log-format tqdm --num-workers 0

@@ -188,14 +188,14 @@ def train(options: argparse.Namespace, more: list[str]) -> None:
         raise UserError(f"{line[0]} is not installed: run scripts/setup.sh")
     check_gpus(machines)
     done = updates_so_far(options.output / "checkpoints")
+    from fairseq_ringformer.models import training
+
+    flags = line[len(line) - line[::-1].index("fairseq-train") :]
+    training.check(training.parse(flags))  # that what is there is of this model and data, too
     wanted = int(line[len(line) - line[::-1].index("--max-update")])
     if done >= wanted:  # fairseq-train would do one more
         print(f"train.sh: {options.output} is trained already: {done:,} updates")
         return
-    from fairseq_ringformer.models import training
-
-    flags = line[len(line) - line[::-1].index("fairseq-train") :]
-    training.check(training.parse(flags))
     try:
         options.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
