@@ -5,7 +5,6 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
-import os
 import re
 import shlex
 import shutil
@@ -34,7 +33,7 @@ from recipe.errors import exit_status
 from fairseq_ringformer.cli.arguments import positive
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.extras import require
-from fairseq_ringformer.files import read_lines, write_text
+from fairseq_ringformer.files import read_lines, whole_file, write_text
 from fairseq_ringformer.text.normalisation import Normalisation, characters_of
 
 COUNTS = "counts.json"
@@ -201,8 +200,12 @@ def raw_from_debian(options: argparse.Namespace) -> None:
             pool.submit(make_source, source, options, made_from)
             for source, made_from in zip(sources, inputs, strict=True)
         ]
-        for source, result in zip(sources, running, strict=True):
-            steps.say(result.result(), f"aligned pairs of {source.name}")
+        try:
+            for source, result in zip(sources, running, strict=True):
+                steps.say(result.result(), f"aligned pairs of {source.name}")
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # or what waits in the queue would be done before the error is told
+            raise
     folders = {source.name: options.output / "work" / source.name for source in sources}
     origins = {name: json.loads((folder / ORIGIN).read_text(encoding="utf-8")) for name, folder in folders.items()}
 
@@ -291,27 +294,29 @@ def raw_from_files(options: argparse.Namespace) -> None:
 def cut_and_binarise(options: argparse.Namespace) -> None:
     """The steps from ``raw/`` to ``bin/``."""
     output = options.output
-    models = [*MODEL.values(), VOCABULARY]
 
     def build(folder: Path) -> None:
         segment(output / "raw", folder, options.languages, options.subwords, options.vocab_size, options.wordpieces)
-        for name in models:
-            (output / name).unlink(missing_ok=True)
-            if (folder / name).exists():
-                os.replace(folder / name, output / name)
 
     sub = {
         "raw": texts(output / "raw", options.languages),
         "subwords": options.subwords,
         "size": options.vocab_size,
-        "code": code("corpus/subwords.py"),
+        "code": [code("corpus/subwords.py"), steps.code("subwords.py"), steps.package_code("text/subwords.py")],
     }
     if options.subwords == WORDPIECE:
         sub["package"] = steps.package_code("text/wordpieces.py", "text/blanks.py")
     if options.wordpieces is not None:
         sub["vocabulary"] = steps.digest(options.wordpieces.to_json())
-    lost = not (output / MODEL[options.subwords]).is_file()
+    lost = not (output / "sub" / MODEL[options.subwords]).is_file()
     steps.say(steps.make(output / "sub", sub, build, force=options.force or lost), "sub-words in sub/")
+    # Copies of what the text in sub/ was cut with, whatever was interrupted before.
+    for name in (*MODEL.values(), VOCABULARY):
+        if (output / "sub" / name).is_file():
+            with whole_file(output / name) as partial:
+                shutil.copyfile(output / "sub" / name, partial)
+        else:
+            (output / name).unlink(missing_ok=True)
     made_from = {
         "sub": texts(output / "sub", options.languages),
         "code": [steps.code("binarise.py"), steps.package_code("text/preprocessing.py")],

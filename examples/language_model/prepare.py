@@ -15,6 +15,7 @@ sys.path[:0] = [
     str(HERE.parent / "debian_de_en"),
 ]  # what the examples share, and the reader of guides
 
+from corpus import blocks, markup
 from corpus.sources import guides
 from recipe import steps
 from recipe.checks import make_writable
@@ -113,6 +114,11 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     return options
 
 
+def code() -> str:
+    """A fingerprint of what reads the packages, so that a changed recipe makes its steps anew."""
+    return steps.digest_of_files([Path(__file__), *(Path(module.__file__) for module in (guides, blocks, markup))])
+
+
 def download(options: argparse.Namespace) -> dict[str, bytes]:
     """The files of the packages that hold sequences."""
     names, wanted = KINDS[options.kind][:2]
@@ -134,7 +140,7 @@ def prepare(options: argparse.Namespace) -> None:
     steps.check_own(options.output / "raw", options.output / "bin")
     make_writable(options.output, options.cache)
     names, _, read, cut, size, unit = KINDS[options.kind]
-    made_from = {"packages": names, "seed": options.seed, "code": steps.digest_of_files([Path(__file__)])}
+    made_from = {"packages": names, "seed": options.seed, "code": code()}
 
     def write_raw(folder: Path) -> None:
         for split, lines in read(download(options), options.seed).items():
@@ -162,7 +168,7 @@ def prepare(options: argparse.Namespace) -> None:
 
     steps.make(options.output / "raw", made_from, write_raw, force=options.force)
     made_from = {**made_from, "vocabulary": options.vocab_size if options.kind == "text" else None}
-    made_from["package"] = steps.package_code("text/preprocessing.py")
+    made_from["shared"] = [steps.code("subwords.py"), steps.package_code("text/preprocessing.py")]
     steps.make(options.output / "bin", made_from, write_binary, force=options.force)
     sizes = json.loads((options.output / "bin" / SIZES).read_text(encoding="utf-8"))
     for split in SPLITS:

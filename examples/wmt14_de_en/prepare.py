@@ -133,7 +133,11 @@ def prepare(options: argparse.Namespace) -> None:
         "raw": raw,
         "vocabulary": [*vocabulary, fingerprint(vocabulary)],
         "most": options.max_pieces,
-        "code": [code("subwords"), steps.package_code("text/subwords.py", "text/wordpieces.py", "text/blanks.py")],
+        "code": [
+            code("subwords"),
+            steps.code("subwords.py"),
+            steps.package_code("text/subwords.py", "text/wordpieces.py", "text/blanks.py"),
+        ],
     }
     check(options, cut_already=steps.is_done(output / "sub", sub) and not options.force)
 

@@ -158,13 +158,14 @@ def test_a_folder_of_somebody_elses_is_not_replaced(tmp_path, archive, no_fairse
     assert own.exists() and list((tmp_path / "out").iterdir()) == [own.parent]
 
 
-def test_a_lost_model_is_made_again(tmp_path, archive, no_fairseq):
+def test_a_model_that_is_lost_or_of_other_text_is_mended(tmp_path, archive, no_fairseq):
     assert run(tmp_path) == 0
     model = tmp_path / "out" / "sentencepiece.bpe.model"
     content = model.read_bytes()
-    model.unlink()
-    assert run(tmp_path) == 0
-    assert model.read_bytes() == content
+    for spoil in (model.unlink, lambda: model.write_bytes(b"of another vocabulary, interrupted")):
+        spoil()
+        assert run(tmp_path) == 0
+        assert model.read_bytes() == content
 
 
 def test_another_kind_of_subwords_replaces_the_model(tmp_path, archive, no_fairseq):
