@@ -41,6 +41,8 @@ class Candidate:
         self.name = folder.name
         self.sources, self.references = data.text("test")
         self.beam = list(read_lines(folder / f"hypotheses.{data.languages[1]}"))
+        if len(self.beam) != len(self.references):
+            raise UserError(f"{folder} holds hypotheses of another set: run evaluate.sh again")
         self.greedy: list[str] = []
         self.fairseq = Translator(folder / "averaged.pt", split=False)
         self.ctranslate2 = Translator(folder / "ct2", split=False)

@@ -3,7 +3,7 @@
   evaluate.sh --data DIR --path runs/ringformer_tiny/averaged.pt [--output DIR] [fairseq-generate flags ...]
 
 DIR of --data is what prepare.sh wrote. Writes generate.log (fairseq's own output), hypotheses.LANGUAGE and
-scores.json. An exact match is a translation that is its reference, letter for letter.
+scores.json (with --subset valid hypotheses.valid.LANGUAGE and scores.valid.json). An exact match is a translation that is its reference, letter for letter.
 """
 
 import argparse
@@ -72,7 +72,8 @@ def evaluate(args: argparse.Namespace, flags: list[str]) -> None:
     make_writable(folder)
     translations, seconds = translate(args, flags, data, folder)
     source_lang, target_lang = data.languages
-    write_text(folder / f"hypotheses.{target_lang}", "".join(line + "\n" for line in translations))
+    end = "" if args.subset == "test" else f".{args.subset}"
+    write_text(folder / f"hypotheses{end}.{target_lang}", "".join(line + "\n" for line in translations))
     scores = score(translations, references)
     figures = {
         "BLEU": scores.bleu,
@@ -85,7 +86,7 @@ def evaluate(args: argparse.Namespace, flags: list[str]) -> None:
         "checkpoint": str(args.path),
         "subset": args.subset,
     }
-    write_text(folder / "scores.json", json.dumps(figures, indent=2) + "\n")
+    write_text(folder / f"scores{end}.json", json.dumps(figures, indent=2) + "\n")
     print_samples(args.samples, sources, translations, references, source_lang)
     print(f"\n{args.subset} set, {len(references)} sentences, beam {args.beam}, {seconds:.0f} s")
     for name in ("BLEU", "chrF"):
