@@ -13,16 +13,15 @@
 # the same data by the same recipe. Results go to runs/ARCH; what differs from the defaults is in the folder's name, as in
 # runs/ARCH-DATA_seed2_updates2500. Finished steps are skipped, an interrupted training resumes.
 set -euo pipefail
-from=$PWD
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. "$(dirname "${BASH_SOURCE[0]}")/go_to_root.sh"
 
 arch=ringformer_tiny seed=1 set='' source='' source_lang='' target_lang='' vocab_size='' max_update='' files=()
 while [ $# -gt 0 ]; do
+  case $1 in --*=*) set -- "${1%%=*}" "${1#*=}" "${@:2}" ;; esac
   case $1 in
     --files)
       if [ $# -lt 3 ]; then echo "quickstart: --files needs two files (see --help)" >&2; exit 2; fi
-      for file in "$2" "$3"; do
-        case $file in /*) ;; *) file=$from/$file ;; esac
+      for file in "$(path "$2")" "$(path "$3")"; do
         if [ ! -f "$file" ]; then echo "quickstart: no file $file" >&2; exit 2; fi
         files+=("$file")
       done
@@ -112,7 +111,11 @@ examples/debian_de_en/train.sh --arch "$arch" --data "$data" --output "$run" --s
 echo "$((SECONDS - started)) seconds"
 
 step "4/5 average the last checkpoints"
-ringformer average --dir "$run/checkpoints" --last "$last" --by update --output "$run/averaged.pt"
+checkpoints=(--dir "$run/checkpoints" --last "$last" --by update)
+if [ "$(find "$run/checkpoints" -name 'checkpoint_*_*.pt' | wc -l)" -lt "$last" ]; then
+  checkpoints=("$run/checkpoints/checkpoint_last.pt")  # of a short text, where epochs end at these updates, fairseq keeps no other
+fi
+ringformer average "${checkpoints[@]}" --output "$run/averaged.pt"
 
 step "5/5 translate the test set and score it"
 examples/debian_de_en/evaluate.sh --data "$data" --path "$run/averaged.pt" "${search[@]}"
@@ -120,9 +123,12 @@ examples/debian_de_en/evaluate.sh --data "$data" --path "$run/averaged.pt" "${se
 text="Klicken Sie auf die Schaltfläche Speichern."
 if [ "$source" != debian ]; then text=$(head -n 1 "$data/raw/test.$source_lang"); fi
 
+flag=''
+if [ "$run" != runs/ringformer_tiny ]; then printf -v flag -- '--run %q ' "$run"; fi
+
 cat <<EOF
 
 The model is $run/averaged.pt. Translate your own text with it:
-  scripts/translate.sh $([ "$run" = runs/ringformer_tiny ] || echo "--run $run ")"$text"
-  scripts/translate.sh $([ "$run" = runs/ringformer_tiny ] || echo "--run $run ")< input.txt > output.txt
+  scripts/translate.sh $flag${text@Q}
+  scripts/translate.sh $flag< input.txt > output.txt
 EOF

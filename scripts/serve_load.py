@@ -84,6 +84,8 @@ def main() -> int:
     args = parser.parse_args()
     texts = read_lines(args.input)
     expected = read_lines(args.expect) if args.expect else None
+    if expected is not None and len(expected) != len(texts):
+        sys.exit(f"serve_load: {args.input} has {len(texts)} lines, {args.expect} {len(expected)}")
     language = next(one for one in languages(args.url) if one["targets"])
     fields = {"source": language["code"], "target": language["targets"][0], "beam": args.beam}
     print("| clients | sentences/s | 50% | 95% | 99% | requests | refused |" + (" as expected |" if expected else ""))

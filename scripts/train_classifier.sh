@@ -6,7 +6,8 @@
 # --data      fashion-mnist (fetched, and trained on by examples/fashion_mnist/config.yaml), or a folder of images
 # --model     vit_ring_tiny_patch4_28 by default; vit_universal_..., vit_owf_... and vit_vanilla_... compare with it
 # --output    runs/MODEL_seedN by default
-# FLAG        any other flag of ringformer train-classifier, such as --epochs 5, --dataset wds/ or --config FILE
+# FLAG        any other flag of ringformer train-classifier, such as --epochs 5, --dataset wds/ or --config FILE; files in it,
+#             but that of --config, are of the clone's folder
 #
 # Finished steps are skipped, an interrupted training resumes.
 set -euo pipefail

@@ -24,7 +24,7 @@ def clone(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(SAY)
         (tmp_path / name).chmod(0o755)
-    for name in ("quickstart.sh", "translate.sh"):
+    for name in ("quickstart.sh", "translate.sh", "go_to_root.sh"):
         shutil.copy(SCRIPTS / name, tmp_path / "scripts")
     for name in ("my.de", "my.en"):
         (tmp_path / name).touch()

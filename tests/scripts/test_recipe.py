@@ -50,6 +50,8 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
     other = ["--arch", "vanilla_transformer_tiny", *TINY]
     status, _, err = run(*train, "--max-update", 12, *other)
     assert status == 1 and err.endswith("was trained as ringformer_tiny: choose another --output\n")
+    status, _, err = run(*train, "--max-update", 12, *flags, "--seed", 2)
+    assert status == 1 and err.endswith("was trained with --seed 1: choose another --output\n")
     anew = tmp_path / "anew"
     shutil.copytree(data, anew)
     for language in ("de", "nl"):
@@ -106,6 +108,9 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
         ),
         (["distillation.sh", "--updates", "many"], "distillation: many is no number of updates"),
         (["distillation.sh", "ring"], "distillation: unknown argument ring (see --help)"),
+        (["distillation.sh", "--data=nowhere"], "distillation: nowhere holds no prepared data: run"),
+        (["../language_model/compare.sh", "nowhere", "runs"], "compare: nowhere holds no data: run"),
+        (["../language_model/compare.sh", "nowhere", "runs", "ring"], "compare: ring is no number of updates"),
         (["../../scripts/quickstart.sh", "--colour", "red"], "quickstart: unknown argument --colour (see --help)"),
         (
             ["../../scripts/quickstart.sh", "--source", "numbers", "--set", "full"],
@@ -151,12 +156,13 @@ def test_what_the_last_step_lacks_is_said_before_the_first(tmp_path, monkeypatch
 def test_runs_of_other_settings_are_not_taken_for_these(tmp_path):
     (tmp_path / "settings").write_text("others\n")
     (tmp_path / "sizes.json").write_text("{}")
+    (tmp_path / "dict.txt").touch()
     for command in (
         [RECIPE / "distillation.sh", "--output", tmp_path],
         [ROOT / "examples/language_model/compare.sh", tmp_path, tmp_path, 9],
     ):
         status, out, err = run(*command)
-        assert (status, out) == (2, "") and "holds models of others: choose another" in err and err.count("\n") == 1
+        assert (status, out) == (2, "") and "holds results of others: choose another" in err and err.count("\n") == 1
 
 
 @pytest.mark.slow  # the data are those of the other slow tests
