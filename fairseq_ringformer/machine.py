@@ -5,6 +5,9 @@ import platform
 
 from .errors import UserError
 
+# More threads for each core only cost memory; far more of them end the process.
+THREADS_OF_A_CORE = 16
+
 
 def processor() -> str:
     """The processor's name, as far as the system tells."""
@@ -18,6 +21,11 @@ def processor() -> str:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def most_threads() -> int:
+    """As many threads, translators or processes as this machine can bear."""
+    return THREADS_OF_A_CORE * cores()
 
 
 def choose_device(name: str) -> str:

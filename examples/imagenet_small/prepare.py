@@ -41,6 +41,11 @@ DRAW = {"classes": 100, "train": 1000, "val": 50, "seed": 1}
 Images = dict[str, dict[str, list[str]]]
 
 
+def is_image(name: str) -> bool:
+    """Whether a file of this name counts; the trainings take hidden ones (macOS's ``._`` ones) for no data."""
+    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+
+
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="prepare.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -78,7 +83,7 @@ class Folders:
         folder = os.path.join(self.val if split == "val" else self.train, cls)
         if not os.path.isdir(folder):
             return []
-        return sorted(name for name in os.listdir(folder) if name.lower().endswith(EXTENSIONS))
+        return sorted(name for name in os.listdir(folder) if is_image(name))
 
     def write(self, cls: str, split: str, targets: dict[str, str], link: str | None) -> None:
         """Copy images of a class, or link to them: by name in this source, the paths to write."""
@@ -128,8 +133,8 @@ class Tar:
         """The archive of a class, and its images by name."""
         with self._reading(f"{self.path}: {cls}.tar in it"):
             with tarfile.open(fileobj=self.outer.extractfile(self.members[cls]), mode="r:") as archive:
-                images = [member for member in archive if member.isfile() and member.name.lower().endswith(EXTENSIONS)]
-                yield archive, {os.path.basename(member.name): member for member in images}
+                images = {os.path.basename(member.name): member for member in archive if member.isfile()}
+                yield archive, {name: member for name, member in images.items() if is_image(name)}
 
     def names(self, cls: str, split: str) -> list[str]:
         """The images of a class, in alphabetical order."""

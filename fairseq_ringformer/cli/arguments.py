@@ -8,12 +8,10 @@ from typing import Any
 
 from ..errors import UserError
 from ..files import is_stream
-from ..machine import choose_device, cores
+from ..machine import choose_device, cores, most_threads
 
 # What no count of anything here comes near, and every engine's integers hold.
 MOST = 10**9
-# More threads for each core only cost memory; far more of them end the process.
-THREADS_OF_A_CORE = 16
 # Of --lenpen: a length to its power must still be a float.
 LARGEST_EXPONENT = 50
 
@@ -37,7 +35,7 @@ SEED = whole(0, 2**32 - 1)  # numpy takes no others
 
 def threads(text: str) -> int:
     """An argparse type: as many threads, translators or processes as this machine can bear."""
-    count, most = positive(text), THREADS_OF_A_CORE * cores()
+    count, most = positive(text), most_threads()
     if count > most:
         raise argparse.ArgumentTypeError(f"{text} is too many for {cores()} cores: choose at most {most}")
     return count

@@ -56,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """The figures, as --json writes them."""
-    from ..vision.checkpoint import input_config, load_classifier
+    import torch
+
+    from ..vision.checkpoint import check_outputs, input_config, load_classifier
     from ..vision.data import eval_transform, no_images, open_images
     from ..vision.training.evaluation import evaluate
     from ..vision.training.loading import evaluation_batches
@@ -64,7 +66,7 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
     accelerator = make_accelerator(args)
     model, state = load_classifier(args.path, args.ema)
-    size, classes = input_config(state), list(state["classes"])
+    size, classes = input_config(state), list(state["classes"]) or None
     images = open_images(
         args.data,
         args.split,
@@ -74,8 +76,14 @@ def _evaluate(args: argparse.Namespace) -> dict[str, Any]:
         background=size.background,
         classes=classes,
     )
+    if classes is None:  # timm's models do not all tell their classes' names
+        classes = list(images.classes)
+        if len(classes) != state["num_classes"]:
+            raise UserError(f"{args.path} tells {state['num_classes']} classes apart, and the data have {len(classes)}")
     if args.exit_level:
         _exit_at(model, args.exit_level)
+        name = f"--exit-level {args.exit_level}: {state['arch']}"
+        check_outputs(name, model, torch.zeros(1, *size.size), state["num_classes"])
     model.to(accelerator.device)
     if hasattr(model, "reparameterize"):
         model.reparameterize()

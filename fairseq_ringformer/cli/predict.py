@@ -9,7 +9,6 @@ import codecs
 import json
 import os
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 from ..errors import UserError
@@ -48,33 +47,42 @@ def run(args: argparse.Namespace) -> int:
     size = input_config(state)
     transform = eval_transform(size)
     status, waiting = 0, []
-    for path in files(args.images):
+    for name in args.images:
         try:
-            waiting.append((path, transform(read_image(path, size.size[0], size.background))))
+            paths = files(name)
         except UserError as error:
-            print(f"ringformer predict: {error}", file=sys.stderr)
-            status = 1
-        if len(waiting) == BATCH:
-            _predict(model, device, waiting, state["classes"], args)
-            waiting = []
+            status = _tell(error)
+            continue
+        for path in paths:
+            try:
+                waiting.append((path, transform(read_image(path, size.size[0], size.background))))
+            except UserError as error:
+                status = _tell(error)
+            if len(waiting) == BATCH:
+                _predict(model, device, waiting, state["classes"], args)
+                waiting = []
     if waiting:
         _predict(model, device, waiting, state["classes"], args)
     return status
 
 
-def files(paths: list[str]) -> Iterator[str]:
-    """The files named, and the images in the folders named; a folder without any as itself, which no one can read."""
+def files(path: str) -> list[str]:
+    """The file named, or the images in the folder named; a folder without any as itself, which no one can read."""
     from ..vision.data import no_images
     from ..vision.data.files import images_in
 
-    for path in paths:
-        if not os.path.isdir(path):
-            yield path
-            continue
-        images, others = images_in(path)
-        for line in no_images(others):
-            print(f"ringformer predict: {path}: {line}", file=sys.stderr)
-        yield from images or [path]
+    if not os.path.isdir(path):
+        return [path]
+    images, others = images_in(path)
+    for line in no_images(others):
+        print(f"ringformer predict: {path}: {line}", file=sys.stderr)
+    return images or [path]
+
+
+def _tell(error: UserError) -> int:
+    """Say what is wrong with an image or a folder, and pass over it; the exit status."""
+    print(f"ringformer predict: {error}", file=sys.stderr)
+    return 1
 
 
 def _predict(

@@ -83,6 +83,6 @@ def described(model: nn.Module) -> dict[str, Any]:
     config, labels = resolve_data_config(model=model), model.pretrained_cfg.get("label_names") or []
     if isinstance(labels, dict):  # by number
         labels = [labels.get(str(number), f"output {number}") for number in range(model.num_classes)]
-    fields = {name: config[name] for name in ("mean", "std", "interpolation", "crop_pct")}
+    fields = {name: config[name] for name in ("mean", "std", "interpolation", "crop_pct", "crop_mode")}
     input = InputConfig(size=tuple(config["input_size"]), **fields)
     return {"num_classes": model.num_classes, "classes": list(labels), "input": {**vars(input)}}

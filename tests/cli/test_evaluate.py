@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 import torch
@@ -96,6 +97,18 @@ def test_an_early_exit_is_a_pruned_model(ringformer, refused, model, data, tmp_p
         assert "--exit-level 9 must lie between 1 and" in refused("evaluate", *flags, "--exit-level", 9)
 
 
+def test_an_exit_into_a_head_of_another_width_is_refused(refused, data, tmp_path):
+    import timm
+    import torch
+
+    settings = dict(in_chans=1, num_classes=7)
+    state = dict(arch="test_convnext", model_args=settings, num_classes=7, classes=CLASSES, metric=0.0, epoch=0)
+    state |= dict(input=dict(size=(1, 64, 64), mean=(0.5,), std=(0.5,)))
+    torch.save({**state, "state_dict": timm.create_model("test_convnext", **settings).state_dict()}, tmp_path / "x.pt")
+    err = refused("evaluate", "--path", tmp_path / "x.pt", "--data", data, *FLAGS, "--exit-level", 2)
+    assert "--exit-level 2: test_convnext gives an image" in err
+
+
 def test_damaged_images_are_left_out_and_named(ringformer, model, tmp_path):
     data = write_splits(tmp_path, train=1, validation=3, size=8, mode="L", classes=CLASSES)
     bad = damage(data / "validation/c/1.png")
@@ -140,6 +153,10 @@ def test_the_onnx_file_and_timms_folder_give_what_the_checkpoint_gives(ringforme
             assert [entry["class"] for entry in row["classes"]] == [entry["class"] for entry in wanted["classes"]]
             probabilities = [entry["probability"] for entry in row["classes"]]
             assert probabilities == pytest.approx([entry["probability"] for entry in wanted["classes"]], abs=1e-4)
+    shutil.rmtree(tmp_path / "folder")  # of a model of timm's, as a rule, which tells no names of classes
+    timm.models.save_for_hf(model, tmp_path / "folder", data_config=dict(mean=size.mean, std=size.std))
+    evaluated = ringformer("evaluate", "--path", tmp_path / "folder", "--data", data, *FLAGS, "--json", tmp_path / "x")
+    assert evaluated[0] == 0 and json.loads((tmp_path / "x").read_text())["top1"] == found[path][-1]
 
 
 def test_other_forms_that_cannot_be_read(refused, tmp_path):
@@ -168,6 +185,15 @@ def test_predict_reads_a_folder_as_training_does(ringformer, model, tmp_path):
         f"{folder}/a/2.gif",
     ]
     assert err == f"ringformer predict: {folder}: 1 file is no image, left out: {folder}/a/3.txt\n"
+
+
+def test_predict_passes_over_a_folder_that_it_cannot_look_through(ringformer, model, tmp_path):
+    folder = write_folder(tmp_path / "x", classes=("a",), count=1, size=8, mode="L")
+    (tmp_path / "loop").mkdir()
+    (tmp_path / "loop/back").symlink_to(tmp_path / "loop")
+    status, out, err = ringformer("predict", "--path", model, "--device", "cpu", tmp_path / "loop", folder)
+    assert (status, out.partition(":")[0], err.count("\n")) == (1, f"{folder}/a/0.png", 1)
+    assert "loop/back: a link to a folder that it lies in" in err
 
 
 def test_some_of_the_classes(ringformer, model, data, tmp_path):

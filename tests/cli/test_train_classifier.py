@@ -101,10 +101,12 @@ def test_names_that_are_no_utf8_and_colons(ringformer, tmp_path):
 
 def test_flags_win_over_the_file_and_that_over_defaults(tmp_path):
     text = "lr: 1e-2\nbatch_size: 64\nscale: [0.5, 1]\nmean: 0.3\ncompile: yes\nmodel-arg: {depth: 3}\n"
+    text += "mixed-precision: no\n"
     path = config(tmp_path, text)
-    options = gather(needed(batch_size=32), path)
+    options = gather(needed(batch_size=32, model_arg={"signal_rank": 2}), path)
     assert (options.lr, options.batch_size, options.scale, options.mean) == (0.01, 32, (0.5, 1.0), (0.3,))
-    assert options.compile is True and options.model_arg == {"depth": 3} and options.seed == Options().seed
+    assert options.compile is True and options.mixed_precision == "no" and options.seed == Options().seed
+    assert options.model_arg == {"depth": 3, "signal_rank": 2}
 
 
 def test_a_length_on_the_command_line_replaces_the_file_s(tmp_path):

@@ -20,6 +20,7 @@ from .pixels import colour, image_mode
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 CROPS = ("rrc", "resize", "pad", "none")
+CROP_MODES = ("center", "squash", "border")
 # timm ignores what it cannot read in a section of its strings; these are the sections that it reads.
 SECTIONS = {
     "rand": r"(m|n|mmax|inc)\d+|(p|mstd)\d+(\.\d+)?|t(weights|3a|3aw)",
@@ -36,6 +37,8 @@ class InputConfig:
         size: (channels, height, width); 1 channel is grey, 3 are red, green and blue.
         mean, std: of each channel, in units of full brightness.
         crop_pct: the part of the resized image's shorter side that evaluation keeps.
+        crop_mode: how evaluation brings an image to its size, in timm's words: ``center``, the shorter side resized, the
+            centre cropped; ``squash``, both sides resized; ``border``, the longer side resized, the rest filled.
         background: what shows through transparent pixels.
     """
 
@@ -45,6 +48,7 @@ class InputConfig:
     interpolation: str = "bicubic"
     crop_pct: float = 0.875
     background: str = "white"
+    crop_mode: str = "center"
 
     def __post_init__(self) -> None:
         image_mode(self.size[0])
@@ -54,6 +58,7 @@ class InputConfig:
             _require(count == self.size[0], f"{name} has {count} values for {self.size[0]} channels")
         _require(all(value > 0 for value in self.std), f"std {self.std}: every value must be above 0")
         _require_one_of("interpolation", self.interpolation, INTERPOLATIONS)
+        _require_one_of("crop mode", self.crop_mode, CROP_MODES)
         colour(self.background)
         _require(0 < self.crop_pct <= 1, f"crop-pct {self.crop_pct}: choose a number above 0, at most 1")
 
@@ -64,8 +69,8 @@ class Augmentation:
 
     Attributes:
         crop: ``rrc``, a part of random size and shape, resized; ``resize``, the shorter side resized to
-            size / crop_pct, then a random crop; ``pad``, `padding` black pixels around the image, then a random crop;
-            ``none``, as in evaluation.
+            size / crop_pct, then a random crop; ``pad``, as in evaluation, then `padding` black pixels around it and a
+            random crop; ``none``, as in evaluation.
         padding: pixels on every side, for ``pad``.
         scale, ratio: bounds of the part's area and of its width / height, for ``rrc``.
         hflip, vflip: probabilities.
@@ -144,7 +149,7 @@ def train_transform(input: InputConfig, augmentation: Augmentation) -> Callable[
 
 
 def eval_transform(input: InputConfig) -> Callable[[Image.Image], Any]:
-    """The shorter side resized to size / crop_pct, the centre cropped, normalised: timm's own transform."""
+    """By default the shorter side resized to size / crop_pct, the centre cropped; normalised: timm's own transform."""
     *steps, _, _ = create_transform(
         input.size,
         is_training=False,
@@ -152,6 +157,7 @@ def eval_transform(input: InputConfig) -> Callable[[Image.Image], Any]:
         mean=input.mean,
         std=input.std,
         crop_pct=input.crop_pct,
+        crop_mode=input.crop_mode,
     ).transforms
     return transforms.Compose([*steps, ToNormalized(input.mean, input.std)])
 
@@ -179,13 +185,11 @@ def _crop(input: InputConfig, augmentation: Augmentation, random_resized: Callab
     if augmentation.crop == "rrc":
         return [random_resized]
     mode = str_to_interp_mode(input.interpolation)
+    as_in_evaluation = eval_transform(input).transforms[:2]
     if augmentation.crop == "pad":
-        return [
-            transforms.Resize(size, interpolation=mode),
-            transforms.RandomCrop(size, padding=augmentation.padding or None),
-        ]
+        return [*as_in_evaluation, transforms.RandomCrop(size, padding=augmentation.padding or None)]
     if augmentation.crop == "none":
-        return eval_transform(input).transforms[:2]
+        return as_in_evaluation
     # The sizes that eval_transform resizes to.
     large = [math.floor(side / input.crop_pct) for side in size]
     if large[0] == large[1]:

@@ -17,6 +17,7 @@ from ..data import InputConfig
 from ..data.checking import other_classes
 from ..exported import described, is_onnx
 from .options import Options
+from .run import check_outside
 
 ALPHA, TEMPERATURE = 0.5, 2.0
 
@@ -46,8 +47,7 @@ class Teacher:
         self.alpha = ALPHA if options.distill_alpha is None else options.distill_alpha
         self.temperature = TEMPERATURE if options.distill_temperature is None else options.distill_temperature
         model, state = _load(options.teacher)
-        if os.path.dirname(os.path.realpath(options.teacher)) == os.path.realpath(options.output):
-            raise UserError(f"{self.name} lies in --output, where the training writes its own: choose another --output")
+        check_outside("--teacher", options.teacher, options.output)
         if state["num_classes"] != num_classes:
             raise UserError(f"{self.name} tells {state['num_classes']} classes apart, and the model {num_classes}")
         # timm's pretrained models do not all tell their classes' names.

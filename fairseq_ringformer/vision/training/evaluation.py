@@ -57,7 +57,7 @@ def evaluate(
     training = model.training
     model.eval()
     device = accelerator.device
-    sums = torch.zeros(4, dtype=torch.float64, device="cpu" if device.type == "mps" else device)
+    sums = torch.zeros(4, dtype=torch.float64, device=device)
     table = torch.zeros(num_classes * num_classes, dtype=torch.long, device=device) if confusion else None
     damaged: list[int] = []
     for images, targets, broken in tqdm(batches, desc="evaluate", unit="batch", leave=False, disable=not progress):
@@ -69,7 +69,7 @@ def evaluate(
         ranks = logits.topk(min(5, num_classes), dim=1).indices
         hits = ranks == targets[:, None]
         counts = [cross_entropy(logits, targets, reduction="sum"), hits[:, 0].sum(), hits.sum(), readable.sum()]
-        sums += torch.stack([count.double() for count in counts]).to(sums.device)
+        sums += torch.stack([count.double() for count in counts])
         if table is not None:
             table += torch.bincount(targets * num_classes + ranks[:, 0], minlength=len(table))
     model.train(training)

@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ... import extras
-from ...files import write_text
+from ...files import whole_file, write_text
 from .run import BOARD, ROWS
 
 COLUMNS = [
@@ -153,7 +153,8 @@ def draw_curves(rows: list[dict[str, Any]], path: str) -> None:
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend(frameon=False)
         axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=120)
 
 
 def _value(row: dict[str, Any], name: str) -> float | None:

@@ -13,6 +13,7 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ...errors import FlagParser, UserError, about
+from ...machine import cores, most_threads
 
 # Of the help: the groups of flags, by the first option of each.
 GROUPS = dict(
@@ -166,6 +167,8 @@ class Options:
         if (self.epochs is None) == (self.max_update is None):
             both = "one of --epochs and --max-update, not both" if self.epochs else "--epochs N or --max-update N"
             raise UserError(f"say how long to train: {both}")
+        if self.threads and self.threads > most_threads():
+            raise UserError(f"--threads {self.threads}: too many for {cores()} cores: choose at most {most_threads()}")
         if self.resume and self.restart:
             raise UserError("--resume and --restart exclude each other")
         if self.mixup + self.cutmix > 0 and self.batch_size % 2:
@@ -276,6 +279,7 @@ def read_config(path: str) -> dict[str, Any]:
 def _as_flags(config: Mapping[Any, Any]) -> list[str]:
     """The words of a command line that say the same as `config`."""
     names = [entry.name for entry in dataclasses.fields(Options)]
+    types = get_type_hints(Options)
     words = []
     for key, value in config.items():
         name = str(key).replace("-", "_")
@@ -286,6 +290,8 @@ def _as_flags(config: Mapping[Any, Any]) -> list[str]:
             raise UserError(f"{name} is given twice")
         if value in (None, {}, []):
             continue
+        if value is False and get_origin(types[name]) is Literal:
+            value = "no"  # which YAML reads as false
         if isinstance(value, bool):
             words.append(flag(name if value else f"no_{name}"))
         elif isinstance(value, dict):
@@ -305,7 +311,8 @@ def gather(given: Mapping[str, Any], config: str | None = None) -> Options:
     # A length on the command line replaces the file's, whichever of the two ways each is given in.
     if "epochs" in flags or "max_update" in flags:
         values = {name: value for name, value in values.items() if name not in ("epochs", "max_update")}
-    values |= flags
+    for name, value in flags.items():  # KEY=VALUE adds to the file's
+        values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
     options = Options(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
     options.check()
     return options

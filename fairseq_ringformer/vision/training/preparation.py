@@ -72,6 +72,7 @@ def model_input(model: nn.Module, options: Options) -> InputConfig:
         interpolation=options.interpolation or wishes["interpolation"],
         crop_pct=wishes["crop_pct"] if options.crop_pct is None else options.crop_pct,
         background=options.background,
+        crop_mode=wishes["crop_mode"],
     )
 
 
@@ -244,6 +245,7 @@ def make_schedule(optimizer: torch.optim.Optimizer, options: Options, updates: i
             warmup_epochs=options.warmup_updates,
             warmup_lr=options.lr / (options.warmup_updates + 1),
             min_lr=options.lr if options.sched == "constant" else options.min_lr,
+            decay_rate=1.0,  # poly's power: a straight line
             step_on_epochs=False,
             updates_per_epoch=1,
         )

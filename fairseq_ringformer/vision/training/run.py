@@ -91,6 +91,12 @@ def output_folder(options: Options) -> str:
     return options.output
 
 
+def check_outside(flag: str, path: str, folder: str) -> None:
+    """UserError if the file `path`, which `flag` names, lies in the `folder` of the run, which may replace it."""
+    if os.path.dirname(os.path.realpath(path)) == os.path.realpath(folder):
+        raise UserError(f"{flag} {path} lies in --output, where the training writes its own: choose another --output")
+
+
 def fingerprint(images: Any, split: str) -> str:
     """What tells this data set from another wherever it lies: number of images, some of their names, classes."""
     try:

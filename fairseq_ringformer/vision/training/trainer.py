@@ -90,6 +90,7 @@ class Trainer:
         if state is not None:
             run.check_continues(self.folder, state, self.model, options.model, options, self.data, self.batches)
         elif options.init_from:
+            run.check_outside("--init-from", options.init_from, options.output)
             load_initial(self.model, options.init_from)
         if options.damaged == "refuse" and state is None:
             self._refuse_damaged(train)
@@ -172,6 +173,11 @@ class Trainer:
         if self.accelerator.scaler is not None and training["scaler"]:
             self.accelerator.scaler.load_state_dict(training["scaler"])
         self.progress = run.Progress(**training["progress"])
+        if self.progress.best and not os.path.exists(os.path.join(self.folder, run.BEST)):
+            raise UserError(
+                f"{self.folder} has a {run.LAST}, which tells of a {run.BEST}, but not that: put it back, or begin anew "
+                "with --restart"
+            )
 
     def train(self) -> dict[str, Any]:
         """Train to the end, and return what is in DIR/result.json.
@@ -307,6 +313,9 @@ class Trainer:
             row["train_top1"] = 100 * progress.correct / progress.counted
         models = {"valid": self.model} if self.ema is None else {"valid": self.model, "ema": self.ema.module}
         for kind, model in models.items():
+            if self.accelerator.num_processes > 1:
+                # Batch norms have seen other images in each process. The first one's are saved.
+                timm.utils.distribute_bn(model, self.accelerator.num_processes)
             scores = self._scores(model)
             row.update({f"{kind}_loss": scores.loss, f"{kind}_top1": scores.top1})
             if scores.top5 is not None:
@@ -328,8 +337,10 @@ class Trainer:
             progress.best = progress.latest
         if whole:
             progress.end_epoch()
-        self._save(metric, better)
+        self._check_weights()
+        # Before last.pt: a row that is newer goes when the training goes on, one that is missing would stay so.
         self.log.epoch(row)
+        self._save(metric, better)
 
     def _scores(self, model: torch.nn.Module) -> Scores:
         batches = evaluation_batches(self.valid, self.options.batch_size, self.options.workers, self.accelerator)
@@ -339,14 +350,16 @@ class Trainer:
         self._name_damaged(self.valid, scores.damaged)
         return scores
 
-    def _save(self, metric: float = float("nan"), best: bool = False) -> None:
-        """Write last.pt, and before it best.pt, that last.pt tells of."""
-        weights = self.model.state_dict()
-        if not all(bool(weight.isfinite().all()) for weight in weights.values()):
+    def _check_weights(self) -> None:
+        if not all(bool(weight.isfinite().all()) for weight in self.model.state_dict().values()):
             raise UserError(
                 f"the weights are no longer numbers at update {self.progress.update}: lower --lr; "
                 f"{self.folder}/{run.LAST} is from before, if there is one"
             )
+
+    def _save(self, metric: float = float("nan"), best: bool = False) -> None:
+        """Write last.pt, and before it best.pt, that last.pt tells of."""
+        self._check_weights()
         if not self.main:
             return
         state = {
@@ -359,7 +372,7 @@ class Trainer:
             "update": self.progress.update,
             "metric": metric,
             "options": as_plain(self.options),
-            "state_dict": weights,
+            "state_dict": self.model.state_dict(),
         }
         if self.ema is not None:
             state["state_dict_ema"] = self.ema.module.state_dict()

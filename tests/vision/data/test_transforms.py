@@ -1,6 +1,7 @@
 import contextlib
 import random
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,7 +27,9 @@ def test_evaluation_resizes_crops_the_centre_and_normalises():
     torch.testing.assert_close(eval_transform(COLOUR)(image), expected)
 
 
-@pytest.mark.parametrize("config", [COLOUR, GREY])
+@pytest.mark.parametrize(
+    "config", [COLOUR, GREY, replace(COLOUR, crop_mode="squash"), replace(GREY, crop_mode="border")]
+)
 def test_evaluation_gives_the_values_of_timms_own_transform(config):
     own = create_transform(
         config.size,
@@ -35,8 +38,9 @@ def test_evaluation_gives_the_values_of_timms_own_transform(config):
         mean=config.mean,
         std=config.std,
         crop_pct=config.crop_pct,
+        crop_mode=config.crop_mode,
     )
-    image = picture(1, 20, "L" if config.size[0] == 1 else "RGB")
+    image = picture(1, 20, "L" if config.size[0] == 1 else "RGB").crop((0, 0, 20, 13))
     assert eval_transform(config)(image).equal(own(image))
 
 
@@ -64,9 +68,10 @@ def test_pad_shifts_the_image_over_black():
     assert len({cut.numpy().tobytes() for cut in cuts}) > 10
 
 
-def test_no_crop_is_as_in_evaluation():
-    image = picture(1, 20)
-    plain = train_transform(COLOUR, Augmentation(crop="none", hflip=0))
+@pytest.mark.parametrize("crop", [dict(crop="none"), dict(crop="pad", padding=0)])
+def test_without_a_random_crop_an_image_is_as_in_evaluation(crop):
+    image = picture(1, 20).crop((0, 0, 20, 13))
+    plain = train_transform(COLOUR, Augmentation(**crop, hflip=0))
     assert plain(image).equal(eval_transform(COLOUR)(image))
 
 

@@ -33,6 +33,9 @@ def test_fine_tuning(data, tmp_path):
     sizes = dict(embed_dim=24, ffn_dim=32, depth=2, num_heads=2)
     with pytest.raises(UserError, match="--init-from .* does not fit the model: cls_token is"):
         Trainer(options(data, tmp_path / "other", init_from=str(tmp_path / "first/last.pt"), model_arg=sizes))
+    with pytest.raises(UserError, match="--init-from .* lies in --output, where the training writes its own"):
+        Trainer(options(data, tmp_path / "first", init_from=str(tmp_path / "first/last.pt"), restart=True))
+    assert same_weights(first, last(tmp_path / "first")["state_dict"])
 
 
 @pytest.mark.parametrize("before, now", [(1, 3), (3, 1)])

@@ -252,6 +252,27 @@ def files(folder):
     return sorted((path.name, path.stat().st_mtime_ns) for path in folder.iterdir())
 
 
+def test_a_polynomial_schedule_is_a_line(data, tmp_path):
+    training = Trainer(options(data, tmp_path, max_update=9, sched="poly", min_lr=0.001, **PLAIN))
+    rates = []
+    for update in range(10):
+        training.schedule.step_update(update)
+        rates.append(training.plain_optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.01 - 0.001 * update for update in range(10)])
+
+
+def test_an_epoch_whose_end_was_interrupted_is_told_once(data, tmp_path):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    train(data, tmp_path, epochs=1)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "_save", interrupt)
+        train(data, tmp_path, epochs=3)
+    train(data, tmp_path, epochs=3)
+    assert [row["epoch"] for row in rows(tmp_path)] == ["1", "2", "3"]
+
+
 def test_what_cannot_be_gone_on_with_is_not_overwritten(data, tmp_path):
     with pytest.raises(UserError, match="--resume: there is no .*/last.pt"):
         train(data, tmp_path, resume=True)
@@ -259,6 +280,11 @@ def test_what_cannot_be_gone_on_with_is_not_overwritten(data, tmp_path):
     damage(tmp_path / "last.pt")
     with pytest.raises(UserError, match=r"last.pt: .*damaged.*--restart"):
         train(data, tmp_path, epochs=2)
+    train(data, tmp_path, epochs=1, restart=True)
+    best = (tmp_path / "best.pt").rename(tmp_path / "kept.pt")
+    with pytest.raises(UserError, match=r"tells of a best.pt, but not that: .*--restart"):
+        train(data, tmp_path, epochs=2)
+    best.rename(tmp_path / "best.pt")
     # Without last.pt, the best weights alone are worth keeping; without options.yaml, a best.pt is another project's.
     for name in ("last.pt", "log.csv", "result.json", "options.yaml"):
         (tmp_path / name).unlink()
@@ -292,6 +318,7 @@ def test_what_cannot_be_gone_on_with_is_not_overwritten(data, tmp_path):
         (dict(mixed_precision="fp16"), "--mixed-precision fp16 needs a GPU"),
         (dict(sched="linear"), "--sched linear: choose one of cosine"),
         (dict(sched="constant", min_lr=1e-3), "--min-lr 0.001 excludes --sched constant"),
+        (dict(threads=10**11), "--threads 100000000000: too many for"),
     ],
 )
 def test_what_cannot_work_ends_before_anything_is_lost(data, tmp_path, change, text):
