@@ -83,16 +83,30 @@ def _train(words: list[str]) -> int:
         with gpu_memory("lower --max-tokens and raise --update-freq by as much"):
             cli_main()
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, UserError):
-            cause = cause.__cause__ or cause.__context__
-        if cause is None:
+        mistake = _mistake(error)
+        if mistake is None:
             raise
-        raise cause from None
+        raise mistake from None
     finally:
         root.handlers[:] = before
         root.setLevel(level)
     return 0
+
+
+def _mistake(error: BaseException) -> UserError | None:
+    """What a training ended with, in words; None if it is no mistake of the user's."""
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    # fairseq looks for the module that it begins in, and fails in that, too.
+    if any(isinstance(cause, FloatingPointError) for cause in causes):
+        return UserError(
+            "the gradients are not finite numbers any more: lower --lr, raise --warmup-updates or set --clip-norm; the last "
+            "checkpoint is from before"
+        )
+    return next((cause for cause in causes if isinstance(cause, UserError)), None)
 
 
 def _worker() -> None:

@@ -126,7 +126,7 @@ def ema_weights(path: str, state: dict[str, Any]) -> dict[str, Any]:
         raise UserError(f"{path} holds no EMA weights: train with --store-ema (and --ema-fp32 with --fp16)")
     weights = {key: value for key, value in weights.items() if key in state["model"]}
     _require_same(path, weights, state["model"], "its EMA weights are not those of its model")
-    return {key: weights[key].to(value.dtype) for key, value in state["model"].items()}
+    return {key: weights[key] for key in state["model"]}
 
 
 class Mean:

@@ -25,9 +25,19 @@ class StackModel(BaseFairseqModel):
         """Encoder and decoder, those that there are, by name."""
         return {side: getattr(self, side) for side in SIDES if hasattr(self, side)}
 
-    def load_state_dict(self, *args, **kwargs):
-        """Load weights of all levels; with ``--exit-level``, leave the decoder the first of them alone."""
-        loaded = super().load_state_dict(*args, **kwargs)
+    _strict = True
+
+    def load_state_dict(self, state_dict, strict: bool = True, *args, **kwargs):
+        """Load weights of all levels; with ``--exit-level``, leave the decoder the first of them alone.
+
+        Raises:
+            UserError: for those of another model; where it is not `strict`, for weights of another shape alone.
+        """
+        self._strict = strict
+        try:
+            loaded = super().load_state_dict(state_dict, strict, *args, **kwargs)
+        finally:
+            self._strict = True
         if self.cfg.exit_level is not None:
             self.exit_at(self.cfg.exit_level)
         return loaded
@@ -51,7 +61,15 @@ class StackModel(BaseFairseqModel):
         return super().train(mode)
 
     def prepare_for_inference_(self, cfg) -> None:
-        """fairseq's hook: the weights are final. Its commands and hub interface call it before they translate."""
+        """fairseq's hook: the weights are final. Its commands and hub interface call it before they translate.
+
+        Raises:
+            UserError: if alignments are asked for, and there is nothing to align with; as :meth:`reparameterize`.
+        """
+        wanted = cfg.generation
+        alone = "encoder" not in self.sides and not getattr(wanted, "lm_path", None)
+        if alone and getattr(wanted, "print_alignment", False):
+            raise UserError("--print-alignment has no meaning here: a language model has no source to align with")
         super().prepare_for_inference_(cfg)
         self.reparameterize()
 
@@ -70,8 +88,8 @@ class StackModel(BaseFairseqModel):
         """fairseq's hook before loading; says in words when a checkpoint is of another architecture or dictionary."""
         super().upgrade_state_dict_named(state_dict, name)
         expected = self.state_dict()
-        missing = sorted(expected.keys() - state_dict.keys())
-        surplus = sorted(state_dict.keys() - expected.keys())
+        missing = sorted(expected.keys() - state_dict.keys()) if self._strict else []
+        surplus = sorted(state_dict.keys() - expected.keys()) if self._strict else []
         shapes = sorted(
             key for key in expected.keys() & state_dict.keys() if expected[key].shape != state_dict[key].shape
         )

@@ -271,13 +271,11 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
         if of_side is not None:
             given[option], flags[option] = of_side, f"--{side}-{option}".replace("_", "-")
     sharing = resolve(getattr(architecture, side), given, levels, cross_attn=side == "decoder", name=flags.__getitem__)
-    if sharing["signal"] == "static" and getattr(cfg, f"{side}_learned_pos"):
-        raise UserError(f"--signal static excludes --{side}-learned-pos: it adds its own positions before every level")
-    if cfg.position_per_level:
-        for option in (f"{side}_learned_pos", "no_token_positional_embeddings"):
-            if getattr(cfg, option):
-                flag = "--" + option.replace("_", "-")
-                raise UserError(f"--position-per-level excludes {flag}: it adds sinusoids before every level")
+    adds = "--signal static" if sharing["signal"] == "static" else "--position-per-level" * cfg.position_per_level
+    for option in (f"{side}_learned_pos", "no_token_positional_embeddings"):
+        if adds and getattr(cfg, option):
+            flag = "--" + option.replace("_", "-")
+            raise UserError(f"{adds} excludes {flag}: it adds sinusoids before every level")
     if sharing["ffn"] is None and getattr(cfg, f"{side}_ffn_norm_sharing") is not None:
         raise UserError(f"--{side}-ffn-norm-sharing has no meaning here: there is no feed-forward in the {side}")
     try:

@@ -43,8 +43,8 @@ class AddingCriterion(LabelSmoothedCrossEntropyCriterion):
         """What the model's forward pass is asked for beside its scores."""
         return {}
 
-    def added(self, model: StackModel, net_output: tuple, sample: dict, sample_size: int) -> tuple[Tensor, Log]:
-        """What is added to the loss, a sum of as much weight as `sample_size`; and sums to be logged, by name."""
+    def added(self, model: StackModel, net_output: tuple, sample: dict) -> tuple[Tensor, Log]:
+        """What is added to the loss, like this a sum over tokens; and sums to be logged, by name."""
         raise NotImplementedError
 
     def forward(self, model: StackModel, sample: dict, reduce: bool = True) -> tuple[Tensor, int, Log]:
@@ -53,7 +53,7 @@ class AddingCriterion(LabelSmoothedCrossEntropyCriterion):
         net_output = model(**sample["net_input"], **self.asked(model))
         loss, nll_loss = self.compute_loss(model, net_output, sample, reduce=reduce)
         sample_size = sample["target"].size(0) if self.sentence_avg else sample["ntokens"]
-        added, log = self.added(model, net_output, sample, sample_size)
+        added, log = self.added(model, net_output, sample)
         if self.training:
             loss = loss + added
         log.update(loss=loss.data, nll_loss=nll_loss.data, sample_size=sample_size)
@@ -88,14 +88,14 @@ class PonderCriterion(AddingCriterion):
                 "universal_transformer_act_base"
             )
 
-    def added(self, model: StackModel, net_output: tuple, sample: dict, sample_size: int) -> tuple[Tensor, Log]:
+    def added(self, model: StackModel, net_output: tuple, sample: dict) -> tuple[Tensor, Log]:
         tokens = {"encoder": sample["net_input"]["src_tokens"], "decoder": sample["target"]}
         cost, log = torch.zeros(()), {}
         for side, halting in net_output[1]["halting"].items():
             present = tokens[side].ne(self.padding_idx)
             cost = cost.to(halting.steps) + (halting.steps + halting.remainder)[present].mean()
             log[f"{side}_steps"], log[f"{side}_positions"] = halting.steps[present].sum(), present.sum()
-        return self.weight * sample_size * cost, log
+        return self.weight * sample["ntokens"] * cost, log
 
     @classmethod
     def reduce_metrics(cls, logging_outputs: list[Log]) -> None:
@@ -146,7 +146,7 @@ class ExitsCriterion(AddingCriterion):
     def asked(self, model: StackModel) -> dict[str, Any]:
         return {"exit_levels": parse_exits(self.named, model.decoder.stack.levels, "the decoder")}
 
-    def added(self, model: StackModel, net_output: tuple, sample: dict, sample_size: int) -> tuple[Tensor, Log]:
+    def added(self, model: StackModel, net_output: tuple, sample: dict) -> tuple[Tensor, Log]:
         losses, log = [], {}
         for level, scores in net_output[1]["exit_scores"].items():
             loss, nll_loss = self.compute_loss(model, (scores, None), sample)

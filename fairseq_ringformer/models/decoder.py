@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..modules import Bank, DecoderCache, Halting, StackConfig, StackOutput, build_stack
-from ..modules.kernels import is_plain, lay_out, span
+from ..modules.kernels import is_plain, is_touched, lay_out, span
 from ..modules.prepared import Prepared
 from ..modules.projection import INITS
 from .config import RingFormerConfig
@@ -65,12 +65,9 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
     def make_generation_fast_(self, need_attn: bool = False, **kwargs) -> None:
         """fairseq's hook before generating: attention weights are computed only if ``--print-alignment`` wants them.
 
-        Raises:
-            UserError: if it does, and there is nothing to align with.
+        A language model beside a translator (``--lm-path``) has none.
         """
-        if need_attn and self.stack.cross_attn is None:
-            raise UserError("--print-alignment has no meaning here: a language model has no source to align with")
-        self.need_attn = bool(need_attn)
+        self.need_attn = bool(need_attn) and self.stack.cross_attn is not None
 
     def forward(
         self,
@@ -198,14 +195,39 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
     def output_layer(self, features: Tensor, **kwargs) -> Tensor:
         """Scores `(batch, tgt_len, vocabulary)` of `features` `(batch, tgt_len, embed_dim)`."""
         with span("output"):
+            if self._head_is_touched:
+                return self._touched_head(features)
             return F.linear(features, *self._head(features))
+
+    @property
+    def _head_is_touched(self) -> bool:
+        return self.output_projection is not None and is_touched(self.output_projection, nn.Linear)
+
+    def _touched_head(self, features: Tensor) -> Tensor:
+        """The head called, with its hooks, adapters or prunings, in the type of its weights."""
+        if type(self.output_projection).__module__.startswith("torch.ao.nn.quantized"):
+            raise UserError(
+                "torch's dynamic quantisation leaves the projections of a ring as they are: fold it into fairseq's "
+                "transformer first (ringformer fold), and quantise that"
+            )
+        dtype = next(self.output_projection.parameters()).dtype
+        return self.output_projection(features.to(dtype)).to(features.dtype)
 
     def _head(self, features: Tensor) -> Head:
         """The head's weights in the type of `features`; prepared ones where :meth:`reparameterize` was told so."""
-        prepared = None
-        if self._prepared_head is not None and not torch.is_grad_enabled() and not is_plain(features):
-            prepared = self._prepared_head.get(features.dtype)
-        return prepared or self._cast_head(features.dtype)
+        if self._prepared_head is None or torch.is_grad_enabled() or is_plain(features):
+            return self._cast_head(features.dtype)
+        made, prepared = None, self._prepared_head
+        if all(now is then for now, then in zip(self._head_parts, self._prepared_parts)):
+            made = prepared.get(features.dtype)
+        if made is None:
+            self._unprepare_head()
+        return made or self._cast_head(features.dtype)
+
+    @property
+    def _head_parts(self) -> tuple[nn.Module, nn.Parameter | None]:
+        """The module that holds the head's weight, and the bias of a tied head."""
+        return self.output_projection or self.embed_tokens, self.output_bias
 
     def _cast_head(self, dtype: torch.dtype) -> Head:
         weight, bias = self.embed_tokens.weight, self.output_bias
@@ -218,11 +240,26 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
         return lay_out(weight), bias
 
     def reparameterize(self) -> None:
-        """The weights are final: prepare the stack (:meth:`.Stack.reparameterize`), and the head."""
+        """The weights are final: prepare the stack (:meth:`.Stack.reparameterize`, with its errors), and the head."""
+        if self._head_is_touched:
+            raise UserError(
+                "output_projection has hooks, adapters or is pruned: merge or remove them first (peft: merge_and_unload())"
+            )
+        self._unprepare_head()
         self.stack.reparameterize()
-        head = self.embed_tokens if self.output_projection is None else self.output_projection
-        bias = [] if self.output_bias is None else [nn.ParameterList([self.output_bias])]
-        self._prepared_head = Prepared([head, *bias], self._lay_out_head)
+        self._prepared_parts = head, bias = self._head_parts
+        held = [] if bias is None else [nn.ParameterList([bias])]
+        self._prepared_head = Prepared([head, *held], self._lay_out_head)
+
+    def _unprepare_head(self) -> None:
+        if self._prepared_head is not None:
+            self._prepared_head.end()
+        self._prepared_head = None
+
+    def train(self, mode: bool = True) -> "RingFormerDecoder":
+        if mode:
+            self._unprepare_head()
+        return super().train(mode)
 
     def reorder_incremental_state(self, incremental_state: dict[str, Any], new_order: Tensor) -> None:
         """Follow the beam: row i continues what row ``new_order[i]`` was."""

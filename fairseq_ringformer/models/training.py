@@ -6,7 +6,8 @@ import io
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy
 import torch
@@ -76,6 +77,7 @@ def check(cfg: DictConfig) -> None:
         raise UserError(f"--seed {cfg.common.seed} must lie between 0 and {2**32 - 1}")
     if cfg.dataset.max_tokens is None and cfg.dataset.batch_size is None:
         raise UserError("no size of a batch: give --max-tokens or --batch-size")
+    _check_agreement(cfg)
     check_device(cfg)
     task = _task(cfg)
     model = _model(cfg, task)
@@ -90,6 +92,22 @@ def check(cfg: DictConfig) -> None:
     if path is not None:
         _check_checkpoint(path, training, cfg, task, model, type(criterion).__name__)
     _check_lengths(cfg, task)
+
+
+def _check_agreement(cfg: DictConfig) -> None:
+    """UserError for settings that need one another, and which fairseq finds wanting late, or in a traceback."""
+    metric, scheduler = cfg.checkpoint.best_checkpoint_metric, cfg.lr_scheduler
+    if cfg.optimizer is None:
+        raise UserError("no optimizer: name one with --optimizer, adam for one")
+    if scheduler._name == "cosine" and not cfg.optimization.max_update and scheduler.lr_period_updates <= 0:
+        raise UserError("--lr-scheduler cosine needs --max-update: it must know where to end")
+    if metric == "bleu" and not getattr(cfg.task, "eval_bleu", False):
+        raise UserError("--best-checkpoint-metric bleu needs --eval-bleu")
+    if metric == "accuracy" and not getattr(cfg.criterion, "report_accuracy", False):
+        raise UserError("--best-checkpoint-metric accuracy needs --report-accuracy")
+    learns_alignments = cfg.criterion._name == "label_smoothed_cross_entropy_with_alignment"
+    if learns_alignments and not getattr(cfg.task, "load_alignments", False):
+        raise UserError(f"--criterion {cfg.criterion._name} needs --load-alignments: without it nothing is aligned")
 
 
 def check_device(cfg: DictConfig) -> None:
@@ -136,7 +154,7 @@ def _model(cfg: DictConfig, task: FairseqTask) -> StackModel | None:
     try:
         with torch.device("meta"):
             return task.build_model(cfg.model).train()
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:  # the last where embeddings have another width
         raise UserError(one_line(error)) from None
 
 
@@ -175,12 +193,25 @@ def _check_checkpoint(
         )
     if not resumes or "last_optimizer_state" not in state:
         return
-    trained = state["optimizer_history"][-1].get("criterion_name")
-    if trained != criterion:
-        raise UserError(
-            f"{path}: was trained with the criterion {trained}, not {criterion}: add --reset-optimizer to go on with "
-            "another, or choose another --save-dir"
-        )
+    before = {
+        "criterion": (state["optimizer_history"][-1].get("criterion_name"), criterion),
+        "optimizer": (_named(state, "optimizer"), cfg.optimizer._name),
+    }
+    if not cfg.checkpoint.reset_lr_scheduler:
+        before["learning-rate scheduler"] = _named(state, "lr_scheduler"), cfg.lr_scheduler._name
+    for what, (trained, wanted) in before.items():
+        if trained is not None and trained != wanted:
+            raise UserError(
+                f"{path}: was trained with the {what} {trained}, not {wanted}: add --reset-optimizer to go on with "
+                "another, or choose another --save-dir"
+            )
+
+
+def _named(state: dict[str, Any], part: str) -> str | None:
+    """What the checkpoint `state` was trained with for a `part` of the settings, ``optimizer`` for one, if it says so."""
+    cfg = state.get("cfg")
+    found = cfg.get(part) if isinstance(cfg, Mapping) else None
+    return found.get("_name") if isinstance(found, Mapping) else None
 
 
 def _check_lengths(cfg: DictConfig, task: FairseqTask) -> None:
@@ -193,6 +224,8 @@ def _check_lengths(cfg: DictConfig, task: FairseqTask) -> None:
             task.load_dataset(subset, combine=False, epoch=1)
         except OSError as error:
             raise UserError(one_line(error)) from None
+        if getattr(cfg.task, "load_alignments", False) and task.dataset(subset).align_dataset is None:
+            raise UserError(f"--load-alignments: the data have none of {subset} (fairseq-preprocess --align-suffix)")
         longest, what, instead = _longest(task.dataset(subset), cfg)
         if limit is not None and longest > limit:
             flag = "--" + name.replace("_", "-")

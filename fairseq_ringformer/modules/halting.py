@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import StackConfig
@@ -71,4 +70,5 @@ class HaltingStack(Stack):
     def _halt(self, x: Tensor) -> Tensor:
         """Probability `(batch, length)` with which each position halts at this level, in float32 whatever `x` is."""
         unit = self.halting_unit
-        return torch.sigmoid(F.linear(x.float(), unit.weight.float(), unit.bias.float())).squeeze(-1)
+        # A product would follow autocast into another type.
+        return torch.sigmoid((x.float() * unit.weight.float()).sum(-1) + unit.bias.float())

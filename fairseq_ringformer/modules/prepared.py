@@ -6,6 +6,8 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
 
@@ -15,8 +17,9 @@ Made = TypeVar("Made")
 class Prepared(Generic[Made]):
     """What is computed from the parameters of some modules, by type of the states, as long as none is touched.
 
-    Changes in place, other parameters or modules in their places, and hooks are seen when it is asked for; who reaches for
-    the `data` of a parameter (the one way to change it that torch does not count) ends it.
+    Changes in place, other parameters or modules in their places, and hooks are seen when it is asked for. Who reaches for
+    the `data` of a parameter ends it, and an optimizer that steps with one: these are ways to change it that torch does not
+    count (fused steps).
 
     Args:
         modules: whose parameters are final.
@@ -113,8 +116,21 @@ class Watched(nn.Parameter):
         return nn.Parameter(self.detach(), self.requires_grad).__reduce_ex__(protocol)
 
 
+# The hook on all optimizers, once something was prepared.
+_stepping: list[RemovableHandle] = []
+
+
+def _end_stepped(optimizer: Optimizer, *_: Any) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            for watcher in tuple(getattr(parameter, "watchers", ())):
+                watcher.end()
+
+
 def watch(parameter: nn.Parameter, watcher: Prepared) -> None:
     """Tell `watcher` when somebody reaches for the `data` of `parameter`."""
+    if not _stepping:
+        _stepping.append(register_optimizer_step_post_hook(_end_stepped))
     if not isinstance(parameter, Watched):
         parameter.__class__ = Watched
         parameter.watchers = []

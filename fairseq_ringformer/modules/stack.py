@@ -368,6 +368,6 @@ class Stack(nn.Module):
         return weights
 
     def train(self, mode: bool = True) -> "Stack":
-        if mode:
+        if mode or self.training:  # drop_path is of one mode
             self.unprepare()
         return super().train(mode)

@@ -64,6 +64,11 @@ def test_two_processes_are_one_with_twice_the_update_freq(toy, ringformer, train
         (["--exit-level", "1"], "--exit-level is for inference: to train fewer levels, set --decoder-layers"),
         (["--bf16"], "--bf16 needs a GPU"),
         (["--distributed-world-size", "2"], "for processes on CPUs use ringformer train --processes"),
+        (["--best-checkpoint-metric", "bleu"], "--best-checkpoint-metric bleu needs --eval-bleu"),
+        (["--best-checkpoint-metric", "accuracy"], "--best-checkpoint-metric accuracy needs --report-accuracy"),
+        (["--lr-scheduler", "cosine", "--max-update", "0"], "--lr-scheduler cosine needs --max-update"),
+        (["--criterion", "label_smoothed_cross_entropy_with_alignment"], "needs --load-alignments: without it nothing"),
+        (["--load-alignments"], "--load-alignments: the data have none of train (fairseq-preprocess --align-suffix)"),
         (["--processes", "2", "--ddp-backend=legacy_ddp"], "--ddp-backend is set by --processes: leave it out"),
         (["--restore-file", "none.pt"], "none.pt: no such checkpoint"),
         (["--source-lang", "nl", "--target-lang", "en"], "dict.nl.txt: No such file or directory"),
@@ -96,6 +101,11 @@ def test_data_that_fairseq_cannot_read(refused, train, tmp_path, monkeypatch, da
             "was trained with the criterion CrossEntropyCriterion, not LabelSmoothedCrossEntropyCriterion: add "
             "--reset-optimizer",
         ),
+        (["--optimizer", "sgd"], "was trained with the optimizer adam, not sgd: add --reset-optimizer"),
+        (
+            ["--lr-scheduler", "inverse_sqrt", "--warmup-updates", "1"],
+            "was trained with the learning-rate scheduler fixed, not inverse_sqrt: add --reset-optimizer",
+        ),
     ],
 )
 def test_a_training_that_cannot_go_on(toy, ringformer, refused, train, tmp_path, flags, text):
@@ -125,6 +135,12 @@ def test_checkpoints_of_others(toy, refused, train, tmp_path):
     for flag in ("--restore-file", "--finetune-from-model"):
         assert f"{classifier}: an image classifier's checkpoint" in refused(*train(flag, classifier))
         assert f"{other}: a readable file, but no fairseq checkpoint" in refused(*train(flag, other))
+
+
+def test_a_training_that_diverges_is_said_in_a_line(ringformer, train):
+    status, _, err = ringformer(*train("--lr", "1e38", "--max-update", "20"))
+    assert status == 2 and err.startswith("ringformer train: the gradients are not finite numbers any more: lower --lr")
+    assert err.count("\n") == 1
 
 
 def test_a_full_gpu_is_said_in_a_line(toy, ringformer, train, monkeypatch):

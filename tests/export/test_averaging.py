@@ -64,9 +64,12 @@ def test_the_mean_keeps_types_and_is_summed_in_double_precision():
 
 
 def test_the_unrounded_ema_is_preferred():
-    extra = {"ema": {"w": torch.ones(2)}, "ema_fp32_params": {"w": torch.full((2,), 3.0)}}
-    state = {"model": {"w": torch.zeros(2)}, "extra_state": extra}
-    assert averaging.ema_weights("x", state)["w"].tolist() == [3.0, 3.0]
+    extra = {"ema": {"w": torch.ones(2)}, "ema_fp32_params": {"w": torch.full((2,), 3.0001, dtype=torch.float64)}}
+    state = {"model": {"w": torch.zeros(2, dtype=torch.half)}, "extra_state": extra}
+    assert averaging.ema_weights("x", state)["w"].tolist() == [
+        3.0001,
+        3.0001,
+    ]  # unrounded beside a model in half precision
     with pytest.raises(UserError, match="x holds no EMA weights: train with --store-ema"):
         averaging.ema_weights("x", {**state, "extra_state": {}})
 

@@ -26,7 +26,7 @@ def criterion_of(config, model, **options):
     """As fairseq builds it from its flags."""
     task = argparse.Namespace(target_dictionary=model.decoder.dictionary)
     kind = PonderCriterion if config is PonderConfig else ExitsCriterion
-    return kind.build_criterion(config(sentence_avg=False, label_smoothing=0.1, **options), task)
+    return kind.build_criterion(config(**{"sentence_avg": False, "label_smoothing": 0.1, **options}), task)
 
 
 def reduced(criterion, log) -> dict:
@@ -50,10 +50,11 @@ def cross_entropy(scores, sample, label_smoothing: float = 0.1) -> torch.Tensor:
     return -(truth * lprobs).sum()
 
 
-def test_the_ponder_cost_is_the_mean_of_steps_and_remainder():
+@pytest.mark.parametrize("sentence_avg", [False, True])
+def test_the_ponder_cost_is_the_mean_of_steps_and_remainder(sentence_avg):
     model = build("universal_transformer_act_tiny", "--dropout", "0", "--activation-dropout", "0")
     sample = sample_of(model)
-    criterion = criterion_of(PonderConfig, model, ponder_weight=0.5)
+    criterion = criterion_of(PonderConfig, model, ponder_weight=0.5, sentence_avg=sentence_avg)
     encoder_out = model.encoder(sample["net_input"]["src_tokens"])
     _, extra = model(**sample["net_input"])
     present = {"encoder": sample["net_input"]["src_tokens"].ne(1), "decoder": sample["target"].ne(1)}
@@ -62,7 +63,8 @@ def test_the_ponder_cost_is_the_mean_of_steps_and_remainder():
         cost += (halting[0] + halting[1])[present[side]].mean()
         steps = halting[0][present[side]].mean()
     loss, size, log = criterion.train()(model.train(), sample)
-    torch.testing.assert_close(loss, plain_loss(model, sample) + 0.5 * size * cost)
+    torch.testing.assert_close(loss, plain_loss(model, sample) + 0.5 * sample["ntokens"] * cost)
+    assert size == (3 if sentence_avg else sample["ntokens"])
     torch.testing.assert_close(criterion.eval()(model, sample)[0], plain_loss(model, sample))
     assert reduced(criterion, log)["decoder_steps"] == pytest.approx(float(steps), abs=1e-3)
     loss.backward()

@@ -196,8 +196,11 @@ def test_what_makes_no_model_is_one_line(flags, message):
 
 
 def test_no_alignment_without_a_source():
+    model, wanted = build("ringformer_lm"), argparse.Namespace(beam=5, print_alignment="hard")
     with pytest.raises(UserError, match="--print-alignment"):
-        build("ringformer_lm").decoder.make_generation_fast_(need_attn="hard")
+        model.prepare_for_inference_(argparse.Namespace(generation=wanted))
+    wanted.lm_path = "beside a translator"
+    model.prepare_for_inference_(argparse.Namespace(generation=wanted))
 
 
 def test_a_tied_head_names_all_symbols():

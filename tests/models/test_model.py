@@ -4,6 +4,8 @@ import copy
 import pytest
 import torch
 from fairseq.models import ARCH_MODEL_REGISTRY
+from torch import nn
+from torch.nn.utils import prune
 
 from fairseq_ringformer.errors import UserError
 from fairseq_ringformer.modules import plain
@@ -334,6 +336,47 @@ def test_a_model_prepared_for_inference_gives_the_same_and_sees_changes(variant,
     assert not torch.equal(changed, before)
     with plain():
         torch.testing.assert_close(changed, scores(), atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("flags", [(), ("--output-bias",), TIED])
+@torch.no_grad()
+def test_other_parts_in_a_prepared_head_are_seen(flags):
+    model = build("ringformer_tiny", *flags)
+    source, target = batch(model)
+    model.reparameterize()
+    before = model(source, None, target)[0]
+    decoder = model.decoder
+    if decoder.output_projection is None:
+        decoder.output_bias = nn.Parameter(torch.ones_like(decoder.output_bias))
+    else:
+        decoder.output_projection = copy.deepcopy(decoder.output_projection)
+        decoder.output_projection.weight.mul_(2)
+    after = model(source, None, target)[0]
+    with plain():
+        torch.testing.assert_close(after, model(source, None, target)[0], atol=1e-4, rtol=1e-4)
+    assert (after - before).abs().max() > 0.1
+
+
+def test_what_is_put_on_the_head_takes_effect_and_is_not_prepared():
+    model = build("ringformer_tiny")
+    source, target = batch(model)
+    before = model(source, None, target)[0]
+    prune.l1_unstructured(model.decoder.output_projection, "weight", 0.5)
+    for _ in range(2):
+        after = model(source, None, target)[0]
+        after.sum().backward()
+    assert (after - before).abs().max() > 0.1
+    with pytest.raises(UserError, match="output_projection has hooks, adapters or is pruned"):
+        model.reparameterize()
+
+
+def test_some_weights_alone_are_loaded_where_that_is_asked_for():
+    model, other = build("ringformer_tiny"), build("ringformer_tiny", seed=5)
+    some = {name: weight for name, weight in other.state_dict().items() if "embed_tokens" in name}
+    with pytest.raises(UserError, match="another architecture"):
+        model.load_state_dict(some)
+    model.load_state_dict(some, strict=False)
+    assert model.encoder.embed_tokens.weight.equal(other.encoder.embed_tokens.weight)
 
 
 def test_positions_stand_at_the_input_or_at_every_level():

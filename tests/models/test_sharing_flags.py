@@ -92,6 +92,10 @@ def test_norms_per_level_and_apart():
         (("--decoder-embed-dim", "30"), "decoder: embed_dim 30 is not divisible by the number of attention heads, 4"),
         (("--signal", "static", "--decoder-learned-pos"), "--signal static excludes --decoder-learned-pos"),
         (
+            ("--signal", "static", "--no-token-positional-embeddings"),
+            "--signal static excludes --no-token-positional-embeddings: it adds sinusoids before every level",
+        ),
+        (
             ("--position-per-level", "--encoder-learned-pos"),
             "--position-per-level excludes --encoder-learned-pos: it adds sinusoids before every level",
         ),

@@ -58,6 +58,9 @@ WHOLE = {
     "assigned": lambda stack: stack.load_state_dict({n: 1.1 * p for n, p in stack.state_dict().items()}, assign=True),
     "replaced": _replace,
     "optimised": lambda stack: torch.optim.SGD(stack.parameters(), lr=0.1, weight_decay=1.0).step(),
+    "optimised in one kernel": lambda stack: torch.optim.Adam(
+        stack.parameters(), lr=0.1, weight_decay=1.0, fused=True
+    ).step(),
 }
 
 
@@ -82,6 +85,15 @@ def test_a_change_under_a_prepared_stack_is_seen(change, held):
     assert (after - before).abs().max() > 1e-2 and not is_prepared(stack)
     with plain():
         torch.testing.assert_close(after, run(stack), atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_stochastic_depth_ends_with_training():
+    stack = build("ring", drop_path=0.9)
+    expected = run(stack.eval())
+    stack.train().reparameterize()
+    run(stack)
+    torch.testing.assert_close(run(stack.eval()), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_one_parameter_is_enough():
