@@ -150,9 +150,9 @@ def script_flags(script: str):
     """The flags that train.sh gives to fairseq-train on one device, as words."""
     (flags,) = re.findall(r"^flags=\(\n(.*?)\n\)", script, re.S | re.M)
     (max_update,) = re.findall(r"^arch=.* max_update=(\d+)$", script, re.M)
-    flags = (
-        flags.replace('${more[@]+"${more[@]}"}', "").replace("$((2 / workers))", "2").replace("$max_update", max_update)
-    )
+    (warmup,) = re.findall(r"^warmup=(\d+)$", script, re.M)
+    flags = flags.replace('${more[@]+"${more[@]}"}', "").replace("$((2 / workers))", "2")
+    flags = flags.replace("$max_update", max_update).replace("$warmup", warmup)
     flags = flags.replace("$arch", "ringformer_tiny").replace("$seed", "1").replace("$root/", "")
     return shlex.split(re.sub(r"\$\{\w+:-(\w+)\}", r"\1", flags))
 
