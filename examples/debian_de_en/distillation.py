@@ -86,6 +86,7 @@ def measure(candidates: list[Candidate], rounds: int) -> None:
 def draw(figures: list[dict[str, Any]], path: Path) -> None:
     """BLEU against speed: a dot for fairseq with a beam, a square for CTranslate2, joined by a line."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axis = figure.subplots()
@@ -97,8 +98,9 @@ def draw(figures: list[dict[str, Any]], path: Path) -> None:
         axis.plot(speeds[0], scores[0], "o", color=f"C{number}", label=label)
         axis.plot(speeds[1], scores[1], "s", color=f"C{number}")
     axis.set_xscale("log")
-    for formatter in (axis.xaxis.set_major_formatter, axis.xaxis.set_minor_formatter):
-        formatter("{x:g}")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("sentences/s (dot: fairseq, beam 5; square: CTranslate2, int8, greedy)")
     axis.set_ylabel("BLEU, test set")
     axis.grid(alpha=0.3, which="both")
