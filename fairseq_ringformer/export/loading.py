@@ -13,14 +13,12 @@ from fairseq.tasks.translation import TranslationTask
 from omegaconf import OmegaConf
 
 from ..errors import UserError, one_line
-from ..models.base import StackModel, vocabularies
+from ..models.base import OVERRIDES, StackModel, vocabularies
 from ..models.dictionaries import numbered_dictionary
 from ..models.language_model import RingFormerLanguageModel
 from ..models.ringformer import USER_DIR
 from .checkpoints import settings
 
-# Options of a run that must not follow its checkpoint: files that were needed for training only.
-OVERRIDES = {"encoder_embed_path": None, "decoder_embed_path": None}
 STOCK = (TransformerModel, TransformerAlignModel, TransformerLanguageModel)
 
 

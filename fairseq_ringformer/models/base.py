@@ -7,6 +7,8 @@ from ..errors import UserError
 from .config import SIDES
 from .embedding import COMPUTE_DTYPES
 
+# Options of a run that must not follow its checkpoint: files that were needed for training only.
+OVERRIDES = {"encoder_embed_path": None, "decoder_embed_path": None}
 # Weights with a row for each symbol of a dictionary.
 VOCABULARY = (
     "encoder.embed_tokens.weight",
@@ -20,12 +22,12 @@ VOCABULARY = (
 class StackModel(BaseFairseqModel):
     """A model of fairseq whose sides, an encoder and a decoder or a decoder alone, each have a stack."""
 
+    _strict = True  # false while :meth:`load_state_dict` takes parts of a model
+
     @property
     def sides(self) -> dict:
         """Encoder and decoder, those that there are, by name."""
         return {side: getattr(self, side) for side in SIDES if hasattr(self, side)}
-
-    _strict = True
 
     def load_state_dict(self, state_dict, strict: bool = True, *args, **kwargs):
         """Load weights of all levels; with ``--exit-level``, leave the decoder the first of them alone.

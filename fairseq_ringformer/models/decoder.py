@@ -8,10 +8,9 @@ import torch.nn.functional as F
 from fairseq.models import FairseqIncrementalDecoder
 from torch import Tensor, nn
 
-from ..errors import UserError
 from ..modules import Bank, DecoderCache, Halting, StackConfig, StackOutput, build_stack
 from ..modules.kernels import is_plain, is_touched, lay_out, span
-from ..modules.prepared import Prepared
+from ..modules.prepared import Prepared, refuse_quantised, refuse_touched
 from ..modules.projection import INITS
 from .config import RingFormerConfig
 from .embedding import InputEmbedding, fairseq_dropout
@@ -205,29 +204,20 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
 
     def _touched_head(self, features: Tensor) -> Tensor:
         """The head called, with its hooks, adapters or prunings, in the type of its weights."""
-        if type(self.output_projection).__module__.startswith("torch.ao.nn.quantized"):
-            raise UserError(
-                "torch's dynamic quantisation leaves the projections of a ring as they are: fold it into fairseq's "
-                "transformer first (ringformer fold), and quantise that"
-            )
+        refuse_quantised(self.output_projection, "fairseq's transformer first (ringformer fold)")
         dtype = next(self.output_projection.parameters()).dtype
         return self.output_projection(features.to(dtype)).to(features.dtype)
 
     def _head(self, features: Tensor) -> Head:
         """The head's weights in the type of `features`; prepared ones where :meth:`reparameterize` was told so."""
-        if self._prepared_head is None or torch.is_grad_enabled() or is_plain(features):
-            return self._cast_head(features.dtype)
-        made, prepared = None, self._prepared_head
-        if all(now is then for now, then in zip(self._head_parts, self._prepared_parts)):
-            made = prepared.get(features.dtype)
-        if made is None:
-            self._unprepare_head()
-        return made or self._cast_head(features.dtype)
+        prepared = None
+        if self._prepared_head is not None and not torch.is_grad_enabled() and not is_plain(features):
+            prepared = self._prepared_head.get(features.dtype)
+        return prepared or self._cast_head(features.dtype)
 
-    @property
     def _head_parts(self) -> tuple[nn.Module, nn.Parameter | None]:
         """The module that holds the head's weight, and the bias of a tied head."""
-        return self.output_projection or self.embed_tokens, self.output_bias
+        return self.embed_tokens if self.output_projection is None else self.output_projection, self.output_bias
 
     def _cast_head(self, dtype: torch.dtype) -> Head:
         weight, bias = self.embed_tokens.weight, self.output_bias
@@ -242,14 +232,12 @@ class RingFormerDecoder(InputEmbedding, FairseqIncrementalDecoder):
     def reparameterize(self) -> None:
         """The weights are final: prepare the stack (:meth:`.Stack.reparameterize`, with its errors), and the head."""
         if self._head_is_touched:
-            raise UserError(
-                "output_projection has hooks, adapters or is pruned: merge or remove them first (peft: merge_and_unload())"
-            )
+            refuse_touched("output_projection")
         self._unprepare_head()
         self.stack.reparameterize()
-        self._prepared_parts = head, bias = self._head_parts
+        head, bias = self._head_parts()
         held = [] if bias is None else [nn.ParameterList([bias])]
-        self._prepared_head = Prepared([head, *held], self._lay_out_head)
+        self._prepared_head = Prepared([head, *held], self._lay_out_head, self._head_parts)
 
     def _unprepare_head(self) -> None:
         if self._prepared_head is not None:

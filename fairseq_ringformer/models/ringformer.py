@@ -19,7 +19,7 @@ from ..modules import ROWS, Architecture, Halting
 from ..text.prepared import recipe_subwords
 from ..text.subwords import FILES, Subwords
 from .assets import assets_of, remember, unpacked
-from .base import StackModel
+from .base import OVERRIDES, StackModel
 from .config import SIDES, RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
 from .decoder import RingFormerDecoder
 from .encoder import RingFormerEncoder
@@ -126,8 +126,7 @@ class RingFormerModel(StackModel, FairseqEncoderDecoderModel):
         package = __name__.partition(".")[0]
         if os.path.basename(os.path.abspath(options.get("user_dir") or "")) == package:
             del options["user_dir"]  # whichever copy it names, this one is running
-        # Files that were needed for training alone.
-        options = {"encoder_embed_path": None, "decoder_embed_path": None, **options}
+        options = {**OVERRIDES, **options}
         with contextlib.ExitStack() as stack:
             first = os.path.join(model_name_or_path, checkpoint_file.split(os.pathsep)[0])
             beside = glob.glob(os.path.join(glob.escape(model_name_or_path), "dict.*.txt"))

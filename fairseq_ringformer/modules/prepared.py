@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +24,21 @@ class Prepared(Generic[Made]):
     Args:
         modules: whose parameters are final.
         make: computes from them, for states of a type.
+        parts: what their owner computes with now: others in the places of `modules`, which these cannot see themselves, count
+            as a change.
 
     Raises:
         UserError: for parameters made under torch.inference_mode, whose changes cannot be seen.
     """
 
-    def __init__(self, modules: list[nn.Module], make: Callable[[torch.dtype], Made]):
+    def __init__(
+        self,
+        modules: list[nn.Module],
+        make: Callable[[torch.dtype], Made],
+        parts: Callable[[], tuple[Any, ...]] = tuple,
+    ):
         self._make = make
+        self._parts, self._prepared_from = parts, parts()
         self._made: dict[torch.dtype, Made] = {}
         self._ended = False
         holders = list(dict.fromkeys(holder for module in modules for holder in module.modules()))
@@ -69,6 +77,8 @@ class Prepared(Generic[Made]):
         for (holder, name, parameter), version in zip(self._parameters, self._versions):
             if holder.get(name) is not parameter or parameter._version != version:
                 return True
+        if any(now is not then for now, then in zip(self._parts(), self._prepared_from)):
+            return True
         return any(holder.get(name) is not child for holder, name, child in self._children) or any(
             module._forward_hooks or module._forward_pre_hooks for module in self._inner
         )
@@ -88,6 +98,20 @@ class Prepared(Generic[Made]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(None), ()
+
+
+def refuse_touched(name: str) -> NoReturn:
+    """UserError: a module, called `name`, that does more than its class says is not prepared."""
+    raise UserError(f"{name} has hooks, adapters or is pruned: merge or remove them first (peft: merge_and_unload())")
+
+
+def refuse_quantised(head: nn.Module, instead: str) -> None:
+    """UserError if torch's dynamic quantisation has replaced `head`, and so left the stack as it is."""
+    if type(head).__module__.startswith("torch.ao.nn.quantized"):
+        raise UserError(
+            f"torch's dynamic quantisation leaves the projections of a ring as they are: fold it into {instead}, and "
+            "quantise that"
+        )
 
 
 class Watched(nn.Parameter):

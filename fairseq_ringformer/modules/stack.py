@@ -19,7 +19,7 @@ from .config import StackConfig
 from .kernels import AbsorbedAttention, absorb, is_plain, span
 from .level import AttnWeights, Context, Level, run_level
 from .parts import CrossAttention, FeedForward, Norm, SelfAttention
-from .prepared import Prepared
+from .prepared import Prepared, refuse_touched
 from .projection import Projection
 from .sharing import PROJECTIONS, Bank
 from .signals import DiagonalSignals, FullRankSignals, LevelSignals, LowRankSignals, StaticSignal, SummedSignals
@@ -348,9 +348,7 @@ class Stack(nn.Module):
         self.unprepare()
         touched = first_touched(self)
         if touched:
-            raise UserError(
-                f"{touched} has hooks, adapters or is pruned: merge or remove them first (peft: merge_and_unload())"
-            )
+            refuse_touched(touched)
         borrowed = [] if self.ffn is None or "ffn" in self._modules else [self.ffn]
         self._prepared = Prepared([self, *borrowed], partial(folded, self, lay_out=True))
 

@@ -22,9 +22,10 @@ from torch import Tensor
 
 from ..errors import UserError, about, one_line
 from ..export.checkpoints import data_folder, read_fairseq_checkpoint, settings, split_paths
-from ..export.loading import OVERRIDES, architecture, load_model
+from ..export.loading import architecture, load_model
 from ..machine import choose_device
 from ..models.assets import assets_of, check_symbols, first_difference
+from ..models.base import OVERRIDES
 from ..models.ringformer import USER_DIR, RingFormerModel
 from .prepared import RECIPE, recipe_subwords
 from .stream import Alignment, Hypothesis, Search, batches, longest_output

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..modules import VISION_ROWS, Stack, StackConfig, parse_signals, resolve
 from ..modules.kernels import dropout, span
+from ..modules.prepared import refuse_quantised
 from .positions import FixedPositions
 
 POOLS = ("token", "avg", "")
@@ -291,11 +292,9 @@ class RingClassifier(nn.Module):
         x = self.head_drop(x)
         if pre_logits:
             return x
-        if type(self.head).__module__.startswith("torch.ao.nn.quantized"):
-            raise UserError(
-                "torch's dynamic quantisation leaves the projections of a ring as they are: fold it into timm's "
-                "VisionTransformer first (fairseq_ringformer.export.timm_vit.fold_classifier), and quantise that"
-            )
+        refuse_quantised(
+            self.head, "timm's VisionTransformer first (fairseq_ringformer.export.timm_vit.fold_classifier)"
+        )
         with span("output"):
             return self.head(x.to(self.cls_token.dtype))
 

@@ -184,16 +184,15 @@ def _crop(input: InputConfig, augmentation: Augmentation, random_resized: Callab
     size = input.size[1:]
     if augmentation.crop == "rrc":
         return [random_resized]
-    mode = str_to_interp_mode(input.interpolation)
-    as_in_evaluation = eval_transform(input).transforms[:2]
-    if augmentation.crop == "pad":
-        return [*as_in_evaluation, transforms.RandomCrop(size, padding=augmentation.padding or None)]
     if augmentation.crop == "none":
-        return as_in_evaluation
+        return eval_transform(input).transforms[:2]
+    if augmentation.crop == "pad":
+        crop = transforms.RandomCrop(size, padding=augmentation.padding or None)
+        return [*eval_transform(input).transforms[:2], crop]
     # The sizes that eval_transform resizes to.
     large = [math.floor(side / input.crop_pct) for side in size]
     if large[0] == large[1]:
-        resize = transforms.Resize(large[0], interpolation=mode)
+        resize = transforms.Resize(large[0], interpolation=str_to_interp_mode(input.interpolation))
     else:
         resize = ResizeKeepRatio(large, interpolation=input.interpolation)
     return [resize, transforms.RandomCrop(size)]

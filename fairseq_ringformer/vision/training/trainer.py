@@ -230,6 +230,7 @@ class Trainer:
                 self._end_interval()
             if progress.update % options.save_interval == 0 and progress.position < last:
                 self._end_interval()
+                self._check_weights()
                 self._save()
         if progress.update == before and not progress.position:
             raise UserError("the data gave no whole batch in an epoch")
@@ -359,7 +360,6 @@ class Trainer:
 
     def _save(self, metric: float = float("nan"), best: bool = False) -> None:
         """Write last.pt, and before it best.pt, that last.pt tells of."""
-        self._check_weights()
         if not self.main:
             return
         state = {
