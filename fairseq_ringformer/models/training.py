@@ -3,16 +3,13 @@
 import contextlib
 import difflib
 import io
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy
 import torch
 from fairseq import options, tasks, utils
-from fairseq.data import FairseqDataset, LanguagePairDataset, MonolingualDataset
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models import ARCH_MODEL_REGISTRY
 from fairseq.tasks import FairseqTask
@@ -23,6 +20,7 @@ from ..files import read_checkpoint
 from .assets import check_symbols
 from .base import StackModel
 from .criteria import AddingCriterion
+from .lengths import check_lengths
 
 # On a processor fairseq looks for a GPU or a TPU for them, or leaves them out without a word.
 OF_GPUS = ("memory_efficient_fp16", "fp16", "memory_efficient_bf16", "bf16", "amp")
@@ -91,7 +89,8 @@ def check(cfg: DictConfig) -> None:
     path, training = _checkpoint(cfg.checkpoint)
     if path is not None:
         _check_checkpoint(path, training, cfg, task, model, type(criterion).__name__)
-    _check_lengths(cfg, task)
+    _load(cfg, task)
+    check_lengths(cfg, task)
 
 
 def _check_agreement(cfg: DictConfig) -> None:
@@ -214,40 +213,13 @@ def _named(state: dict[str, Any], part: str) -> str | None:
     return found.get("_name") if isinstance(found, Mapping) else None
 
 
-def _check_lengths(cfg: DictConfig, task: FairseqTask) -> None:
-    """Every sentence, or block of text, that fairseq does not leave out must fit a batch."""
-    subsets = [] if cfg.dataset.disable_validation else cfg.dataset.valid_subset.split(",")
-    limits = [(cfg.dataset.train_subset, "max_tokens"), *((subset, "max_tokens_valid") for subset in subsets)]
-    for subset, name in limits:
-        limit = getattr(cfg.dataset, name)
+def _load(cfg: DictConfig, task: FairseqTask) -> None:
+    """Load the training and validation sets of `task`; UserError for one that is not there, or lacks its alignments."""
+    others = [] if cfg.dataset.disable_validation else cfg.dataset.valid_subset.split(",")
+    for subset in (cfg.dataset.train_subset, *others):
         try:
             task.load_dataset(subset, combine=False, epoch=1)
         except OSError as error:
             raise UserError(one_line(error)) from None
         if getattr(cfg.task, "load_alignments", False) and task.dataset(subset).align_dataset is None:
             raise UserError(f"--load-alignments: the data have none of {subset} (fairseq-preprocess --align-suffix)")
-        longest, what, instead = _longest(task.dataset(subset), cfg)
-        if limit is not None and longest > limit:
-            flag = "--" + name.replace("_", "-")
-            raise UserError(
-                f"{flag} {limit} is less than the longest {what} of {subset} has ({longest}): raise it, or {instead}"
-            )
-
-
-def _longest(data: FairseqDataset, cfg: DictConfig) -> tuple[int, str, str]:
-    """Tokens of the longest item that is trained on, what it is, and what makes it shorter; 0 of data that we do not know."""
-    if isinstance(data, MonolingualDataset):
-        positions = cfg.task.max_target_positions or cfg.task.tokens_per_sample
-        longest = int(data.sizes[data.sizes <= positions].max(initial=0))
-        return longest, "block", "lower --tokens-per-sample"
-    if not isinstance(data, LanguagePairDataset) or data.tgt_sizes is None:
-        return 0, "", ""
-    sides = (("source", data.src_sizes), ("target", data.tgt_sizes))
-    kept = numpy.all([lengths <= _most_positions(cfg, side) for side, lengths in sides], axis=0)
-    longest = max(int(lengths[kept].max(initial=0)) for _, lengths in sides)
-    return longest, "sentence", "leave such sentences out with --max-source-positions and --max-target-positions"
-
-
-def _most_positions(cfg: DictConfig, side: str) -> float:
-    limits = (getattr(part, f"max_{side}_positions", None) for part in (cfg.task, cfg.model))
-    return min((limit for limit in limits if limit is not None), default=math.inf)

@@ -55,7 +55,11 @@ def test_two_processes_are_one_with_twice_the_update_freq(toy, ringformer, train
         (["--signal-rank", "99"], "encoder: signal rank 99 must lie between 1 and the embedding width, 32"),
         (["--encoder-embed-path", "none.vec"], "none.vec: No such file or directory"),
         (["--seed", "-5"], "--seed -5 must lie between 0 and 4294967295"),
-        (["--max-tokens", "1"], "--max-tokens 1 is less than the longest sentence of train has ("),
+        (
+            ["--max-tokens", "1"],
+            "sentences of train are too long for a batch or the model: raise --max-tokens, --max-s",
+        ),
+        (["--max-source-positions", "8"], "tokens, the model 8 positions: raise --max-source-positions, or leave such"),
         (["--max-tokens-valid", "2"], "--max-tokens-valid 2 is less than the longest sentence of valid has ("),
         (["--valid-subset", "dev"], "Dataset not found: dev"),
         (["--fp16"], "--fp16 needs a GPU, this training is on the processor: use --autocast bf16 or leave it out"),
@@ -78,6 +82,19 @@ def test_two_processes_are_one_with_twice_the_update_freq(toy, ringformer, train
 def test_mistakes(toy, refused, train, tmp_path, flags, text):
     assert text in refused(*train(*flags))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_few_sentences_that_are_too_long_are_left_out(ringformer, train, tmp_path):
+    for flags in (
+        ("--max-source-positions", "8", "--skip-invalid-size-inputs-valid-test"),
+        ("--max-tokens-valid", "400"),
+    ):
+        folder = tmp_path / flags[0]
+        status, _, err = ringformer(
+            *train("--max-tokens", "9", "--required-batch-size-multiple", "1", "--save-dir", folder, *flags)
+        )
+        assert status == 0, err
+        assert (folder / "checkpoint_last.pt").exists()
 
 
 @pytest.mark.parametrize("data", ["nowhere", "a:b"])

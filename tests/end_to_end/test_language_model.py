@@ -100,7 +100,10 @@ def test_what_cannot_be_is_one_line_before_training(text, trained, tmp_path, cap
     for flags, message in (
         (["--criterion", "adaptive_loss"], "adaptive_loss needs an adaptive softmax"),
         (["--adaptive-softmax-cutoff", "5"], "--adaptive-softmax-cutoff is not supported"),
-        (["--tokens-per-sample", "300", "--max-tokens", "128"], "--max-tokens 128 is less than the longest block"),
+        (
+            ["--tokens-per-sample", "300", "--max-tokens", "128"],
+            "are too long for a batch or the model: raise --max-tok",
+        ),
     ):
         assert main(["train", *common, "--arch", "ringformer_lm_tiny", "--cpu", "--max-update", "1", *flags]) == 2
         assert message in capsys.readouterr().err
