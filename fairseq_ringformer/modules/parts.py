@@ -1,26 +1,41 @@
 """The parts of a level: what is learned in attention, feed-forward and norm. :mod:`.level` computes with them."""
 
+import functools
+import warnings
+from typing import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import UserError
 from .projection import Projection
+
+
+def _warned(register: Callable) -> Callable:
+    """`register`, a method of :class:`Part` that takes a hook, with a warning. fairseq's search for NaNs hooks all modules."""
+
+    @functools.wraps(register)
+    def warned(self, *args, **kwargs):
+        names = ", ".join(name for name, module in self.named_children() if isinstance(module, nn.Linear))
+        said = f"a hook on {type(self).__name__} is never called: put it on its projections, {names}"
+        warnings.warn(said, stacklevel=2)
+        return register(self, *args, **kwargs)
+
+    return warned
 
 
 class Part(nn.Module):
     """Projections that belong together. The level calls them one by one, never the part as a whole."""
 
+    register_forward_hook = _warned(nn.Module.register_forward_hook)
+    register_forward_pre_hook = _warned(nn.Module.register_forward_pre_hook)
+    register_backward_hook = _warned(nn.Module.register_backward_hook)
+    register_full_backward_hook = _warned(nn.Module.register_full_backward_hook)
+    register_full_backward_pre_hook = _warned(nn.Module.register_full_backward_pre_hook)
+
     def reset_parameters(self) -> None:
         for projection in self.children():
             if isinstance(projection, Projection):
                 projection.reset_parameters()
-
-    def _refuse_hook(self, *args, **kwargs):
-        names = ", ".join(name for name, module in self.named_children() if isinstance(module, nn.Linear))
-        raise UserError(f"a hook on {type(self).__name__} would never be called: put it on its projections, {names}")
-
-    register_forward_hook = register_forward_pre_hook = _refuse_hook
-    register_full_backward_hook = register_full_backward_pre_hook = register_backward_hook = _refuse_hook
 
 
 class SelfAttention(Part):
