@@ -2,7 +2,7 @@
 
 import functools
 import warnings
-from typing import Callable
+from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
