@@ -300,11 +300,14 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
         raise UserError(f"{side}: {error}") from None
 
 
-def refuse_unused_signals(cfg: RingFormerConfig, stacks: Sequence[StackConfig]) -> None:
-    """UserError for a signal of ``--signals`` at a part that neither side has."""
+def refuse_unused(cfg: RingFormerConfig, stacks: Sequence[StackConfig]) -> None:
+    """UserError for an option of a part that no side of the model has, `stacks` being its sides."""
     for projection in parse_signals(cfg.signals, "--signals") if cfg.signals else ():
         if not any(projection in stack.signals for stack in stacks):
             raise UserError(f"--signals: no side of this model has {projection}")
+    for option in ("ffn_norm_sharing", "ffn_signal", "ffn_bias"):
+        if getattr(cfg, option) not in (None, "none", False) and all(stack.ffn is None for stack in stacks):
+            raise UserError(f"--{option} has no meaning here: there is no feed-forward".replace("_", "-"))
 
 
 def _activation(name: str) -> Callable[[Tensor], Tensor]:

@@ -10,7 +10,7 @@ from omegaconf import II
 from ..errors import UserError
 from ..modules import ROWS, Architecture
 from .base import StackModel
-from .config import OPTIONS, RingFormerConfig, described, refuse_meaningless, refuse_unused_signals, stack_config
+from .config import OPTIONS, RingFormerConfig, described, refuse_meaningless, refuse_unused, stack_config
 from .decoder import RingFormerDecoder
 from .ringformer import SIZES, RingFormerModel, set_sizes
 from .signal_rate import scale_signal_rate
@@ -84,9 +84,7 @@ class RingFormerLanguageModel(StackModel, FairseqLanguageModel):
         options = decoder_options(cfg)
         refuse_meaningless(options)
         stack = stack_config(options, cls.architecture, "decoder")
-        refuse_unused_signals(options, (stack,))
-        if options.ffn_norm_sharing is not None and stack.ffn is None:
-            raise UserError("--ffn-norm-sharing has no meaning here: there is no feed-forward")
+        refuse_unused(options, (stack,))
         source, target = task.source_dictionary, task.target_dictionary
         if options.share_decoder_input_output_embed and len(source) != len(target):
             raise UserError(

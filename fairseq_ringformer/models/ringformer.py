@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from fairseq import utils
 from fairseq.models import FairseqEncoderDecoderModel, register_model, register_model_architecture
+from fairseq.tasks.language_modeling import LanguageModelingTask
 from torch import Tensor, nn
 
 from ..errors import UserError
@@ -20,7 +21,7 @@ from ..text.prepared import recipe_subwords
 from ..text.subwords import FILES, Subwords
 from .assets import assets_of, remember, unpacked
 from .base import OVERRIDES, StackModel
-from .config import SIDES, RingFormerConfig, refuse_meaningless, refuse_unused_signals, stack_config
+from .config import SIDES, RingFormerConfig, refuse_meaningless, refuse_unused, stack_config
 from .decoder import RingFormerDecoder
 from .encoder import RingFormerEncoder
 from .signal_rate import scale_signal_rate
@@ -79,18 +80,20 @@ class RingFormerModel(StackModel, FairseqEncoderDecoderModel):
         Raises:
             UserError: for options that make no model, naming the flag.
         """
+        if isinstance(task, LanguageModelingTask):
+            raise UserError(
+                "--task language_modeling: this model translates, those with _lm are for it (ringformer_lm_base)"
+            )
         # Of a class of one's own, with options of its own, as it was registered.
         cfg = getattr(cls, "__dataclass", RingFormerConfig).from_namespace(cfg)
         set_sizes(cfg, "base")
         refuse_meaningless(cfg)
         encoder_stack = stack_config(cfg, cls.architecture, "encoder")
         decoder_stack = stack_config(cfg, cls.architecture, "decoder")
-        refuse_unused_signals(cfg, (encoder_stack, decoder_stack))
+        refuse_unused(cfg, (encoder_stack, decoder_stack))
         shares_ffn = cfg.share_encoder_decoder_ffn
         if shares_ffn and (encoder_stack.ffn is None or decoder_stack.ffn is None):
             raise UserError("--share-encoder-decoder-ffn needs a feed-forward on both sides: set --ffn-sharing one")
-        if cfg.ffn_norm_sharing is not None and encoder_stack.ffn is decoder_stack.ffn is None:
-            raise UserError("--ffn-norm-sharing has no meaning here: there is no feed-forward")
         source, target = task.source_dictionary, task.target_dictionary
         embeddings = cls.build_embeddings(cfg, source, target)
         encoder = RingFormerEncoder(cfg, encoder_stack, source, embeddings["encoder"])

@@ -20,6 +20,7 @@ from ..files import read_checkpoint
 from .assets import check_symbols
 from .base import StackModel
 from .criteria import AddingCriterion
+from .language_model import RingFormerLanguageModel
 from .lengths import check_lengths
 
 # On a processor fairseq looks for a GPU or a TPU for them, or leaves them out without a word.
@@ -42,7 +43,12 @@ def parse(words: Sequence[str]) -> DictConfig:
     try:
         with contextlib.redirect_stderr(complaint):
             args = options.parse_args_and_arch(options.get_training_parser(), list(words))
+        kind = ARCH_MODEL_REGISTRY[args.arch]
+        if issubclass(kind, RingFormerLanguageModel) and not hasattr(args, "tokens_per_sample"):
+            raise UserError(f"--arch {args.arch} is a language model: add --task language_modeling")
         return convert_namespace_to_omegaconf(args)
+    except UserError:
+        raise
     except SystemExit as end:
         if not end.code:  # --help
             raise

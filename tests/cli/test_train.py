@@ -84,6 +84,12 @@ def test_mistakes(toy, refused, train, tmp_path, flags, text):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_language_model_needs_its_task(toy, refused):
+    assert "is a language model: add --task language_modeling" in refused(
+        "train", toy.data, "--arch", "ringformer_lm_tiny"
+    )
+
+
 def test_a_few_sentences_that_are_too_long_are_left_out(ringformer, train, tmp_path):
     for flags in (
         ("--max-source-positions", "8", "--skip-invalid-size-inputs-valid-test"),

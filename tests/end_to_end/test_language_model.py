@@ -104,6 +104,7 @@ def test_what_cannot_be_is_one_line_before_training(text, trained, tmp_path, cap
             ["--tokens-per-sample", "300", "--max-tokens", "128"],
             "are too long for a batch or the model: raise --max-tok",
         ),
+        (["--arch", "ringformer_tiny"], "--task language_modeling: this model translates"),
     ):
         assert main(["train", *common, "--arch", "ringformer_lm_tiny", "--cpu", "--max-update", "1", *flags]) == 2
         assert message in capsys.readouterr().err

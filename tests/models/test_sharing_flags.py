@@ -108,6 +108,8 @@ def test_norms_per_level_and_apart():
             ("--ffn-sharing", "none", "--ffn-norm-sharing", "own"),
             "--ffn-norm-sharing has no meaning here: there is no feed-forward",
         ),
+        (("--ffn-sharing", "none", "--ffn-bias"), "--ffn-bias has no meaning here: there is no feed-forward"),
+        (("--ffn-sharing", "none", "--ffn-signal", "inter"), "--ffn-signal has no meaning here"),
         (
             ("--decoder-ffn-sharing", "none", "--decoder-ffn-norm-sharing", "own"),
             "--decoder-ffn-norm-sharing has no meaning here",
