@@ -7,8 +7,8 @@
 # --data     a prepared set (data/debian_de_en_full_4000, which is made if it is not there)
 # --output   where models, the set of the teacher's translations, table and figure go (runs/distillation); of one data set,
 #            length and seed
-# MODEL      vanilla_transformer, ringformer, universal_transformer or ringformer_deep (4 + 2 levels), or one of these with
-#            _distilled behind it, which learns from the teacher; default: all but ringformer_deep
+# MODEL      vanilla_transformer, ringformer, universal_transformer, ringformer_no_signals or ringformer_deep (4 + 2 levels), or
+#            one of these with _distilled behind it, which learns from the teacher; default: the first three, each both ways
 #
 # All are of the quickstart's size, see the same batches and have one recipe; the teacher, a vanilla model, trains for longer.
 # The table compares them with the first that is named. It needs scripts/setup.sh recipes deploy analysis.
@@ -21,6 +21,7 @@ declare -A architectures=(
   [vanilla_transformer]="vanilla_transformer_tiny"
   [ringformer]="ringformer_tiny"
   [universal_transformer]="universal_transformer_tiny"
+  [ringformer_no_signals]="ringformer_tiny --signal none"
   [ringformer_deep]="ringformer_tiny --encoder-layers 4 --decoder-layers 2"
 )
 data='' output=runs/distillation updates=3400 teacher_updates=6600 seed=1 models=()
