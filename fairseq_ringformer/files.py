@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ import stat
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ._fairseq import allow_safe_loading
 from .errors import UserError
@@ -35,6 +36,21 @@ def is_stream(path: StrPath) -> bool:
             return True
         path = os.path.join(folder, os.readlink(path))
     return False
+
+
+def locked(path: StrPath, complaint: str) -> IO:
+    """The file `path`, which no other process has in this way until it is closed; it is made if it is not there.
+
+    Raises:
+        UserError: with `complaint`, if another has it.
+    """
+    stream = open(path, "w")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        stream.close()
+        raise UserError(complaint) from None
+    return stream
 
 
 @contextlib.contextmanager

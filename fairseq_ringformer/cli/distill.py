@@ -99,8 +99,9 @@ def _teacher(args: argparse.Namespace, data: PreparedData, engine: str) -> Itera
             subwords = recipe_subwords(carried) or data.subwords
             if engine == "ctranslate2":
                 path = stack.enter_context(tempfile.TemporaryDirectory(prefix="ringformer-"))
-                export_translator(first, state, carried, data.languages, subwords, path, QUANTIZATION)
+                export_translator(first, state, carried, (None, None), subwords, path, QUANTIZATION)
             else:
-                options = dict(data=carried, subwords=subwords, languages=data.languages)
+                options = dict(data=carried, subwords=subwords)
+            del state  # as large as the checkpoint
         options |= translator_options(args) | {"split": False, "note": notices("distill")}
         yield stack.enter_context(Translator(path, **options))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..export.checkpoints import split_paths
-from ..files import digest_of_files, read_lines, whole_folder, write_text
+from ..files import digest_of_files, locked, read_lines, whole_folder, write_text
 from .prepared import RECIPE, PreparedData
 from .preprocessing import preprocess
 from .subwords import build_codec
@@ -19,7 +19,7 @@ from .translator import Translator
 # Sources that are translated, and written, at a time. Batches never cross these bounds: so a set that was interrupted is
 # made of the same batches, and is the same to the last bit.
 CHUNK = 2048
-TRAIN = "train"
+TRAIN, OTHERS = "train", ("valid", "test")
 PROVENANCE = "PROVENANCE.md"
 
 
@@ -55,7 +55,8 @@ def distill(translator: Translator, data: PreparedData, output: Path, teaching: 
         training pairs written.
 
     Raises:
-        UserError: if the teacher translates other languages, the interrupted run was another, or fairseq refuses the text.
+        UserError: if the teacher translates other languages, the interrupted run was another, another run writes `output`, or
+            fairseq refuses the text.
     """
     if translator.languages != data.languages:
         raise UserError(
@@ -63,20 +64,22 @@ def distill(translator: Translator, data: PreparedData, output: Path, teaching: 
         )
     sources, originals = data.text(TRAIN)
     gathering = Path(f"{output}.distilling")
-    begun = _begin(gathering, data, teaching)
-    for chunk in progress(list(_missing(begun, len(sources)))):
-        translated = translator.translate(sources[chunk], beam=teaching.beam, lenpen=teaching.lenpen, scores=False)
-        with open(begun, "a", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(f"{' '.join(line.text.split())}\n" for line in translated)
-            stream.flush()
-            os.fsync(stream.fileno())
-    pairs = list(zip(sources, read_lines(begun), strict=True))
-    if teaching.with_original:
-        pairs = [*zip(sources, originals, strict=True), *pairs]
-    pairs = [pair for pair in pairs if all(text.strip() for text in pair)]
-    with whole_folder(output) as folder:
-        _write(Path(folder), data, teaching, pairs)
-    shutil.rmtree(gathering)
+    gathering.mkdir(exist_ok=True)
+    with locked(gathering / ".lock", f"another run writes {output}: wait for it, or choose another folder"):
+        begun = _begin(gathering, data, teaching)
+        for chunk in progress(list(_missing(begun, len(sources)))):
+            translated = translator.translate(sources[chunk], beam=teaching.beam, lenpen=teaching.lenpen, scores=False)
+            with open(begun, "a", encoding="utf-8", newline="\n") as stream:
+                stream.writelines(f"{' '.join(line.text.split())}\n" for line in translated)
+                stream.flush()
+                os.fsync(stream.fileno())
+        pairs = list(zip(sources, read_lines(begun), strict=True))
+        if teaching.with_original:
+            pairs = [*zip(sources, originals, strict=True), *pairs]
+        pairs = [pair for pair in pairs if all(text.strip() for text in pair)]
+        with whole_folder(output) as folder:
+            _write(Path(folder), data, teaching, pairs)
+        shutil.rmtree(gathering)
     return len(pairs)
 
 
@@ -101,7 +104,6 @@ def _begin(gathering: Path, data: PreparedData, teaching: Teaching) -> Path:
         raise UserError(
             f"{gathering} holds what another teacher, search or data began: finish that, or delete the folder"
         )
-    gathering.mkdir(exist_ok=True)
     write_text(said, work)
     return gathering / "translations"
 
@@ -128,11 +130,12 @@ def _missing(begun: Path, count: int) -> Iterator[slice]:
 
 def _write(folder: Path, data: PreparedData, teaching: Teaching, pairs: list[tuple[str, str]]) -> None:
     raw, sub, binary = (folder / name for name in ("raw", "sub", "bin"))
-    others = shutil.ignore_patterns(f"{TRAIN}.*", ".*", "*.log")
-    shutil.copytree(data.raw, raw, ignore=others)
-    shutil.copytree(data.binary, binary, ignore=others)
+    # All may lie in one folder, beside what is no text.
+    natural = [f"{subset}.{language}" for subset in OTHERS for language in data.languages]
+    _copy(data.raw, raw, natural)
+    _copy(data.binary, binary, ["dict.*.txt", *(f"{subset}.*.*.*" for subset in OTHERS)])
     if "sub" in data.details:
-        shutil.copytree(data.folder / data.details["sub"], sub, ignore=others)
+        _copy(data.folder / data.details["sub"], sub, natural)
     sub.mkdir(exist_ok=True)
     subwords = replace(data.subwords, normalisation=None)  # this text is as the recipe left it
     for language, other, lines in zip(data.languages, reversed(data.languages), zip(*pairs)):
@@ -147,6 +150,13 @@ def _write(folder: Path, data: PreparedData, teaching: Teaching, pairs: list[tup
     came_from = data.folder / PROVENANCE
     before = came_from.read_text(encoding="utf-8") if came_from.exists() else "# Where this text comes from\n"
     write_text(folder / PROVENANCE, f"{before.rstrip()}\n\n{_provenance(teaching)}")
+
+
+def _copy(before: Path, after: Path, patterns: Iterable[str]) -> None:
+    after.mkdir()
+    for pattern in patterns:
+        for path in before.glob(pattern):
+            shutil.copy(path, after)
 
 
 def _provenance(teaching: Teaching) -> str:

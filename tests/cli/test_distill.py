@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from fairseq_ringformer.files import locked
 from fairseq_ringformer.text import distillation
 from fairseq_ringformer.text.prepared import PreparedData
 from fairseq_ringformer.text.translator import Translator
@@ -149,8 +150,39 @@ def test_mistakes(toy, prepared, ringformer, tmp_path, monkeypatch, flags, expec
     assert not (tmp_path / "new").exists()
 
 
-def test_a_teacher_of_other_languages(exported, prepared, ringformer, tmp_path):
+def test_everything_may_lie_in_one_folder(exported, prepared, ringformer, tmp_path):
+    recipe = json.loads((prepared / "recipe.json").read_text())
+    for folder in ("raw", "bin"):
+        shutil.copytree(prepared / folder, prepared, dirs_exist_ok=True)
+        shutil.rmtree(prepared / folder)
+    del recipe["bin"]
+    (prepared / "recipe.json").write_text(json.dumps({**recipe, "raw": "."}))
+    (prepared / "runs").mkdir()  # no text
+    output = tmp_path / "new"
+    assert ringformer("distill", "--teacher", exported, "--data", prepared, "--output", output, "--threads", 1)[0] == 0
+    text = [f"{subset}.{language}" for subset in ("train", "valid") for language in ("de", "en")]
+    assert sorted(path.name for path in (output / "raw").iterdir()) == text
+    assert not (output / "bin" / "recipe.json").exists() and not (output / "bin" / "runs").exists()
+
+
+def test_two_runs_do_not_write_one_set(exported, prepared, refused, tmp_path):
+    gathering = tmp_path / "new.distilling"
+    gathering.mkdir()
+    with locked(gathering / ".lock", "taken"):
+        err = refused(
+            "distill", "--teacher", exported, "--data", prepared, "--output", tmp_path / "new", "--threads", 1
+        )
+    assert f"another run writes {tmp_path / 'new'}" in err
+
+
+def test_a_teacher_of_other_languages(toy, exported, prepared, ringformer, tmp_path):
     recipe = json.loads((prepared / "recipe.json").read_text())
     (prepared / "recipe.json").write_text(json.dumps({**recipe, "source_lang": "en", "target_lang": "de"}))
-    err = ringformer("distill", "--teacher", exported, "--data", prepared, "--output", tmp_path / "new")[2]
-    assert "translates de to en" in err and "is en to de" in err
+    checkpoint = toy.run / "checkpoint_last.pt"
+    for teacher in (
+        ("--teacher", exported),
+        ("--teacher", checkpoint),
+        ("--teacher", checkpoint, "--engine", "fairseq"),
+    ):
+        err = ringformer("distill", *teacher, "--data", prepared, "--output", tmp_path / "new")[2]
+        assert "translates de to en" in err and "is en to de" in err

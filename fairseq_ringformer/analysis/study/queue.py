@@ -1,6 +1,5 @@
 """The runs of a study, one after another or side by side: what is done stays, what was interrupted goes on."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...files import write_text
+from ...files import locked, write_text
 from ..counts.paper import Row, Table
 from .display import Display
 from .process import MARK, Command, Stopped, end_leftovers
@@ -77,11 +76,8 @@ class Study:
         # Two rows may be the same model: the second one waits for the first one's scores.
         self.alone: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self.output.mkdir(parents=True, exist_ok=True)
-        self.lock = (self.output / ".lock").open("w")
-        try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another study runs in {output}: wait for it, or choose another --output") from None
+        complaint = f"another study runs in {output}: wait for it, or choose another --output"
+        self.lock = locked(self.output / ".lock", complaint)
         end_leftovers(self.output)
         results = self.output / RESULTS
         known = read_results(results) if results.exists() else []
