@@ -19,6 +19,7 @@ from .arguments import add_search_arguments, add_translator_arguments, check_sea
 
 LOOPBACK = "127.0.0.1"
 MOST_SECONDS = 3600
+DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
             Settings(args.beam, args.lenpen),
             note=lambda text: print(f"ringformer serve: {text}", flush=True),
         )
-        listening.listen()  # who reads the line below may ask
+        server.listen(listening)  # who reads the line below may ask
         pairs = ", ".join("{} to {}".format(*translator.languages) for translator in translators)
         if not keys and not server.is_loopback(listening):
             print(
@@ -123,9 +124,11 @@ def _read_keys(path: str) -> list[str]:
 
 
 def _origin(origin: str) -> str:
+    origin = origin.lower()
     if origin not in ("*", "null") and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", origin):
         raise UserError(f"--allow-origin {origin}: write it as a browser does, as https://example.org, without a path")
-    return origin
+    scheme, _, host = origin.partition("://")  # browsers leave out what goes without saying
+    return f"{scheme}://{host.removesuffix(DEFAULT_PORTS.get(scheme, ''))}" if host else origin
 
 
 def _name(host: str) -> list[str]:

@@ -135,7 +135,8 @@ class Batcher:
                 _fail(batch[0][0], error)
             else:  # one text is no reason to refuse the others
                 for one in batch:
-                    await self._run([one])
+                    if not one[0].done.done():  # answered, or nobody waits for it any more
+                        await self._run([one])
             return
         for (request, index), translation in zip(batch, found, strict=True):
             request.results[index] = translation

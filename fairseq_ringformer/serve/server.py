@@ -1,8 +1,10 @@
 """Running the service on a socket, until it is told to stop."""
 
 import ipaddress
+import os
 import signal
 import socket
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -14,7 +16,7 @@ SPARE_SECONDS = 5
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket at an address; it is taken from now on, and answers when the service runs.
+    """A socket at an address, which :func:`listen` makes ours.
 
     Args:
         port: 0 for a free one.
@@ -30,6 +32,18 @@ def bind(host: str, port: int) -> socket.socket:
     except (OSError, UnicodeError) as error:
         raise UserError(f"--host {host} --port {port}: {getattr(error, 'strerror', None) or error}") from None
     return found
+
+
+def listen(found: socket.socket) -> None:
+    """Let requests come to `found`; they are answered when the service runs.
+
+    Raises:
+        UserError: if another process listens there by now.
+    """
+    try:
+        found.listen()
+    except OSError as error:
+        raise UserError(f"{address(found)}: {error.strerror}") from None
 
 
 def address(found: socket.socket) -> str:
@@ -65,4 +79,11 @@ def run(app: Starlette, listening: socket.socket, seconds: float) -> None:
     # uvicorn sends itself the signal again when it has stopped: a stop that was asked for is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.should_exit and sig == signal.SIGINT:
+            os._exit(128 + sig)  # a batch at work would be waited for
+        super().handle_exit(sig, frame)

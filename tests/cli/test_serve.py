@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from fairseq_ringformer.cli.serve import _read_keys
+from fairseq_ringformer.cli.serve import _origin, _read_keys
+from fairseq_ringformer.errors import UserError
+from fairseq_ringformer.serve import server
 from fairseq_ringformer.serve.app import Limits
 from fairseq_ringformer.serve.batching import Settings
 from tests.serve.fake import Client, served
@@ -70,6 +72,20 @@ def test_a_service_translates_as_translate_does_and_stops_when_told(toy, exporte
 )
 def test_mistakes(exported, refused, flags, text):
     assert text in refused("serve", *(flag.format(exported=exported) for flag in flags))
+
+
+def test_origins_are_as_browsers_write_them():
+    for origin in ("https://Example.org", "https://example.org:443", "https://example.org"):
+        assert _origin(origin) == "https://example.org"
+    kept = ["http://example.org:443", "https://example.org:8443", "*", "null"]
+    assert list(map(_origin, kept)) == kept
+
+
+def test_one_of_two_services_that_start_at_once_is_refused():
+    with server.bind("127.0.0.1", 0) as first, server.bind("127.0.0.1", first.getsockname()[1]) as second:
+        server.listen(first)
+        with pytest.raises(UserError, match="Address already in use"):
+            server.listen(second)
 
 
 def test_keys_are_lines_without_what_an_editor_adds(tmp_path):

@@ -117,6 +117,15 @@ def test_a_text_that_breaks_the_translator_harms_no_other():
     assert isinstance(bad, Failed) and str(bad.__cause__) == "broken"
 
 
+def test_a_request_that_has_failed_keeps_nobody_waiting():
+    translator = Shouting(broken=["bad"])
+    run(
+        translator,
+        lambda batcher: asyncio.gather(batcher.translate(["bad", *"abcdef"], GREEDY), return_exceptions=True),
+    )
+    assert texts_of(translator) == [["bad", *"abcdef"], ["bad"]]
+
+
 def test_a_translator_that_loses_a_text_is_found_out():
     class Losing(Shouting):
         def translate(self, texts, **settings):
