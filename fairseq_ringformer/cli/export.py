@@ -38,7 +38,7 @@ from .converted import report, size
 from .errors import require_fairseq, require_timm
 
 ONNX = "onnx"
-QUANTIZATIONS = ("float32", "int8", "int8_float32", "bfloat16", "float16")
+QUANTIZATIONS = ("float32", "int8", "bfloat16", "float16")
 LANGUAGES = ("source_lang", "target_lang", *subwords.ARGUMENTS)
 TEXT_FLAGS = ("data", "quantization", "shortlist", *LANGUAGES)
 

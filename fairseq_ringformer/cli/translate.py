@@ -151,6 +151,7 @@ def _load(args: argparse.Namespace, note: Callable[[str], None], alone: bool) ->
     with contextlib.ExitStack() as stack:
         state = read_fairseq_checkpoint(first) if args.data is None else {}
         data = data_folder(args.data, first, state, stack)
+        del state  # as large as the checkpoint, which is read once more
         options.update(data=data, subwords=subwords.find_subwords(args, data), autocast=args.autocast)
         options.update(exit_level=args.exit_level)
         return Translator(args.path, languages=(args.source_lang, args.target_lang), **options)
@@ -172,10 +173,11 @@ def _open_output(args: argparse.Namespace) -> Iterator[BinaryIO]:
         yield standard_output()
         return
     try:
-        with open(args.output, "wb") as stream:
-            yield stream
+        stream = open(args.output, "wb")
     except OSError as error:
         raise UserError(f"cannot write {args.output}: {error.strerror}") from None
+    with stream:
+        yield stream
 
 
 def _format(line: Translation, as_json: bool) -> str:

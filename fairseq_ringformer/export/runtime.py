@@ -4,7 +4,7 @@ import os
 
 # Bytes of weights from which a sentence alone is translated faster by all threads together; see :func:`layout`.
 LARGE_MODEL = 100_000_000
-INT8 = ("int8", "int8_float32")  # CTranslate2's names; one file
+INT8 = ("int8", "int8_float32")  # CTranslate2's names of one thing; older exports have the second
 # The largest int8 weight whose products are right on every processor. Without VNNI instructions, two products with activations
 # of up to 255 are added in 16 bits: 2 * 255 * 63 fits, 2 * 255 * 127 does not. There log probabilities of random models of three
 # sizes were off by up to 1.6 with weights of up to 127, and by up to 0.11 with these; without overflow 127 gives 0.06.

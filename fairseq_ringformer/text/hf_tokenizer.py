@@ -151,6 +151,7 @@ def _subword_nmt(path: str) -> Cut:
 
 
 def _sentencepiece(path: str) -> Cut:
+    """Of normalised text, as :func:`_subword_nmt`: a piece that is white space is unknown here, where fairseq passes over it."""
     from google.protobuf.message import DecodeError
     from sentencepiece.sentencepiece_model_pb2 import ModelProto, TrainerSpec  # type: ignore[attr-defined]
 

@@ -297,7 +297,7 @@ def _cut(
             core = piece.strip()
             if len(pieces) > 1:
                 count = engine.count(core)
-            if count:
+            if core and count:  # a sub-word model may have a piece for white space
                 left = start + piece.index(core)
                 found.append(slice(left, left + len(core)))
             start += len(piece)

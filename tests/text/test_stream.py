@@ -56,6 +56,16 @@ def test_lines_keep_their_number():
     assert notes == []
 
 
+def test_white_space_that_has_tokens_is_no_text():
+    class Spaces(Words):
+        def count(self, text):
+            return super().count(text) + text.count("\u3000")
+
+    engine = Spaces()
+    translated, _ = shout(["one", "\u3000\u3000"], engine=engine)
+    assert [line.text for line in translated] == ["ONE", ""] and engine.calls == [["one"]]
+
+
 def test_a_group_is_translated_when_it_has_come():
     taken, engine = [], Words()
     endless = (taken.append(number) or [f"line {number}.{part}" for part in range(3)] for number in range(10**9))
