@@ -188,7 +188,10 @@ def _classifiers(seed: int) -> dict[str, Any]:
 
 
 def accuracy(right: np.ndarray, sizes: np.ndarray) -> Accuracy:
-    """The mean of `right` `(rows,)`, and its interval by the linearised variance of a ratio of sums over examples.
+    """The mean of `right` `(rows,)`, and its 95% interval over examples.
+
+    Rows of an example are alike: the linearised variance of a ratio of sums says how many rows apart would be worth as much, and
+    Wilson's interval is of so many, at least as many as there are examples. It does not vanish where all are right.
 
     Args:
         sizes: `(examples,)`, at least two, how many rows each has.
@@ -196,11 +199,14 @@ def accuracy(right: np.ndarray, sizes: np.ndarray) -> Accuracy:
     from scipy.stats import t
 
     sums = np.add.reduceat(right, np.cumsum(sizes) - sizes)
-    count, rows = len(sizes), sizes.sum()
+    examples, rows = len(sizes), sizes.sum()
     value = sums.sum() / rows
-    error = np.sqrt(count / (count - 1) * np.square(sums - value * sizes).sum()) / rows
-    margin = t.ppf(0.975, count - 1) * error
-    return Accuracy(float(value), max(0.0, float(value - margin)), min(1.0, float(value + margin)))
+    variance = examples / (examples - 1) * np.square(sums - value * sizes).sum() / rows**2
+    worth = value * (1 - value) / variance if variance else examples
+    share = t.ppf(0.975, examples - 1) ** 2 / worth
+    centre = (value + share / 2) / (1 + share)
+    margin = np.sqrt(share * value * (1 - value) + share**2 / 4) / (1 + share)
+    return Accuracy(float(value), float(centre - margin), float(centre + margin))
 
 
 def alignment(kind: str, first: np.ndarray, second: np.ndarray) -> tuple[Map, Map]:
