@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,14 +19,17 @@ class Candidate:
         arch: registered architecture of fairseq, or timm's name.
         options: of the model, by name.
         seed: of the weights.
-        OUTER: what the names of the weights of embeddings and head match.
     """
 
     name: str
     arch: str
     options: dict[str, Any] = field(default_factory=dict)
     seed: int = 1
-    OUTER: ClassVar[re.Pattern[str]]
+
+    @property
+    def outer(self) -> re.Pattern[str]:
+        """What the names of the weights of embeddings and head begin with."""
+        raise NotImplementedError
 
     @property
     def trains(self) -> bool:
@@ -55,5 +58,6 @@ class Candidate:
 
     def parameters(self) -> tuple[int, int]:
         """How many there are, in all and without embeddings and head."""
+        outer = self.outer
         sizes = {name: weight.numel() for name, weight in self.build_on_meta().named_parameters()}
-        return sum(sizes.values()), sum(size for name, size in sizes.items() if not self.OUTER.search(name))
+        return sum(sizes.values()), sum(size for name, size in sizes.items() if not outer.search(name))

@@ -130,7 +130,8 @@ class Benchmark:
             for candidate in self.trainable:
                 weights = candidate.build().state_dict()
                 if number:
-                    weights = {name: weight for name, weight in weights.items() if not candidate.OUTER.search(name)}
+                    outer = candidate.outer
+                    weights = {name: weight for name, weight in weights.items() if not outer.search(name)}
                 values[candidate.name] = saved_bytes(weights)
             for candidate, result in zip(self.trainable, sizes("checkpoint", setting, values)):
                 result.extra["parameters"] = candidate.parameters()[number]

@@ -34,7 +34,7 @@ class Candidate(candidate.Candidate):
     vocabulary: int = 8000
     quantization: str = ""
     compiled: bool = False
-    OUTER = re.compile(r"(^|\.)(embed_tokens|output_projection|output_bias)(\.|$)")
+    outer = re.compile(r"(^|\.)(embed_tokens|output_projection|output_bias)(\.|$)")
 
     @property
     def trains(self) -> bool:

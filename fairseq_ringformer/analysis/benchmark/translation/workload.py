@@ -94,6 +94,10 @@ def generation_batches(
 
 def _batches(lengths: numpy.ndarray, order: numpy.ndarray, **limits: int) -> list[numpy.ndarray]:
     """Indices by batch; `limits` are those of fairseq's ``batch_by_size``."""
+    if not len(lengths):
+        raise UserError(
+            "no sentence pair is that short: raise --max-tokens, or --max-source-positions and --max-target-positions"
+        )
     # As fairseq's LanguagePairDataset.ordered_indices: by source length, ties by target length, ties by `order`.
     order = order[numpy.lexsort((lengths[order, 1], lengths[order, 0]))]
     return data_utils.batch_by_size(

@@ -30,7 +30,15 @@ class Candidate(candidate.Candidate):
 
     folded: bool = False
     mixed_precision: str = "no"
-    OUTER = re.compile(r"^(patch_embed|cls_token|pos_embed|head)(\.|$)")
+
+    @property
+    def outer(self) -> re.Pattern[str]:
+        known = getattr(self.build_on_meta(), "pretrained_cfg", {})  # timm's own models have other names
+        named = [known.get(key) or () for key in ("first_conv", "classifier")]
+        modules = [name for names in named for name in ((names,) if isinstance(names, str) else names)]
+        return re.compile(
+            rf"^({'|'.join(map(re.escape, ('patch_embed', 'cls_token', 'pos_embed', 'head', *modules)))})(\.|$)"
+        )
 
     @property
     def trains(self) -> bool:
@@ -56,11 +64,10 @@ def choose(ours: str, baseline: str, seed: int, mixed_precision: str = "no") -> 
     Raises:
         UserError: for unknown names, and a baseline that does not take the images.
     """
-    if ours not in MODELS:
-        raise UserError(f"unknown model {ours!r}: choose one of {', '.join(MODELS)}")
     dropouts = dict.fromkeys(DROPOUTS, DROPOUT)
     mine = Candidate(ours, ours, dropouts, seed)
-    model = mine.build_on_meta()
+    if not timm.is_model(ours) or not isinstance(model := mine.build_on_meta(), RingClassifier):
+        raise UserError(f"unknown model {ours!r}: choose one of {', '.join(MODELS)}")
     if not baseline:
         stock = Candidate("timm's VisionTransformer", STOCK, {**stock_args(model), **dropouts}, seed)
     else:
