@@ -17,7 +17,7 @@ def is_classifier(arch: str) -> bool:
 
 def keywords(flags: list[str]) -> dict[str, Any]:
     """``--signal-rank 4 --pos-embed learned`` as keywords of a model."""
-    import yaml
+    from ..vision.training.options import load_yaml
 
     given: dict[str, Any] = {}
     pending = list(flags)
@@ -28,8 +28,8 @@ def keywords(flags: list[str]) -> dict[str, Any]:
             raise UserError(f"{flag}: model flags of an image classifier are written --keyword value")
         value = value if equals else pending.pop(0)
         try:
-            given[name[2:].replace("-", "_")] = yaml.safe_load(value) if value else ""
-        except yaml.YAMLError:
+            given[name[2:].replace("-", "_")] = load_yaml(value) if value else ""
+        except UserError:
             raise UserError(f"{name} {value}: not a YAML value") from None
     return given
 

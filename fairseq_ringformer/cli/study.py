@@ -164,7 +164,7 @@ def _study(args: argparse.Namespace, table: Any, rows: list[Any]) -> Any:
         if args.beam is not None or args.lenpen is not None:
             raise UserError(f"{table.name} classifies images: --beam and --lenpen are for translation")
         refuse_flags(args, OF_DATA, "is for translation")
-        kind = Vision(Path(args.data), table, args.model_flags)
+        kind = Vision(Path(args.data), table, args.model_flags, args.user_dirs)
     else:
         args.lenpen = 1.0 if args.lenpen is None else args.lenpen
         check_search(args)

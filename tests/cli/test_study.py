@@ -270,6 +270,10 @@ def test_a_study_of_classifiers(tables, tmp_path, capfd):
         (["--equal", "time"], "--equal says what a --budget is divided by: leave it out with --updates"),
         (["-a", "transformer"], "-a is set by the study itself: leave it out"),
         (["--signal-rank", "2"], "--signal-rank is what makes the row 'ring' of toy: leave it out, or write a table"),
+        (
+            ["--grid", "pictures", "--model-arg", "signal_rank=2"],
+            "--signal_rank is what makes the row 'ring' of pictures",
+        ),
         (["--colour", "red"], "vanilla: unrecognized arguments: --colour red"),
         (["--lr", "2e-3x"], "vanilla: a flag of fairseq-train has a value that it cannot read: "),
         (["--tables", str(ROOT / "setup.py")], "setup.py: not a list of tables as paper.yaml is"),
@@ -407,7 +411,7 @@ RING = {"grid": "toy", "row": "ring"}
         ([RING], ["--grid", "pictures"], "--grid pictures: no results of it; there are results of toy"),
         ([RING], ["--data", "nowhere"], "nowhere holds no prepared data"),
         ([{**RING, "grid": "other"}], [], "results of other, which is no table of"),
-        ([{**RING, "row": "a"}], [], "results of toy are of rows that it does not have"),
+        ([{**RING, "row": "a"}], [], "toy has no row 'a': name the file of its table"),
         ([RING] * 2, [], "two results of ring, seed 1 of toy, in {}: report on one study at a time"),
         (
             [RING, {**RING, "row": "vanilla", "conditions": "2", "beam": 1}],

@@ -70,9 +70,11 @@ class Table:
 
 
 def as_flags(options: Mapping[str, Any]) -> list[str]:
-    """``{"signal-rank": 4}`` as words of a command line."""
+    """``{"signal-rank": 4}`` as words of a command line; a flag that is False is left out."""
     words: list[str] = []
     for name, value in options.items():
+        if value is False:
+            continue
         words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return words
 

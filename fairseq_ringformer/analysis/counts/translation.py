@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY
 
-from ...errors import FlagParser, UserError
+from ...errors import FlagParser, UserError, one_line
 from ...models.base import StackModel
 from ...models.dictionaries import numbered_dictionary
 from ...models.ringformer import USER_DIR
@@ -49,8 +49,8 @@ def build_on_meta(
         ARCH_CONFIG_REGISTRY[arch](args)
         with torch.device("meta"):
             return kind.build_model(args, task)
-    except ValueError as error:
-        raise UserError(str(error)) from None
+    except (ValueError, OSError) as error:
+        raise UserError(one_line(error)) from None
 
 
 def count_parts(model: StackModel) -> list[PartCount]:

@@ -63,6 +63,8 @@ class Watch:
             for name in self.read
         }
         self.rows = self.level = 0
+        # Keys and values are those of the other side's tokens.
+        self.counted = min(self.read, key="cross_attn.kv_proj".__eq__)
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
@@ -79,7 +81,7 @@ class Watch:
     def _tell(self, name: str, signals: nn.Module, args: tuple[Tensor, int]) -> None:
         x, self.level = self._rows(name, args[0]), args[1]
         self.read[name][self.level] = self.read[name][self.level] + (x.T @ x).cpu()
-        if self.level == 0 and name == next(iter(self.read)):
+        if self.level == 0 and name == self.counted:
             self.rows += len(x)
 
     def _tell_projected(self, name: str, projection: nn.Module, args: tuple[Tensor]) -> None:

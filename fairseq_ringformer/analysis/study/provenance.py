@@ -26,12 +26,14 @@ def provenance(gpus: Sequence[str], cores: int) -> dict[str, Any]:
 
 
 def commit(folder: Path) -> str | None:
-    """The commit of the code in `folder`, with a plus if it was changed since; None if it is in no repository."""
+    """The commit of the code in `folder`, with a plus if it was changed since; None if no repository has it."""
 
     def git(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True)
 
     try:
+        if not git("ls-files", ".").stdout:  # installed in somebody else's repository, perhaps
+            return None
         head, changed = git("rev-parse", "HEAD"), git("status", "--porcelain", ".")
     except OSError:
         return None

@@ -235,7 +235,9 @@ class Study:
         words = self.kind.command(run.row, run.seed, run.updates, run.warmup, folder, every)
         display.tell(run.name, "training")
         command = Command(words, folder / LOG, environment, self.stop)
-        if command.run(self.kind.progress, lambda update, loss: display.advance(run.name, update, loss)):
+        failed = command.run(self.kind.progress, lambda update, loss: display.advance(run.name, update, loss))
+        # fairseq may abort in its very last act, with its work done and saved.
+        if failed and not self.kind.trained(folder, run.updates):
             raise UserError(f"training failed: {command.complaint()} (see {folder / LOG})")
 
     def _describe(self, run: Run) -> dict[str, Any]:

@@ -28,13 +28,14 @@ def section(
         pictures: folder for them.
 
     Raises:
-        UserError: if the results do not stand beside each other, or are none of the table's.
+        UserError: if the results do not stand beside each other, or are of rows that it does not have.
     """
     metric = "top1" if table.vision else "bleu"
     check_comparable(results)
     summary = gather(table, results, metric)
-    if not summary:
-        raise UserError(f"results of {table.name} are of rows that it does not have: name its file with --tables")
+    unknown = {result["row"] for result in results} - {row.name for row in table.rows}
+    if unknown:
+        raise UserError(f"{table.name} has no row {min(unknown)!r}: name the file of its table with --tables")
     lacking = ""
     if not table.vision:
         lacking = add_significance(summary, table.baseline, references or _references(results[0]))

@@ -85,7 +85,7 @@ class Translation:
         from ..counts.translation import build_on_meta
 
         for word in self.flags:
-            refuse(word, RESERVED, self.table)
+            refuse(word, RESERVED, self.table, rows)
         for row in rows:
             refuse_settings(row, RESERVED, self.table)
             try:
@@ -216,15 +216,20 @@ def count_parameters(state: dict[str, Any]) -> dict[str, int]:
     return {"parameters": total.unique, "parameters_inner": inner.unique}
 
 
-def refuse(word: str, reserved: Sequence[str], table: Table) -> None:
-    """UserError if `word` is a flag that the study sets itself, or that tells the rows of the table apart."""
+def refuse(word: str, reserved: Sequence[str], table: Table, rows: Sequence[Row]) -> None:
+    """UserError if `word` is a flag that the study sets itself, that tells the rows of the table apart, or a setting of one
+    of the `rows` that are asked for.
+    """
     flag = word.partition("=")[0]
     if flag in reserved:
         raise UserError(f"{flag} is set by the study itself: leave it out")
-    rows = [row.name for row in table.rows if flag[2:] in row.flags]
-    if flag.startswith("--") and rows:
+    # Keywords of classifiers are written either way.
+    same = {flag[2:].replace("-", "_"), flag[2:].replace("_", "-")}
+    made = [row.name for row in table.rows if same & row.flags.keys()]
+    made += [row.name for row in rows if same & row.settings.keys()]
+    if flag.startswith("--") and made:
         raise UserError(
-            f"{flag} is what makes the row {rows[0]!r} of {table.name}: leave it out, or write a table of your own"
+            f"{flag} is what makes the row {made[0]!r} of {table.name}: leave it out, or write a table of your own"
         )
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ class Vision:
         data: folder of the images.
         table: whose settings hold.
         flags: of train-classifier, which win over the table's, ``--dataset torch/fashion_mnist`` for one.
+        user_dirs: folders that register models of the rows.
 
     Raises:
         UserError: if there is no such folder.
@@ -33,8 +35,9 @@ class Vision:
 
     metric = "top1"
 
-    def __init__(self, data: Path, table: Table, flags: Sequence[str]):
+    def __init__(self, data: Path, table: Table, flags: Sequence[str], user_dirs: Sequence[str] = ()):
         self.data, self.table, self.flags = Path(data), table, list(flags)
+        self.user_dirs = [os.path.abspath(folder) for folder in user_dirs]
         if not self.data.is_dir():
             raise UserError(f"{data}: no such folder of images")
         self.images: list[str] = []  # what tells them from others, once they are checked
@@ -49,7 +52,9 @@ class Vision:
         from ...vision.training.run import fingerprint
 
         for word in self.flags:
-            refuse(word, RESERVED, self.table)
+            refuse(word, RESERVED, self.table, rows)
+            if not word.startswith("--"):  # KEY=VALUE of --model-arg, perhaps
+                refuse(f"--{word}", (), self.table, rows)
         sets = {}  # rows seldom differ in what they read
         for row in rows:
             refuse_settings(row, RESERVED, self.table)
@@ -57,7 +62,7 @@ class Vision:
             options = gather(parse(words))
             try:
                 with torch.device("meta"):
-                    build_model(row.arch, {name.replace("-", "_"): value for name, value in row.flags.items()})
+                    build_model(row.arch, options.model_arg)
             except ValueError as error:
                 raise UserError(f"{row.name}: {error}") from None
             splits = options.train_split, options.valid_split
@@ -90,6 +95,7 @@ class Vision:
         """The command of a run, which goes on where it was; logs its loss every `every` updates."""
         return [
             *(sys.executable, "-m", "fairseq_ringformer.cli.main", "train-classifier"),
+            *(word for folder in self.user_dirs for word in ("--user-dir", folder)),
             *self._flags(row, seed, updates, warmup),
             *as_flags({"output": folder, "log-interval": every}),
         ]

@@ -228,13 +228,13 @@ class _Pairs(argparse.Action):
             if not key or not equals:
                 raise argparse.ArgumentError(self, f"{text}: write KEY=VALUE")
             try:
-                collected[key] = _load_yaml(value) if value else ""
+                collected[key] = load_yaml(value) if value else ""
             except UserError as error:
                 raise argparse.ArgumentError(self, f"{text}: {error}") from None
         setattr(namespace, self.dest, collected)
 
 
-def _load_yaml(text: str) -> Any:
+def load_yaml(text: str) -> Any:
     """What a YAML text says; UserError, which tells the line, if it is none."""
     import yaml
 
@@ -270,7 +270,7 @@ def read_config(path: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'not a text in UTF-8'}") from None
     with about(path):
-        config = _load_yaml(text) or {}
+        config = load_yaml(text) or {}
         if not isinstance(config, dict):
             raise UserError("expected lines of the form KEY: VALUE")
         return parse(_as_flags(config))

@@ -138,6 +138,12 @@ def test_a_budget_too_small_for_one_update(tmp_path):
     assert not (tmp_path / "results.jsonl").exists()
 
 
+def test_a_training_that_aborts_when_it_is_done_is_done(tmp_path, monkeypatch):
+    monkeypatch.setattr(toy, "TRAINING", toy.TRAINING + "\nos.abort()\n")
+    assert toy.study(tmp_path, Length(updates=5), seeds=[1]).run(Display()) == []
+    assert [entry["row"] for entry in toy.lines(tmp_path)] == ["fast", "slow"]
+
+
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path, capsys):
     (complaint,) = toy.study(tmp_path, Length(updates=5), seeds=[1], kind=toy.Toy(broken=("fast",))).run(Display())
     assert complaint.startswith("fast, seed 1: training failed: no such toy (see ")
