@@ -2,14 +2,13 @@
 
   distillation.py --data data/debian_de_en_full_4000 --runs runs/distillation
 
-Every folder in --runs holds what distillation.sh leaves: averaged.pt, hypotheses of fairseq-generate with a beam of five, and ct2, its
-export. Speeds are of the whole test set, all models in turn, medians of --rounds. Writes results.jsonl and results.png there.
+Every folder in --runs holds what distillation.sh leaves: averaged.pt, hypotheses of fairseq-generate with a beam of five, their scores, and
+ct2, its export, if it folds. Speeds are of the whole test set, all models in turn, medians of --rounds. Writes results.jsonl and results.png there.
 """
 
 import argparse
 import json
 import sys
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,7 +33,7 @@ PAUSE = 0.25  # seconds, in which the threads of the engine before stop waiting 
 
 
 class Candidate:
-    """A trained model, in either engine; `rates` are sentences/s of the rounds."""
+    """A trained model, in either engine, in CTranslate2 if it was exported; `rates` are sentences/s of the rounds."""
 
     def __init__(self, folder: Path, data: PreparedData):
         self.folder = folder
@@ -45,7 +44,10 @@ class Candidate:
             raise UserError(f"{folder} holds hypotheses of another set: run evaluate.sh again")
         self.greedy: list[str] = []
         self.fairseq = Translator(folder / "averaged.pt", split=False)
-        self.ctranslate2 = Translator(folder / "ct2", split=False)
+        self.ways = {"beam5": self.translate_with_beam}
+        if (folder / "ct2").is_dir():
+            self.ctranslate2 = Translator(folder / "ct2", split=False)
+            self.ways["greedy_int8"] = self.translate_greedily
         self.rates: dict[str, list[float]] = {}
 
     def translate_with_beam(self) -> None:
@@ -59,14 +61,20 @@ class Candidate:
         # It imports fairseq, whose notices are kept quiet by now.
         from fairseq_ringformer.analysis.study.translation import count_parameters
 
-        beam, greedy = score(self.beam, self.references), score(self.greedy, self.references)
+        beam = score(self.beam, self.references)
+        exported: dict[str, float] = {}
+        if self.greedy:
+            size = sum(file.stat().st_size for file in (self.folder / "ct2").iterdir())
+            exported = {
+                "megabytes_int8": round(size / 1e6, 1),
+                "bleu_greedy_int8": score(self.greedy, self.references).bleu,
+            }
         return {
             "model": self.name,
             **count_parameters(read_fairseq_checkpoint(str(self.folder / "averaged.pt"))),
-            "megabytes_int8": round(sum(file.stat().st_size for file in (self.folder / "ct2").iterdir()) / 1e6, 1),
             "bleu_beam5": beam.bleu,
             "chrf_beam5": beam.chrf,
-            "bleu_greedy_int8": greedy.bleu,
+            **exported,
             **{f"sentences_per_second_{way}": rates for way, rates in self.rates.items()},
             "bleu_signature": beam.bleu_signature,
             "chrf_signature": beam.chrf_signature,
@@ -75,9 +83,8 @@ class Candidate:
 
 def measure(candidates: list[Candidate], rounds: int) -> None:
     """Time both engines of all candidates in turn, raw text to raw text."""
-    ways = {"beam5": Candidate.translate_with_beam, "greedy_int8": Candidate.translate_greedily}
-    turns = [(candidate, way) for candidate in candidates for way in ways]
-    works = [partial(ways[way], candidate) for candidate, way in turns]
+    turns = [(candidate, way) for candidate in candidates for way in candidate.ways]
+    works = [candidate.ways[way] for candidate, way in turns]
     times = interleave(works, rounds, pause=PAUSE, after_turn=lambda: None)
     for (candidate, way), seconds in zip(turns, times, strict=True):
         candidate.rates[way] = [len(candidate.sources) / second for second in seconds]
@@ -91,12 +98,13 @@ def draw(figures: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     axis = figure.subplots()
     for number, row in enumerate(figures):
-        speeds = [median(row[f"sentences_per_second_{way}"]) for way in ("beam5", "greedy_int8")]
-        scores = [row["bleu_beam5"], row["bleu_greedy_int8"]]
+        ways = [way for way in ("beam5", "greedy_int8") if f"bleu_{way}" in row]
+        speeds = [median(row[f"sentences_per_second_{way}"]) for way in ways]
+        scores = [row[f"bleu_{way}"] for way in ways]
         label = f"{row['model'].replace('_', ' ')}, {row['parameters'] / 1e6:.1f} M"
         axis.plot(speeds, scores, "-", color=f"C{number}", alpha=0.4)
         axis.plot(speeds[0], scores[0], "o", color=f"C{number}", label=label)
-        axis.plot(speeds[1], scores[1], "s", color=f"C{number}")
+        axis.plot(speeds[1:], scores[1:], "s", color=f"C{number}")
     axis.set_xscale("log")
     axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.xaxis.set_major_formatter("{x:g}")
@@ -111,7 +119,7 @@ def draw(figures: list[dict[str, Any]], path: Path) -> None:
 def compare(folder: Path, runs: Path, baseline: str, rounds: int) -> None:
     """Measure, write and print; UserError if there is nothing to compare with."""
     data = PreparedData.read(folder)
-    candidates = [Candidate(found.parent, data) for found in sorted(runs.glob("*/ct2"))]
+    candidates = [Candidate(found.parent, data) for found in sorted(runs.glob("*/scores.json"))]
     base = next((candidate for candidate in candidates if candidate.name == baseline), None)
     if base is None:
         raise UserError(f"{runs} holds no trained {baseline}: run distillation.sh first")
@@ -130,18 +138,23 @@ def compare(folder: Path, runs: Path, baseline: str, rounds: int) -> None:
             row["model"],
             f"{row['parameters']:,}",
             f"{row['parameters_inner']:,}",
-            row["megabytes_int8"],
+            row.get("megabytes_int8", ""),
             f"{row['bleu_beam5']:.2f}",
             row["p_beam5"],
             f"{median(row['sentences_per_second_beam5']) / slow:.2f}x",
-            f"{row['bleu_greedy_int8']:.2f}",
-            f"{median(row['sentences_per_second_greedy_int8']) / slow:.1f}x",
+            *_greedy(row, slow),
         ]
         for row in figures
     ]
     headers = ["model", "parameters", "without embeddings", "MB, int8", "beam 5: BLEU", "p", "speed"]
     print(tabulate(table, [*headers, "greedy, int8: BLEU", "speed"], tablefmt="github", disable_numparse=True))
     print(f"1x: {slow:.0f} sentences/s, {baseline} in fairseq; {about['machine']}; {figures[0]['bleu_signature']}")
+
+
+def _greedy(row: dict[str, Any], slow: float) -> list[str]:
+    if "bleu_greedy_int8" not in row:
+        return ["does not fold", ""]
+    return [f"{row['bleu_greedy_int8']:.2f}", f"{median(row['sentences_per_second_greedy_int8']) / slow:.1f}x"]
 
 
 def main() -> None:

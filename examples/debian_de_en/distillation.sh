@@ -48,9 +48,10 @@ if [ ${#models[@]} = 0 ]; then
   for name in vanilla_transformer ringformer universal_transformer; do models+=("$name" "${name}_distilled"); done
 fi
 
-train() {  # NAME DATA UPDATES: train, average, score with fairseq-generate, export
-  local run=$output/$1
-  [ -e "$run/ct2" ] && return
+train() {  # NAME DATA UPDATES: train, average, score with fairseq-generate, export what folds
+  local run=$output/$1 last=ct2
+  case $1 in universal_transformer*) last=scores.json ;; esac
+  [ -e "$run/$last" ] && return
   printf '\n== %s\n' "$1"
   # Three checkpoints are averaged: a trial of few updates leaves as many.
   local flags=(--arch ${architectures[${1%_distilled}]} --save-interval-updates $(($3 < 600 ? $3 / 3 : 200))
@@ -58,7 +59,7 @@ train() {  # NAME DATA UPDATES: train, average, score with fairseq-generate, exp
   "$recipe/train.sh" --data "$2" --output "$run" --max-update "$3" --seed "$seed" --lr 2.5e-3 "${flags[@]}"
   ringformer average --dir "$run/checkpoints" --last 3 --by update --output "$run/averaged.pt"
   "$recipe/evaluate.sh" --data "$data" --path "$run/averaged.pt" --lenpen 2
-  ringformer export --path "$run/averaged.pt" --to ctranslate2 --quantization int8 --output "$run/ct2"
+  [ $last != ct2 ] || ringformer export --path "$run/averaged.pt" --to ctranslate2 --quantization int8 --output "$run/ct2"
 }
 
 # The last steps need them: hours later would be too late to say so.

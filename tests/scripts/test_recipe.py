@@ -81,6 +81,8 @@ def test_from_numbers_to_a_translated_one(data, tmp_path):
     assert figures["bleu_beam5"] == scores["BLEU"] and f" {figures['parameters']:,} " in table
     assert len(figures["sentences_per_second_greedy_int8"]) == 1 and f" {scores['BLEU']:.2f} " in table
     assert (tmp_path / "results.png").stat().st_size > 10_000
+    shutil.copytree(folder, tmp_path / "universal", ignore=shutil.ignore_patterns("ct2"))
+    assert "does not fold" in succeed(*compare, "--baseline", "universal")
     status, _, err = run(*compare)
     assert (status, err) == (
         1,
