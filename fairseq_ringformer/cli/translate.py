@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
         translator = _load(args, note, alone=size == 1 or source.isatty())
         target = stack.enter_context(_open_output(args))
         search = dict(beam=args.beam, nbest=args.nbest, lenpen=args.lenpen, scores=args.json)
-        lines = flushed(translator.groups(read_groups(source, size, note), **search), target)
+        lines = flushed(translator.groups(_groups(args, source, size, note), **search), target)
         # A few lines of the command line are not worth a count.
         for line in lines if args.text else counted(lines, source, target):
             target.write(_format(line, args.json).encode() + b"\n")
@@ -166,6 +166,14 @@ def _open_input(args: argparse.Namespace) -> Iterator[BinaryIO]:
             yield stream
 
 
+def _groups(args: argparse.Namespace, source: BinaryIO, most: int, note: Callable[[str], None]) -> Iterator[list[str]]:
+    """Lines in groups; what goes wrong in reading them is no fault of the output."""
+    try:
+        yield from read_groups(source, most, note)
+    except OSError as error:
+        raise UserError(f"cannot read {args.input or 'standard input'}: {error.strerror}") from None
+
+
 @contextlib.contextmanager
 def _open_output(args: argparse.Namespace) -> Iterator[BinaryIO]:
     """Standard output or --output, which grows line by line for whoever reads along."""
@@ -173,11 +181,10 @@ def _open_output(args: argparse.Namespace) -> Iterator[BinaryIO]:
         yield standard_output()
         return
     try:
-        stream = open(args.output, "wb")
+        with open(args.output, "wb") as stream:
+            yield stream
     except OSError as error:
         raise UserError(f"cannot write {args.output}: {error.strerror}") from None
-    with stream:
-        yield stream
 
 
 def _format(line: Translation, as_json: bool) -> str:
