@@ -100,7 +100,7 @@ fi
 left() { echo $((60 * minutes + started - SECONDS)); }
 
 step() {  # NAME COMMAND ...: what it prints in NAME.txt, unless that is there; in NAME.part until it is done
-  local name=$1 status=0
+  local name=$1 status=0 log tee
   shift
   if [ -e "$output/$name.txt" ]; then
     printf '== %s: done before, see %s/%s.txt\n' "$name" "$output" "$name"
@@ -111,10 +111,14 @@ step() {  # NAME COMMAND ...: what it prints in NAME.txt, unless that is there; 
     return
   fi
   printf '== %s: %s\n' "$name" "$*"
-  timeout -k 30 "$(left)" "$@" > >(exec tee -i "$output/$name.part") &
+  exec {log}> >(exec tee -i "$output/$name.part")
+  tee=$!
+  timeout -k 30 "$(left)" "$@" >&"$log" {log}>&- &
   running=$!
   wait "$running" || status=$?
   running=''
+  exec {log}>&-
+  wait "$tee"  # what it writes is all there from now on
   if [ "$status" = 0 ]; then
     mv "$output/$name.part" "$output/$name.txt"
   elif [ "$(left)" -le 0 ]; then

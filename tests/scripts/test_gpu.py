@@ -43,8 +43,9 @@ def run(tmp_path):
         )
         stub.chmod(0o755)
 
-    def run(*flags, found=True, fails="", cwd=tmp_path):
+    def run(*flags, found=True, fails="", cwd=tmp_path, path=""):
         environment = {**os.environ, "NO_GPU": "0" if found else "1", "FAILS": fails}
+        environment["PATH"] = path + environment["PATH"]
         done = subprocess.run(["bash", script, *flags], env=environment, capture_output=True, text=True, cwd=cwd)
         calls = tmp_path / "calls.txt"
         lines = calls.read_text().splitlines() if calls.exists() else []
@@ -52,6 +53,15 @@ def run(tmp_path):
         return done, [line for line in lines if not line.startswith("setup.sh")]
 
     return run
+
+
+def test_a_step_ends_when_what_it_printed_is_written(run, tmp_path):
+    tee = tmp_path / "slow" / "tee"
+    tee.parent.mkdir()
+    tee.write_text(f'#!/bin/sh\nsleep 0.3\nexec {shutil.which("tee")} "$@"\n')
+    tee.chmod(0o755)
+    done, _ = run("--output", "out", "--steps", "tests", path=f"{tee.parent}:")
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "out/tests.txt").exists()
 
 
 def test_every_step_is_done_once(run):
