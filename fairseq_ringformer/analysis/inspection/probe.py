@@ -190,8 +190,8 @@ def _classifiers(seed: int) -> dict[str, Any]:
 def accuracy(right: np.ndarray, sizes: np.ndarray) -> Accuracy:
     """The mean of `right` `(rows,)`, and its 95% interval over examples.
 
-    Rows of an example are alike: the linearised variance of a ratio of sums says how many rows apart would be worth as much, and
-    Wilson's interval is of so many, at least as many as there are examples. It does not vanish where all are right.
+    Rows of an example are alike: the linearised variance of a ratio of sums says how many rows apart would be worth as much (where
+    nothing varies, one for each example), and Wilson's interval is of so many. It does not vanish where all are right.
 
     Args:
         sizes: `(examples,)`, at least two, how many rows each has.
@@ -206,7 +206,7 @@ def accuracy(right: np.ndarray, sizes: np.ndarray) -> Accuracy:
     share = t.ppf(0.975, examples - 1) ** 2 / worth
     centre = (value + share / 2) / (1 + share)
     margin = np.sqrt(share * value * (1 - value) + share**2 / 4) / (1 + share)
-    return Accuracy(float(value), float(centre - margin), float(centre + margin))
+    return Accuracy(float(value), max(0.0, float(centre - margin)), min(1.0, float(centre + margin)))
 
 
 def alignment(kind: str, first: np.ndarray, second: np.ndarray) -> tuple[Map, Map]:

@@ -80,8 +80,10 @@ def test_the_interval_is_over_examples():
     right, ones = random.integers(0, 2, 400).astype(float), np.ones(400, dtype=int)
     found = accuracy(right, ones)
     assert found.accuracy == right.mean()
-    half = 1.966 * right.std(ddof=1) / 20  # Student's t with 399 degrees of freedom
-    assert (found.low, found.high) == pytest.approx((right.mean() - half, right.mean() + half), abs=1e-3)
+    # Wilson's: where the mean lies 1.966 deviations of the bound away, Student's t with 399 degrees of freedom.
+    share = 1.966**2 / 399
+    bounds = np.roots([1 + share, -(2 * right.mean() + share), right.mean() ** 2])
+    assert (found.low, found.high) == pytest.approx(sorted(bounds), abs=1e-5)
     assert accuracy(np.repeat(right, 5), 5 * ones) == pytest.approx(found)
 
 
