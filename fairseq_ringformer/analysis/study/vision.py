@@ -53,8 +53,8 @@ class Vision:
 
         for word in self.flags:
             refuse(word, RESERVED, self.table, rows)
-            if not word.startswith("--"):  # KEY=VALUE of --model-arg, perhaps
-                refuse(f"--{word}", (), self.table, rows)
+        for keyword in parse(self.flags).get("model_arg", ()):
+            refuse(f"--{keyword}", (), self.table, rows)
         sets = {}  # rows seldom differ in what they read
         for row in rows:
             refuse_settings(row, RESERVED, self.table)
