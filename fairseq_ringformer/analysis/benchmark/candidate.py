@@ -26,9 +26,8 @@ class Candidate:
     options: dict[str, Any] = field(default_factory=dict)
     seed: int = 1
 
-    @property
-    def outer(self) -> re.Pattern[str]:
-        """What the names of the weights of embeddings and head begin with."""
+    def outer(self, model: nn.Module) -> re.Pattern[str]:
+        """What the names of the weights of embeddings and head match in `model`, which this has built."""
         raise NotImplementedError
 
     @property
@@ -58,6 +57,6 @@ class Candidate:
 
     def parameters(self) -> tuple[int, int]:
         """How many there are, in all and without embeddings and head."""
-        outer = self.outer
-        sizes = {name: weight.numel() for name, weight in self.build_on_meta().named_parameters()}
+        model = self.build_on_meta()
+        outer, sizes = self.outer(model), {name: weight.numel() for name, weight in model.named_parameters()}
         return sum(sizes.values()), sum(size for name, size in sizes.items() if not outer.search(name))

@@ -128,9 +128,10 @@ class Benchmark:
         for number, setting in enumerate(("whole", "without embeddings and head")):
             values: dict[str, float] = {}
             for candidate in self.trainable:
-                weights = candidate.build().state_dict()
+                model = candidate.build()
+                weights = model.state_dict()
                 if number:
-                    outer = candidate.outer
+                    outer = candidate.outer(model)
                     weights = {name: weight for name, weight in weights.items() if not outer.search(name)}
                 values[candidate.name] = saved_bytes(weights)
             for candidate, result in zip(self.trainable, sizes("checkpoint", setting, values)):

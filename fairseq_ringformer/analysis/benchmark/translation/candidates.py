@@ -10,6 +10,7 @@ from typing import Any
 from fairseq.data import Dictionary
 from fairseq.models import ARCH_CONFIG_REGISTRY, ARCH_MODEL_REGISTRY, BaseFairseqModel, FairseqEncoderDecoderModel
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from torch import nn
 
 from ....errors import FlagParser, UserError, about
 from ....models.dictionaries import numbered_dictionary
@@ -34,7 +35,9 @@ class Candidate(candidate.Candidate):
     vocabulary: int = 8000
     quantization: str = ""
     compiled: bool = False
-    outer = re.compile(r"(^|\.)(embed_tokens|output_projection|output_bias)(\.|$)")
+
+    def outer(self, model: nn.Module) -> re.Pattern[str]:
+        return re.compile(r"(^|\.)(embed_tokens|output_projection|output_bias)(\.|$)")
 
     @property
     def trains(self) -> bool:

@@ -31,14 +31,13 @@ class Candidate(candidate.Candidate):
     folded: bool = False
     mixed_precision: str = "no"
 
-    @property
-    def outer(self) -> re.Pattern[str]:
-        known = getattr(self.build_on_meta(), "pretrained_cfg", {})  # timm's own models have other names
-        named = [known.get(key) or () for key in ("first_conv", "classifier")]
-        modules = [name for names in named for name in ((names,) if isinstance(names, str) else names)]
-        return re.compile(
-            rf"^({'|'.join(map(re.escape, ('patch_embed', 'cls_token', 'pos_embed', 'head', *modules)))})(\.|$)"
-        )
+    def outer(self, model: nn.Module) -> re.Pattern[str]:
+        names = ["patch_embed", "cls_token", "pos_embed", "head"]
+        known = getattr(model, "pretrained_cfg", {})  # timm's own models have other names, some several
+        for key in ("first_conv", "classifier"):
+            named = known.get(key) or ()
+            names += [named] if isinstance(named, str) else named
+        return re.compile(rf"^({'|'.join(map(re.escape, names))})(\.|$)")
 
     @property
     def trains(self) -> bool:
