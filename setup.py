@@ -5,8 +5,9 @@ from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
 
-# Each extra is complete: it brings torch where its task needs torch (analysis and shortlist come beside another). What a module of the package belongs to is in
-# fairseq_ringformer/extras.py, which names the extra to whom a module is missing. docs/install.md has sizes and times.
+# Each extra is complete: it brings torch where its task needs torch (analysis and shortlist come beside another). What a module
+# of the package belongs to is in fairseq_ringformer/extras.py, which names the extra to whom a module is missing.
+# docs/install.md has sizes and times.
 TORCH = ["torch>=2.6"]
 SENTENCEPIECE = ["sentencepiece>=0.2"]
 SENTENCES = ["sentencex>=1.0.32"]
