@@ -223,6 +223,7 @@ def test_a_checkpoint_that_a_kill_has_cut_gives_way_to_the_newest_whole_one(data
 def test_flags_of_the_user_win(data, tmp_path):
     from fairseq import options
 
+    import fairseq_ringformer.models  # noqa: F401  registers the architectures, as --user-dir does
     from fairseq_ringformer.analysis.counts.paper import read_tables
     from fairseq_ringformer.analysis.study.translation import Translation
 
@@ -275,6 +276,8 @@ def test_a_study_of_classifiers(tables, tmp_path, capfd):
             "--signal_rank is what makes the row 'ring' of pictures",
         ),
         (["--colour", "red"], "vanilla: unrecognized arguments: --colour red"),
+        (["--encoder-attention-heads", "5"], "vanilla: encoder: embed_dim 32 is not divisible by the number of"),
+        (["--criterion", "adaptive_loss"], "vanilla: --criterion adaptive_loss needs an adaptive softmax"),
         (["--lr", "2e-3x"], "vanilla: a flag of fairseq-train has a value that it cannot read: "),
         (["--tables", str(ROOT / "setup.py")], "setup.py: not a list of tables as paper.yaml is"),
         (["--tables", ""], ".: Is a directory"),

@@ -1,6 +1,7 @@
 """Runs of translation models: fairseq-train on prepared data, scored on its test set."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,17 +81,15 @@ class Translation:
         self.fingerprint = _fingerprint(self.data.binary, self.references)
 
     def check(self, rows: Sequence[Row]) -> None:
-        """UserError unless every row is a model, and fairseq-train accepts its flags."""
-        from ...models.training import check_device, parse
-        from ..counts.translation import build_on_meta
+        """UserError unless every row can be trained as fairseq-train is told to."""
+        from ...models.training import check, parse
 
         for word in self.flags:
             refuse(word, RESERVED, self.table, rows)
         for row in rows:
             refuse_settings(row, RESERVED, self.table)
             try:
-                check_device(parse([str(self.data.binary), *self._flags(row, 1, 1, 0)]))
-                build_on_meta(row.arch, as_flags(row.flags), 10, 10)
+                check(parse(self.command(row, 1, 1, 0, Path(os.devnull), 1)[3:]))  # no folder to go on from
             except UserError as error:
                 raise UserError(f"{row.name}: {error}") from None
 
