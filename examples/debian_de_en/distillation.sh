@@ -7,7 +7,8 @@
 # --data     a prepared set (data/debian_de_en_full_4000, which is made if it is not there)
 # --output   where models, the set of the teacher's translations, table and figure go (runs/distillation); of one data set,
 #            length and seed
-# MODEL      vanilla_transformer, ringformer, universal_transformer, ringformer_no_signals or ringformer_deep (4 + 2 levels), or
+# MODEL      vanilla_transformer, ringformer, universal_transformer, ringformer_no_signals, ringformer_deep (4 + 2 levels),
+#            ringformer_wide (288/1152, about a vanilla model's parameters) or vanilla_shallow (1 + 1 levels, about a ring's), or
 #            one of these with _distilled behind it, which learns from the teacher; default: the first three, each both ways
 #
 # All are of the quickstart's size, see the same batches and have one recipe; the teacher, a vanilla model, trains for longer.
@@ -23,6 +24,8 @@ declare -A architectures=(
   [universal_transformer]="universal_transformer_tiny"
   [ringformer_no_signals]="ringformer_tiny --signal none"
   [ringformer_deep]="ringformer_tiny --encoder-layers 4 --decoder-layers 2"
+  [ringformer_wide]="ringformer_tiny --encoder-embed-dim 288 --encoder-ffn-embed-dim 1152"
+  [vanilla_shallow]="vanilla_transformer_tiny --encoder-layers 1 --decoder-layers 1"
 )
 data='' output=runs/distillation updates=3400 teacher_updates=6600 seed=1 models=()
 while [ $# -gt 0 ]; do
