@@ -38,7 +38,7 @@ def why_not_plain(stack: Stack) -> str | None:
     if stack.config.halting:
         return "adaptive halting does not fold: plain layers run for every position alike"
     if stack.static_signal is not None:
-        added = "static signals (Universal Transformer)" if stack.config.adds_steps else "positions at every level"
+        added = "static signals (Universal Transformer)" if stack.config.adds_positions else "steps"
         return f"{added} do not fold: they are added to the state before every level, and a plain layer has no place for that"
     if stack.config.signal_input == "state" and stack.signals:
         return (

@@ -36,7 +36,6 @@ OPTIONS = (
     *SHORT_SIGNALS,
     "signal_init_std",
     "coordinates",
-    "position_per_level",
     "residual_scale",
 )
 
@@ -140,14 +139,8 @@ class RingFormerConfig(FairseqDataclass):
     )
     signal_lr_scale: float = described("learning rate of level signals, as a multiple of that of everything else", 1.0)
     coordinates: Optional[ChoiceEnum(list(COORDINATES))] = described(
-        "sinusoids of --signal static and steps and of --position-per-level: dehghani (arXiv 1807.03819), or "
-        "released, with a frequency for each channel, as in the baseline that the RingFormer paper compares with; "
-        "default: dehghani"
-    )
-    position_per_level: bool = described(
-        "add sinusoids of the positions to the state before every level instead of once, as --signal static "
-        "does, beside any other signal; does not fold",
-        False,
+        "sinusoids of --signal static and steps: dehghani (arXiv 1807.03819), or released, with a frequency for each "
+        "channel, as in the baseline that the RingFormer paper compares with; default: dehghani"
     )
     residual_scale: Optional[ChoiceEnum(list(RESIDUAL_SCALES))] = described(
         "constant in front of every sub-layer's output: 1/N, N the levels of its side, or none (1)"
@@ -271,11 +264,10 @@ def stack_config(cfg: RingFormerConfig, architecture: Architecture, side: str) -
         if of_side is not None:
             given[option], flags[option] = of_side, f"--{side}-{option}".replace("_", "-")
     sharing = resolve(getattr(architecture, side), given, levels, cross_attn=side == "decoder", name=flags.__getitem__)
-    adds = "--signal static" if sharing["signal"] == "static" else "--position-per-level" * cfg.position_per_level
     for option in (f"{side}_learned_pos", "no_token_positional_embeddings"):
-        if adds and getattr(cfg, option):
+        if sharing["signal"] == "static" and getattr(cfg, option):
             flag = "--" + option.replace("_", "-")
-            raise UserError(f"{adds} excludes {flag}: it adds sinusoids before every level")
+            raise UserError(f"--signal static excludes {flag}: it adds sinusoids before every level")
     if sharing["ffn"] is None and getattr(cfg, f"{side}_ffn_norm_sharing") is not None:
         raise UserError(f"--{side}-ffn-norm-sharing has no meaning here: there is no feed-forward in the {side}")
     try:

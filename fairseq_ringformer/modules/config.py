@@ -38,9 +38,7 @@ class StackConfig:
         signal_input: what signals read: the ``normalised`` state, as their projections do (the paper's equations), or the
             ``state`` before its norm (its published vision models: ``W LN(x) + M x`` after a projection, ``W LN(x + M x)``
             before it), which needs `pre_norm` and does not fold.
-        position_per_level: the coordinates of positions, without those of steps, are added to the state before every
-            level, beside any signal but ``static``; this does not fold.
-        coordinates: which sinusoids both are, ``dehghani`` or ``released``; see :func:`~.signals.coordinate_table`.
+        coordinates: which sinusoids positions and steps are, ``dehghani`` or ``released``; see :func:`~.signals.coordinate_table`.
         init: how the weights of projections start: ``xavier`` (uniform) or ``normal-0.02``, of this deviation.
         residual_scale: in front of every sub-layer's output: ``x + residual_scale * out``.
         halting: every position ends its loop by itself (:mod:`.halting`); built by :func:`~.halting.build_stack`.
@@ -74,7 +72,6 @@ class StackConfig:
     signals: Mapping[str, str] = field(default_factory=dict)
     signal_init_std: float | None = None
     signal_input: str = "normalised"
-    position_per_level: bool = False
     coordinates: str = "dehghani"
     init: str = "xavier"
     residual_scale: float = 1.0
@@ -111,8 +108,6 @@ class StackConfig:
             raise UserError(f"signal rank {self.rank} must lie between 1 and the embedding width, {self.embed_dim}")
         if self.signal_init_std is not None and not 0 < self.signal_init_std < math.inf:
             raise UserError(f"signal_init_std {self.signal_init_std} must be above 0: nothing would ever learn")
-        if self.position_per_level and self.signal == "static":
-            raise UserError("signal 'static' excludes position_per_level: it adds positions before every level itself")
         if self.ffn_widths is not None and (self.ffn is None or len(self.ffn_widths) != max(self.ffn) + 1):
             raise UserError(f"ffn_widths {self.ffn_widths}: it takes one for each copy of the feed-forward, {self.ffn}")
         for name, width in (("embed_dim", self.embed_dim), *(("ffn_dim", width) for width in self.ffn_dims)):
@@ -155,7 +150,7 @@ class StackConfig:
     @property
     def adds_positions(self) -> bool:
         """Whether positions are added to the state before every level, and so not to its input."""
-        return self.signal == "static" or self.position_per_level
+        return self.signal == "static"
 
     @property
     def adds_steps(self) -> bool:

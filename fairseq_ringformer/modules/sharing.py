@@ -252,7 +252,7 @@ def resolve(
             ``self_attn_sharing``, ``cross_attn_sharing``, ``ffn_sharing``, ``norm_sharing``, ``ffn_norm_sharing``
             (``as-norms`` follows the norms), which win over it; ``norm_per``, ``ffn_widths`` (of each copy), ``signal``,
             ``signal_rank``, ``signals`` and its short forms ``attention_signal`` and ``ffn_signal``,
-            ``signal_init_std``, ``coordinates``, ``position_per_level``, ``residual_scale``.
+            ``signal_init_std``, ``coordinates``, ``residual_scale``.
         levels: of the stack.
         cross_attn: whether it reads a memory. Signals of parts that the stack lacks are left out.
         name: what to call an option in errors.
@@ -300,7 +300,6 @@ def resolve(
         "signals": {where: place for where, place in signals.items() if maps[where.partition(".")[0]] is not None},
         "signal_init_std": given.get("signal_init_std"),
         "coordinates": given.get("coordinates", "dehghani"),
-        "position_per_level": bool(given.get("position_per_level")),
         "residual_scale": 1.0 if residual_scale == "none" else 1.0 / levels,
         "halting": row.halting,
     }
@@ -308,20 +307,16 @@ def resolve(
 
 def _refuse_unused(given: Mapping[str, Any], signal: str, name: Callable[[str], str]) -> None:
     """UserError for an option that means nothing beside `signal`."""
-    by_level = given.get("position_per_level", False)
-    of_coordinates = f"those are of signals static and steps, and of {name('position_per_level')}"
     for option, is_used, why in (
         ("signal_rank", signal in RANKED, "only low-rank signals have a rank"),
         ("signal_init_std", signal in RANKED, "only low-rank signals have a factor to draw"),
-        ("position_per_level", signal != "static", "it adds positions before every level itself"),
-        ("coordinates", signal in ("static", "steps") or by_level, of_coordinates),
+        ("coordinates", signal in ("static", "steps"), "those are of signals static and steps"),
         *(
             (option, signal in ADAPTIVE, f"that belongs to {', '.join(ADAPTIVE)} signals")
             for option in ("signals", *SHORT_SIGNALS)
         ),
     ):
-        value = given.get(option, "none")
-        if not is_used and value is not False and value != "none":
+        if not is_used and given.get(option, "none") != "none":
             raise UserError(f"{name('signal')} {signal} excludes {name(option)}: {why}")
 
 

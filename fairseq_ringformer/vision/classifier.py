@@ -57,8 +57,7 @@ class RingClassifier(nn.Module):
         signal_input: what signals read: the ``normalised`` state, as in the paper's equations (folds into a plain
             VisionTransformer), or the ``state`` before its norm, as in the models behind the paper's Tables 2 and 3:
             queries, keys and values are ``W LN(x) + M x``, the feed-forward reads ``LN(x + M x)`` (does not fold).
-        position_per_level: add fixed positions before every level instead of once (does not fold).
-        coordinates: sinusoids of a static signal and of `position_per_level`: ``dehghani`` (default) or ``released``.
+        coordinates: sinusoids of signals ``static`` and ``steps``: ``dehghani`` (default) or ``released``.
         residual_scale: in front of every sub-layer's output: ``none``, or ``1/N`` for one over the number of levels.
         init: how the weights of the stack start, ``xavier`` or ``normal-0.02``.
         drop_rate: dropout before the head. The others are timm's: pos_drop_rate on embeddings, proj_drop_rate on
@@ -99,7 +98,6 @@ class RingClassifier(nn.Module):
         ffn_signal: str | None = None,
         signal_init_std: float | None = None,
         signal_input: str = "normalised",
-        position_per_level: bool = False,
         coordinates: str | None = None,
         residual_scale: str = "none",
         init: str = "xavier",
@@ -134,7 +132,6 @@ class RingClassifier(nn.Module):
             attention_signal=attention_signal,
             ffn_signal=ffn_signal,
             signal_init_std=signal_init_std,
-            position_per_level=position_per_level,
             coordinates=coordinates,
             residual_scale=residual_scale,
         )
@@ -172,8 +169,6 @@ class RingClassifier(nn.Module):
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim, **factory))
         length = self.patch_embed.num_patches + 1
         self.fixed_positions = self.pos_embed = None
-        if position_per_level and pos_embed == "learned":
-            raise UserError("position_per_level excludes pos_embed 'learned': it adds sinusoids before every level")
         if not config.adds_positions:
             if pos_embed == "fixed":
                 self.fixed_positions = FixedPositions(length, embed_dim, **factory)

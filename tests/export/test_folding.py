@@ -160,9 +160,9 @@ def test_halting_does_not_fold(flags):
         transformer_state(ring("universal_transformer_act", *flags))
 
 
-def test_positions_at_every_level_do_not_fold():
-    with pytest.raises(ValueError, match="positions at every level do not fold: they are added to the state before"):
-        transformer_state(ring("ringformer", "--position-per-level"))
+def test_steps_do_not_fold():
+    with pytest.raises(ValueError, match="steps do not fold: they are added to the state before"):
+        transformer_state(ring("ringformer", "--signal", "steps"))
 
 
 @pytest.mark.parametrize("flags", [(), ("--share-all-embeddings",)])

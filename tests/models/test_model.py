@@ -34,9 +34,9 @@ VARIANTS = {
         ("--encoder-normalize-before", "--decoder-normalize-before", "--decoder-layers", "5"),
     ),
     "steps": ("universal_transformer", ("--signal", "steps")),
-    "positions at every level": (
+    "static, released, scaled": (
         "ringformer",
-        ("--position-per-level", "--coordinates", "released", "--residual-scale", "1/N"),
+        ("--signal", "static", "--coordinates", "released", "--residual-scale", "1/N"),
     ),
     "signals everywhere": ("ringformer", ("--signals", EVERYWHERE)),
 }
@@ -384,7 +384,7 @@ def test_positions_stand_at_the_input_or_at_every_level():
         return build(arch, *flags).encoder.embed_positions
 
     assert table() is not None and table("--signal", "steps", arch="universal_transformer_tiny") is not None
-    assert table("--position-per-level") is None and table(arch="universal_transformer_tiny") is None
+    assert table("--signal", "static") is None and table(arch="universal_transformer_tiny") is None
 
 
 def test_halting_is_one_unit_for_each_side():

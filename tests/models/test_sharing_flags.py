@@ -95,14 +95,6 @@ def test_norms_per_level_and_apart():
             ("--signal", "static", "--no-token-positional-embeddings"),
             "--signal static excludes --no-token-positional-embeddings: it adds sinusoids before every level",
         ),
-        (
-            ("--position-per-level", "--encoder-learned-pos"),
-            "--position-per-level excludes --encoder-learned-pos: it adds sinusoids before every level",
-        ),
-        (
-            ("--position-per-level", "--no-token-positional-embeddings"),
-            "--position-per-level excludes --no-token-positional-embeddings",
-        ),
         (("--signal-lr-scale", "nan"), "--signal-lr-scale nan must be above 0"),
         (
             ("--ffn-sharing", "none", "--ffn-norm-sharing", "own"),

@@ -104,7 +104,6 @@ def test_a_row_without_signals_takes_the_rings():
         ({"signal": "static", "signals": "ffn.fc1:after"}, "--signal static excludes --signals"),
         ({"signal": "full-rank", "signal_rank": 0}, "--signal full-rank excludes --signal-rank"),
         ({"signal": "full-rank", "signal_init_std": 0.1}, "--signal full-rank excludes --signal-init-std"),
-        ({"signal": "static", "position_per_level": True}, "--signal static excludes --position-per-level"),
         ({"coordinates": "released"}, "--signal low-rank excludes --coordinates"),
         ({"residual_scale": "1/L"}, "--residual-scale '1/L' is unknown: choose one of none, 1/N"),
         ({"signals": "ffn.fc1:after", "ffn_signal": "none"}, "--signals names every signal: leave --ffn-signal out"),

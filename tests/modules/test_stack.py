@@ -22,9 +22,7 @@ VARIANTS = {
     "universal": dict(signal="static", norm=ONE),
     "static ring": dict(signal="static"),
     "steps": dict(signal="steps", norm=ONE),
-    "positions at every level, scaled": dict(
-        signal="low-rank", signals=RING_SIGNALS, position_per_level=True, coordinates="released", residual_scale=1 / 3
-    ),
+    "static ring, released, scaled": dict(signal="static", coordinates="released", residual_scale=1 / 3),
     "plain": dict(),
     "ring": dict(signals=RING_SIGNALS),
     "ring, before attention": dict(signals={**RING_SIGNALS, "self_attn.qkv_proj": "before"}),
@@ -79,10 +77,10 @@ def one_step(stack, x, positions, cache, **memory):
 
 BOTH_NORMS = list(itertools.product(VARIANTS, (False, True)))
 # Where only the way to a sub-layer matters, not which rows share what.
-FEW = ("ring, everywhere before", "universal", "positions at every level, scaled", "no ffn")
+FEW = ("ring, everywhere before", "universal", "static ring, released, scaled", "no ffn")
 
 
-@pytest.mark.parametrize("variant", ["universal", "positions at every level, scaled"])
+@pytest.mark.parametrize("variant", ["universal", "static ring, released, scaled"])
 @torch.no_grad()
 def test_positions_that_are_not_given_are_those_of_the_steps(variant):
     stack = build(variant)
@@ -204,7 +202,6 @@ def test_states_and_weights_on_request(pre_norm):
 @pytest.mark.parametrize(
     "changes, positions_added, steps_added",
     [
-        (dict(position_per_level=True, residual_scale=1 / 3), True, False),
         (dict(signal="steps", residual_scale=1 / 3), False, True),
         (dict(signal="static", coordinates="released"), True, True),
     ],
@@ -393,7 +390,6 @@ def test_a_borrowed_feed_forward_is_used_and_not_stored():
             "signals: ffn.fc2 has copies of different widths, signals need one",
         ),
         (dict(signal_init_std=0.0), "signal_init_std 0.0 must be above 0"),
-        (dict(signal="static", position_per_level=True), "signal 'static' excludes position_per_level"),
     ],
 )
 def test_impossible_stacks_are_refused(changes, message):

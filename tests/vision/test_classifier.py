@@ -386,7 +386,6 @@ def test_mixed_precision_computes_the_stack_in_bfloat16():
         (dict(drop_path_rate=1.0), "drop_path 1.0 must lie between 0 and 1"),
         (dict(coordinates="released"), "signal low-rank excludes coordinates"),
         (dict(residual_scale="half"), "residual_scale 'half' is unknown: choose one of none, 1/N"),
-        (dict(position_per_level=True, pos_embed="learned"), "position_per_level excludes pos_embed 'learned'"),
         (dict(depth=0), "depth 0: a model needs at least one level"),
     ],
 )
@@ -419,8 +418,8 @@ def test_signals_may_read_the_state_before_its_norm():
 
 
 @torch.no_grad()
-def test_positions_at_every_level_and_scaled_outputs_survive_pruning():
-    model = small("vit_ring_tiny_patch4_28", position_per_level=True, coordinates="released", residual_scale="1/N")
+def test_static_signals_and_scaled_outputs_survive_pruning():
+    model = small("vit_ring_tiny_patch4_28", signal="static", coordinates="released", residual_scale="1/N")
     assert model.fixed_positions is None
     expected = coordinate_table(18, 32, coordinates="released")[1:]
     torch.testing.assert_close(model.stack.static_signal.first(17), expected)
