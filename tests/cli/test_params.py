@@ -86,6 +86,7 @@ def test_an_image_classifier_with_any_keyword(capsys):
             ["--arch", "ringformer_base", "--encoder-embed-dim", "500"],
             "ringformer params: encoder: embed_dim 500 is not divisible",
         ),
+        (["--arch", "ringformer_base", "--encoder-embed-path", "nowhere"], "ringformer params: nowhere: No such file"),
         (["--table", "1", "--signal-rank", "4"], "ringformer params: --table takes no other model flags"),
     ],
 )
@@ -93,6 +94,15 @@ def test_mistakes_end_in_one_line(flags, message, capsys):
     assert main(["params", *flags]) == 2
     err = capsys.readouterr().err
     assert err.startswith(message) and len(err.splitlines()) == 1
+
+
+def test_numbers_of_a_classifier_are_read_in_either_form(capsys):
+    """YAML takes 1e-1 for a word."""
+    counted = []
+    for number in ("0.1", "1e-1"):
+        assert main(["params", "--arch", "vit_ring_tiny_patch4_28", "--drop-path-rate", number, "--json"]) == 0
+        counted.append(json.loads(capsys.readouterr().out))
+    assert counted[0] == counted[1]
 
 
 @pytest.mark.parametrize("what", [["--arch", "vit_ring_tiny_patch4_28"], ["--table", "1"]])

@@ -14,6 +14,7 @@ from fairseq_ringformer.analysis.benchmark.translation.workload import (
     sample_lengths,
     training_batches,
 )
+from fairseq_ringformer.errors import UserError
 
 DICTIONARY = build_task(50).source_dictionary
 LENGTHS = sample_lengths(400, seed=3)
@@ -43,6 +44,11 @@ def test_sampled_lengths_are_like_those_of_the_quick_set():
 def test_batches_are_those_that_fairseq_makes(limits):
     own = workload._batches(LENGTHS, numpy.arange(len(LENGTHS)), **limits)
     assert [list(batch) for batch in own] == fairseq_batches(LENGTHS, **limits)
+
+
+def test_limits_that_leave_no_pair_are_refused():
+    with pytest.raises(UserError, match="no sentence pair is that short: raise --max-tokens"):
+        training_batches(LENGTHS, DICTIONARY, max_tokens=300, count=3, longest=1, seed=1)
 
 
 def test_training_batches_are_full_and_spread_over_lengths():
