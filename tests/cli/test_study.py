@@ -311,6 +311,18 @@ def test_rows_that_make_no_model_are_refused(data, tmp_path, capsys, grid, name,
     assert not (tmp_path / "out").exists()
 
 
+def test_rows_of_other_models_than_ours_are_refused(data, tmp_path, capsys):
+    """fairseq would train its own; they could not be counted in the end."""
+    spoilt = json.loads(json.dumps(TABLES))
+    spoilt["toy"]["rows"][0].update(arch="transformer_tiny", flags={})
+    path = tmp_path / "spoilt.yaml"
+    path.write_text(yaml.safe_dump(spoilt))
+    assert ringformer(*study(path, data, tmp_path / "out", "--updates", 6)) == 2
+    complaint = capsys.readouterr().err
+    assert "study: vanilla: unknown architecture 'transformer_tiny': choose one of" in complaint
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_rows_images_are_looked_for(tmp_path, capsys):
     """Rows may read other channels of the same images."""
     from tests.vision.images import write_splits

@@ -81,15 +81,17 @@ class Translation:
         self.fingerprint = _fingerprint(self.data.binary, self.references)
 
     def check(self, rows: Sequence[Row]) -> None:
-        """UserError unless every row can be trained as fairseq-train is told to."""
+        """UserError unless every row is a model of this plug-in, and can be trained as fairseq-train is told to."""
         from ...models.training import check, parse
+        from ..counts.translation import model_class
 
         for word in self.flags:
             refuse(word, RESERVED, self.table, rows)
         for row in rows:
             refuse_settings(row, RESERVED, self.table)
             try:
-                check(parse(self.command(row, 1, 1, 0, Path(os.devnull), 1)[3:]))  # no folder to go on from
+                model_class(row.arch)
+                check(parse(self._words(row, 1, 1, 0, Path(os.devnull), 1)))  # a folder with nothing to go on from
             except UserError as error:
                 raise UserError(f"{row.name}: {error}") from None
 
@@ -128,6 +130,9 @@ class Translation:
 
     def command(self, row: Row, seed: int, updates: int, warmup: int, folder: Path, every: int) -> list[str]:
         """The fairseq-train command of a run, which goes on where it was; logs its loss every `every` updates."""
+        return [sys.executable, "-m", "fairseq_cli.train", *self._words(row, seed, updates, warmup, folder, every)]
+
+    def _words(self, row: Row, seed: int, updates: int, warmup: int, folder: Path, every: int) -> list[str]:
         import torch
 
         source, target = self.data.languages
@@ -146,7 +151,7 @@ class Translation:
             "log-interval": every,
         }
         return [
-            *(sys.executable, "-m", "fairseq_cli.train", str(self.data.binary)),
+            str(self.data.binary),
             *as_flags(data),
             *self._flags(row, seed, updates, warmup),
             *as_flags(saving),
